@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+#
+# make            the module, pmdump and the core library, into build/
+# make demo       an outage from first error to postmortem, on a private httpd
+# make check      every test, with a summary
+# make help       all targets and variables
+#
+# EXTRA_CFLAGS='-fsanitize=address' BUILD=build/asan makes a variant beside the usual one.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+PYTHON  ?= /usr/bin/python3
+APXS    ?= $(shell command -v apxs || command -v apxs2)
+EXTRA_CFLAGS ?=
+
+# What httpd was built with. Only asked once, and only when apxs is there: `make deps` runs without it.
+ifneq ($(APXS),)
+ifeq ($(origin CC),default)
+CC := $(shell $(APXS) -q CC)
+endif
+HTTPD_CFLAGS := $(shell $(APXS) -q CFLAGS)
+HTTPD_CPPFLAGS := $(shell $(APXS) -q CPPFLAGS) $(shell $(APXS) -q EXTRA_CPPFLAGS)
+HTTPD_INCLUDE := $(shell $(APXS) -q INCLUDEDIR)
+LIBEXECDIR ?= $(shell $(APXS) -q LIBEXECDIR)
+SYSCONFDIR ?= $(shell $(APXS) -q SYSCONFDIR)
+endif
+APR_CFLAGS := $(shell pkg-config --cflags apr-1 apr-util-1 2>/dev/null)
+# apr-util's own libraries (LDAP) are its business: pmdump and the module link what httpd loads.
+APR_LIBS := $(filter-out -lldap -llber,$(shell pkg-config --libs apr-1 apr-util-1 2>/dev/null))
+TEST_LIBS = $(shell pkg-config --libs cmocka jansson) -lpthread -lm
+
+WARNINGS := -std=gnu11 -Wall -Wextra -Werror
+PM_CFLAGS = $(HTTPD_CFLAGS) -O2 -g -fPIC $(WARNINGS) $(HTTPD_CPPFLAGS) $(APR_CFLAGS) -Iinclude \
+            $(EXTRA_CFLAGS)
+SANITIZE := $(filter -fsanitize=%,$(EXTRA_CFLAGS))
+
+CORE  := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/core/*.c))
+GLUE  := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/glue/*.c))
+TOOLS := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/tools/*.c))
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+LIB   := $(BUILD)/libpmcore.a
+SO    := $(if $(GLUE),$(BUILD)/mod_pmcapture.so)
+PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
+
+.PHONY: all objects deps unit check demo install uninstall lint clean help
+.DELETE_ON_ERROR:
+
+all: $(LIB) $(SO) $(PMDUMP)
+
+objects: $(CORE) $(GLUE) $(TOOLS)
+
+help:
+	@sed -n '3,8s/^# \{0,1\}//p' Makefile
+	@echo 'make deps | unit | lint | install | uninstall | clean'
+	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS'
+
+# ---- compile and link ----
+
+# The core is hidden, so that it cannot meet another module's symbols; of the glue, the module's
+# structure alone is exported (httpd finds it by name).
+$(BUILD)/core/%.o: mod_pmcapture/core/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(PM_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(BUILD)/glue/%.o: mod_pmcapture/glue/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(PM_CFLAGS) -I$(HTTPD_INCLUDE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tools/%.o: mod_pmcapture/tools/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(CORE)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(SO): $(GLUE) $(LIB)
+	@test -n '$(APXS)' || { echo 'apxs is missing: run "make deps"' >&2; exit 1; }
+	$(APXS) -c -o $(BUILD)/mod_pmcapture.la -Wl,-export-symbols-regex '-Wl,^pmcapture_module$$' \
+	    $(patsubst %,'-Wl$(comma)%',$(SANITIZE)) $(GLUE) $(LIB) >$(BUILD)/link.log 2>&1 \
+	    || { cat $(BUILD)/link.log >&2; exit 1; }
+	@ln -sf .libs/mod_pmcapture.so $@
+
+$(BUILD)/pmdump: $(TOOLS) $(LIB)
+	$(CC) $(PM_CFLAGS) -o $@ $(TOOLS) $(LIB) -Wl,--as-needed $(APR_LIBS)
+
+comma := ,
+
+# ---- tests ----
+
+$(BUILD)/unit/%: tests/unit/%.c $(LIB) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) $(APR_LIBS) $(TEST_LIBS)
+
+unit: $(TESTS)
+	@tests/run-unit $(TESTS)
+
+# What is missing is installed first; only then can make know httpd's flags, so it starts afresh.
+check:
+	@$(MAKE) --no-print-directory deps
+	@PYTHON=$(PYTHON) BUILD=$(BUILD) MAKE='$(MAKE)' tests/run-check
+
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) $(PYTHON) tests/demo/demo.py
+
+lint:
+	clang-format --dry-run -Werror include/*.h mod_pmcapture/*/*.c tests/unit/*.[ch]
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
+	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture
+	flake8 --max-line-length=100 $(wildcard scripts tests)
+	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
+
+# ---- what is needed to build and test, as Debian calls it ----
+
+PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
+            libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
+            python3-jsonschema python3-h2 nghttp2-client wrk prometheus openssl curl strace \
+            clang-format cppcheck flake8 mandoc
+
+deps:
+	@tests/need-packages $(PACKAGES)
+
+clean:
+	rm -rf build
+
+-include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d)

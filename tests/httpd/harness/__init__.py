@@ -1,0 +1,1 @@
+"""What the tests against the real httpd are made of: servers, a backend, load, and readers."""

@@ -1,0 +1,96 @@
+"""The capture document: read it from the handler or from the file, and look things up in it."""
+import json
+import subprocess
+from collections import Counter
+from datetime import datetime
+from functools import lru_cache
+
+import jsonschema
+
+from .paths import PMDUMP, SCHEMA
+from .wait import wait_for
+
+
+def pmdump(path, *arguments, timeout=30):
+    """Run pmdump; the result has returncode, stdout, stderr."""
+    return subprocess.run([PMDUMP, *arguments, path], capture_output=True, timeout=timeout)
+
+
+def from_file(path, *arguments):
+    """The document of a capture file, which must be readable."""
+    done = pmdump(path, *arguments)
+    assert done.returncode == 0, f"pmdump {path}: {done.returncode} {done.stderr.decode(errors='replace')}"
+    return parse(done.stdout)
+
+
+def from_handler(httpd, query=""):
+    reply = httpd.get(f"/pm-status?format=json{query}")
+    assert reply.status == 200, reply.text
+    return parse(reply.body)
+
+
+def parse(data):
+    """Strict: valid UTF-8, no NaN, no key twice."""
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), f"a key stands twice in {names}"
+        return dict(pairs)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+
+
+@lru_cache
+def _validator():
+    schema = json.loads(SCHEMA.read_text())
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+def validate(document):
+    problems = [f"{'/'.join(map(str, problem.absolute_path))}: {problem.message[:300]}"
+                for problem in _validator().iter_errors(document)]
+    assert not problems, "\n".join(problems[:20])
+
+
+def seconds(text):
+    """RFC 3339 to seconds since 1970; None stays None."""
+    return text and datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def status_totals(document):
+    return Counter(document["totals"]["status"])
+
+
+def settled(httpd, ticks=2):
+    """The file's document once everything that the access log has by now must be folded in."""
+    def quiet():
+        return not from_file(httpd.capture)["in_flight"]["requests"]
+
+    wait_for(quiet, 15, "no request in flight", 0.2)
+    before = from_file(httpd.capture)["tick"]
+    wait_for(lambda: from_file(httpd.capture)["tick"] >= before + ticks, 15, "the recorder ticks", 0.2)
+    return from_file(httpd.capture)
+
+
+def events(document, *types):
+    return [event for event in document["events"] if not types or event["type"] in types]
+
+
+def wait_for_document(httpd, fact, limit, what):
+    """Poll the file until `fact(document)`; gives the document."""
+    def holds():
+        document = from_file(httpd.capture)
+        return document if fact(document) else None
+
+    return wait_for(holds, limit, what, 0.1)
+
+
+def wait_closed(httpd, count=1, limit=20):
+    """Until `count` incidents are there and none is open."""
+    return wait_for_document(
+        httpd, lambda d: len(d["incidents"]) >= count and all(i["state"] == "closed" for i in d["incidents"]),
+        limit, f"{count} incidents closed")

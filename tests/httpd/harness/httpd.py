@@ -1,0 +1,314 @@
+"""A private Apache httpd: real processes, a free loopback port, everything in a folder of its own."""
+import grp
+import http.client
+import os
+import pwd
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+from . import processes
+from .access_log import LOG_FORMAT, AccessLog
+from .paths import APACHE, MODULE, MODULES
+from .ports import free_port, port_is_free
+from .wait import wait_for
+
+MPMS = ("event", "worker", "prefork")
+
+# Few processes, so that a dozen servers fit on two cores, but room for two generations at a reload.
+MPM_CONFIG = {
+    "event": "ServerLimit 8\nThreadLimit 16\nStartServers 2\nThreadsPerChild 16\nMinSpareThreads 16\n"
+             "MaxSpareThreads 64\nMaxRequestWorkers 96\nAsyncRequestWorkerFactor 4\n",
+    "worker": "ServerLimit 8\nThreadLimit 16\nStartServers 2\nThreadsPerChild 16\nMinSpareThreads 16\n"
+              "MaxSpareThreads 64\nMaxRequestWorkers 96\n",
+    "prefork": "ServerLimit 64\nStartServers 8\nMinSpareServers 4\nMaxSpareServers 16\n"
+               "MaxRequestWorkers 64\n",
+}
+
+BASE_MODULES = ("authz_core", "authz_host", "mime", "dir", "alias", "headers", "reqtimeout", "rewrite",
+                "setenvif", "proxy", "proxy_http")
+
+STATUS_LOCATION = """
+<Location "/pm-status">
+    SetHandler pm-status
+</Location>
+"""
+
+# Rules short enough for a test: a burst is over two seconds after its last failure.
+QUICK_RULES = "PMCaptureBurst errors=10 ratio=5% window=3 clear=2\nPMCaptureSlow Off\n"
+
+
+class HttpdError(AssertionError):
+    pass
+
+
+class Reply:
+    def __init__(self, response, body):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = body
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8")
+
+
+class Httpd:
+    """One server instance. `config` is added to the main server, `pm` is the recorder's own part."""
+
+    def __init__(self, mpm="event", config="", pm=QUICK_RULES, module=MODULE, modules=(),
+                 capture="logs/pmcapture.pmc", runtime=None, root=None):
+        self.mpm = mpm
+        self.config = config
+        self.pm = pm
+        self.module = module
+        self.modules = modules
+        self.capture_directive = capture
+        self.root = Path(root or tempfile.mkdtemp(prefix="pmcapture-test-"))
+        self.root.chmod(0o755)      # the workers' user has to get at the documents
+        self.runtime = Path(runtime) if runtime else self.root / "run"
+        self.port = free_port()
+        self.marker = f"PM_TEST_ID={uuid.uuid4()}"
+        self.environment = {}
+        self.parent = None          # pid of the running parent process
+        for name in ("conf", "logs", "run", "htdocs"):
+            (self.root / name).mkdir(exist_ok=True)
+        (self.root / "htdocs/index.html").write_text("it works\n")
+        (self.root / "conf/mime.types").write_text("text/html html\ntext/plain txt\n")
+        self.access_log = AccessLog(self.root / "logs/access.log")
+        self.error_log = self.root / "logs/error.log"
+
+    # ---- files ----
+
+    @property
+    def conf(self):
+        return self.root / "conf/httpd.conf"
+
+    @property
+    def pid_file(self):
+        return self.root / "run/httpd.pid"
+
+    @property
+    def capture(self):
+        """The capture file's path, or None without one."""
+        return self.root / self.capture_directive if self.capture_directive else None
+
+    def write_config(self):
+        lines = [
+            f'ServerRoot "{self.root}"',
+            f'DefaultRuntimeDir "{self.runtime}"',
+            f'PidFile "{self.pid_file}"',
+            f'Mutex file:{self.root}/run default',
+            f"LoadModule mpm_{self.mpm}_module {MODULES}/mod_mpm_{self.mpm}.so",
+        ]
+        if self.module:
+            lines.append(f"LoadModule pmcapture_module {self.module}")
+            if self.capture_directive:
+                lines.append(f'PMCaptureFile "{self.capture_directive}"')
+        lines += [f"LoadModule {name}_module {MODULES}/mod_{name}.so"
+                  for name in BASE_MODULES + tuple(self.modules)]
+        if os.getuid() == 0:
+            lines += ["User www-data", f"Group {group_of('www-data')}"]
+        lines += [
+            f"Listen 127.0.0.1:{self.port}",
+            "ServerName localhost",
+            'DocumentRoot "htdocs"',
+            'TypesConfig "conf/mime.types"',
+            'ErrorLog "logs/error.log"',
+            "LogLevel warn",
+            f'LogFormat "{LOG_FORMAT}" truth',
+            'CustomLog "logs/access.log" truth',
+            "KeepAliveTimeout 5",
+            "MaxKeepAliveRequests 0",
+            "RequestReadTimeout header=20 body=20",
+            "EnableSendfile Off",
+            f"<Directory \"{self.root}/htdocs\">",
+            "    AllowOverride None",
+            "    Require all granted",
+            "</Directory>",
+            MPM_CONFIG[self.mpm],
+        ]
+        if self.module:
+            lines += [STATUS_LOCATION, self.pm]
+        lines.append(self.config)
+        self.conf.write_text("\n".join(lines) + "\n")
+
+    def document(self, name, content=b"hello\n"):
+        """Put a file under DocumentRoot."""
+        path = self.root / "htdocs" / name
+        path.write_bytes(content)
+        return path
+
+    # ---- life ----
+
+    def command(self, *arguments, timeout=30):
+        """Run `apache2 -f conf …` to its end; the result has returncode and output."""
+        environment = {"PATH": os.environ["PATH"], "LANG": "C", **self.environment}
+        name, _, value = self.marker.partition("=")
+        environment[name] = value
+        output = self.root / "console.log"
+        with open(output, "wb") as console:     # a file, as the daemon would keep a pipe open
+            done = subprocess.run([APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments],
+                                  stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                                  env=environment, timeout=timeout, preexec_fn=_no_core)
+        done.output = output.read_text(errors="replace")
+        return done
+
+    def start(self, wait=True):
+        self.write_config()
+        done = self.command()
+        if done.returncode != 0:
+            raise HttpdError(f"httpd did not start:\n{done.output}\n{self.errors()}")
+        if wait:
+            self.wait_started()
+        return self
+
+    def wait_started(self):
+        def serving():
+            try:
+                self.parent = int(self.pid_file.read_text())
+            except (OSError, ValueError):
+                return self._fail_if_gone()
+            if not processes.alive(self.parent):
+                return self._fail_if_gone()
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                return False
+            return True
+
+        wait_for(serving, 20, f"httpd listens on {self.port}")
+
+    def _fail_if_gone(self):
+        if not self.processes():
+            raise HttpdError(f"httpd ended while it started:\n{self.errors()}")
+        return False
+
+    def send(self, sig):
+        os.kill(self.parent, sig)
+
+    def resumed(self):
+        """How often this server said that it runs its configuration: once per start and reload."""
+        return self.errors().count("resuming normal operations")
+
+    def reload(self, sig=signal.SIGUSR1, wait=True):
+        """Graceful reload (SIGHUP: a hard one); returns when the parent runs the new generation."""
+        before = self.resumed()
+        self.send(sig)
+        if wait:
+            wait_for(lambda: self.resumed() > before, 20, "the reload")
+
+    def stop(self, sig=signal.SIGTERM):
+        """Orderly stop; returns when every process is gone, and fails if one stays."""
+        if self.parent and processes.alive(self.parent):
+            self.send(sig)
+        wait_for(lambda: not self.processes(), 20, "every process of httpd ends after a stop")
+        self.parent = None
+
+    def kill(self):
+        """SIGKILL everything, parent first, as a power cut or the OOM killer would."""
+        processes.kill_marked(self.marker, first=self.parent)
+        self.parent = None
+        self.pid_file.unlink(missing_ok=True)
+
+    def close(self):
+        """Leave nothing behind, whatever happened."""
+        processes.kill_marked(self.marker, first=self.parent)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    # ---- looking ----
+
+    def processes(self):
+        return processes.marked(self.marker)
+
+    def children(self):
+        return [pid for pid in self.processes() if processes.parent_of(pid) == self.parent]
+
+    def recorders(self):
+        """The recorder processes: they hold the capture file open and serve nobody.
+
+        The listening socket tells workers from recorders: a worker has it, a recorder must not.
+        """
+        listening = _listening_inodes(self.port)
+        found = []
+        for pid in self.processes():
+            if pid == self.parent:
+                continue
+            try:
+                targets = set(processes.descriptors(pid).values())
+            except PermissionError:     # not dumpable, and we are not root: only the recorder is
+                found.append(pid)
+                continue
+            except FileNotFoundError:
+                continue
+            if not targets & listening:
+                found.append(pid)
+        return found
+
+    def workers(self):
+        recorders = set(self.recorders())
+        return [pid for pid in self.children() if pid not in recorders]
+
+    def errors(self):
+        try:
+            return self.error_log.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def said(self, *words):
+        """Lines of the error log that hold all of `words`."""
+        return [line for line in self.errors().splitlines() if all(word in line for word in words)]
+
+    def port_is_free(self):
+        return port_is_free(self.port)
+
+    # ---- asking ----
+
+    def request(self, path="/", method="GET", headers=None, body=None, source="127.0.0.1", timeout=15):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout,
+                                                source_address=(source, 0))
+        try:
+            connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
+            response = connection.getresponse()
+            return Reply(response, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path="/", **options):
+        return self.request(path, **options)
+
+    def raw(self, data, source="127.0.0.1", timeout=15):
+        """Send bytes as they are and read to the end of the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout, (source, 0)) as connection:
+            reply = b""
+            try:
+                connection.sendall(data)
+                while chunk := connection.recv(65536):
+                    reply += chunk
+            except ConnectionError:
+                pass
+            return reply
+
+
+def _no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def group_of(user):
+    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+
+
+def _listening_inodes(port):
+    """Socket links, as /proc/PID/fd shows them, that listen on a loopback port."""
+    wanted = f"0100007F:{port:04X}"
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == wanted and fields[3] == "0A":
+            found.add(f"socket:[{fields[9]}]")
+    return found

@@ -1,0 +1,97 @@
+"""Looking at processes through /proc, and ending only those that a test started."""
+import os
+import signal
+from pathlib import Path
+
+from .wait import wait_for
+
+
+def pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def marked(marker):
+    """Pids of live processes whose command line or environment holds `marker`.
+
+    Both are asked: the environment of a process that is not dumpable is readable by root alone,
+    and a command line can be overwritten by its owner.
+    """
+    found = []
+    for pid in pids():
+        for name in ("cmdline", "environ"):
+            try:
+                if marker.encode() in Path(f"/proc/{pid}/{name}").read_bytes() and alive(pid):
+                    found.append(pid)
+                    break
+            except OSError:
+                continue
+    return found
+
+
+def _stat(pid):
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return text[text.rindex(")") + 2:].split()
+
+
+def alive(pid):
+    """Running, sleeping or stopped: not a zombie, which only waits for its parent."""
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def parent_of(pid):
+    try:
+        return int(_stat(pid)[1])
+    except OSError:
+        return None
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def descriptors(pid):
+    """What each descriptor of a process refers to."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            pass
+    return found
+
+
+def mappings(pid):
+    return Path(f"/proc/{pid}/maps").read_text().splitlines()
+
+
+def private_kib(pid):
+    """Memory that this process alone has: private pages, in KiB."""
+    fields = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, _, value = line.partition(":")
+        fields[name] = int(value.split()[0])
+    return fields["Private_Clean"] + fields["Private_Dirty"]
+
+
+def kill(pid, sig=signal.SIGKILL):
+    try:
+        os.kill(pid, sig)
+    except ProcessLookupError:
+        pass
+
+
+def kill_marked(marker, first=None):
+    """SIGKILL every marked process, `first` before the others, until none is left."""
+    if first:
+        kill(first)
+
+    def none_left():
+        left = marked(marker)
+        for pid in left:
+            kill(pid)
+        return not left
+
+    wait_for(none_left, 10, f"processes marked {marker} die of SIGKILL")

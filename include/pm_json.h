@@ -1,0 +1,69 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_json.h: a small streaming JSON writer, and a check of JSON that came from a file.
+ *
+ * The writer places commas and colons itself and turns every string into valid UTF-8 (other bytes
+ * are percent-encoded, pm_text.h). It keeps no document in memory: what is complete goes to the
+ * sink. One writer belongs to one thread. The first error of the sink sticks: later calls do
+ * nothing and pm_json_end() returns it. A call out of place (a value in an object without its key,
+ * an end that matches no beginning, deeper than PM_JSON_DEPTH, a second value at the top) is
+ * APR_EINVAL, likewise.
+ */
+#ifndef PM_JSON_H
+#define PM_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <apr_errno.h>
+
+/** Takes `len` bytes; any status but APR_SUCCESS stops the writer. */
+typedef apr_status_t (*pm_sink)(void *ctx, const char *bytes, size_t len);
+
+#define PM_JSON_DEPTH 32
+
+typedef struct pm_json {
+    pm_sink sink;
+    void *ctx;
+    apr_status_t status;
+    size_t used; /* bytes in buffer */
+    int depth;
+    uint8_t level[PM_JSON_DEPTH + 1]; /* what stands at each depth; private */
+    uint8_t after_key;
+    char buffer[4096];
+} pm_json;
+
+void pm_json_begin(pm_json *j, pm_sink sink, void *ctx);
+apr_status_t
+pm_json_end(pm_json *j); /* flushes; first error or APR_SUCCESS; APR_EINVAL: incomplete */
+
+void pm_json_object(pm_json *j);     /* { */
+void pm_json_object_end(pm_json *j); /* } */
+void pm_json_array(pm_json *j);      /* [ */
+void pm_json_array_end(pm_json *j);  /* ] */
+void pm_json_key(pm_json *j, const char *key);
+
+void pm_json_null(pm_json *j);
+void pm_json_bool(pm_json *j, int value);
+void pm_json_uint(pm_json *j, uint64_t value);
+void pm_json_int(pm_json *j, int64_t value);
+/** At most six digits after the point, trailing zeros dropped, no exponent, "." whatever the
+ * locale; NaN and infinities are null. */
+void pm_json_double(pm_json *j, double value);
+/** Seconds from microseconds, six decimals at most, trailing zeros dropped ("0.0125"). */
+void pm_json_seconds(pm_json *j, uint64_t us);
+/** Exactly `len` bytes of any content; NULL is null. Controls (DEL and C1 too) are escaped as
+ * \uXXXX. */
+void pm_json_bytes(pm_json *j, const char *s, size_t len);
+void pm_json_string(pm_json *j, const char *s);
+/** RFC 3339 UTC with milliseconds from microseconds since 1970; 0 is null. */
+void pm_json_time(pm_json *j, uint64_t us);
+/** A complete JSON value from elsewhere, checked with pm_json_valid first; null when it is not.
+ *  White space between its tokens is dropped, so that the output stays one line. */
+void pm_json_raw(pm_json *j, const char *value, size_t len);
+
+/** 1 if the bytes are exactly one JSON value (RFC 8259), valid UTF-8, nested at most 16 deep, and
+ * holds nothing that common readers stumble over: no half of a surrogate pair, no number longer
+ * than 40 bytes or with more than two digits of exponent. White space around it is allowed. */
+int pm_json_valid(const char *s, size_t len);
+
+#endif

@@ -1,0 +1,553 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * json.c: a small streaming JSON writer, and a check of JSON that came from a file.
+ *
+ * A call out of place (a value in an object without its key, an end without its beginning, too
+ * deep) would make a document that no reader takes: it fails the writer with APR_EINVAL instead.
+ */
+#include "pm_json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pm_text.h"
+#include "pm_time.h"
+
+/* What stands at a depth; 0 is the top. */
+#define HAS_VALUE 1u
+#define IS_OBJECT 2u
+
+#define VALID_DEPTH 16
+#define NUMBER_MAX 40 /* bytes */
+
+static void flush(pm_json *j)
+{
+    if (j->status == APR_SUCCESS && j->used > 0) {
+        j->status = j->sink(j->ctx, j->buffer, j->used);
+    }
+    j->used = 0;
+}
+
+static void put(pm_json *j, const char *s, size_t len)
+{
+    while (len > 0 && j->status == APR_SUCCESS) {
+        size_t room = sizeof(j->buffer) - j->used;
+        size_t n = len < room ? len : room;
+
+        memcpy(j->buffer + j->used, s, n);
+        j->used += n;
+        s += n;
+        len -= n;
+        if (j->used == sizeof(j->buffer)) {
+            flush(j);
+        }
+    }
+}
+
+static int misused(pm_json *j)
+{
+    if (j->status == APR_SUCCESS) {
+        j->status = APR_EINVAL;
+    }
+    return 0;
+}
+
+/* Before every value: the comma, and whether one may stand here. */
+static int open_value(pm_json *j)
+{
+    uint8_t *level = &j->level[j->depth];
+
+    if (j->status != APR_SUCCESS) {
+        return 0;
+    }
+    if (*level & IS_OBJECT) {
+        if (!j->after_key) {
+            return misused(j);
+        }
+        j->after_key = 0;
+        return 1;
+    }
+    if (*level & HAS_VALUE) {
+        if (j->depth == 0) {
+            return misused(j);
+        }
+        put(j, ",", 1);
+    }
+    *level |= HAS_VALUE;
+    return 1;
+}
+
+static void open_container(pm_json *j, const char *bracket, uint8_t level)
+{
+    if (!open_value(j)) {
+        return;
+    }
+    if (j->depth == PM_JSON_DEPTH) {
+        misused(j);
+        return;
+    }
+    put(j, bracket, 1);
+    j->level[++j->depth] = level;
+}
+
+static void close_container(pm_json *j, const char *bracket, uint8_t level)
+{
+    if (j->depth == 0 || j->after_key || (j->level[j->depth] & IS_OBJECT) != level) {
+        misused(j);
+        return;
+    }
+    put(j, bracket, 1);
+    j->depth--;
+}
+
+void pm_json_begin(pm_json *j, pm_sink sink, void *ctx)
+{
+    j->sink = sink;
+    j->ctx = ctx;
+    j->status = APR_SUCCESS;
+    j->used = 0;
+    j->depth = 0;
+    j->level[0] = 0;
+    j->after_key = 0;
+}
+
+apr_status_t pm_json_end(pm_json *j)
+{
+    if (j->depth != 0 || !(j->level[0] & HAS_VALUE)) {
+        misused(j);
+    }
+    flush(j);
+    return j->status;
+}
+
+void pm_json_object(pm_json *j)
+{
+    open_container(j, "{", IS_OBJECT);
+}
+
+void pm_json_object_end(pm_json *j)
+{
+    close_container(j, "}", IS_OBJECT);
+}
+
+void pm_json_array(pm_json *j)
+{
+    open_container(j, "[", 0);
+}
+
+void pm_json_array_end(pm_json *j)
+{
+    close_container(j, "]", 0);
+}
+
+/* One character, `n` bytes of valid UTF-8. DEL and C1 controls are legal JSON, but would steer a
+ * terminal. */
+static void put_character(pm_json *j, const char *s, size_t n)
+{
+    static const char special[] = "\"\\\b\f\n\r\t";
+    static const char letters[] = "\"\\bfnrt";
+    const char *at = s[0] != '\0' ? strchr(special, s[0]) : NULL;
+    char escape[8];
+
+    if (at != NULL) {
+        put(j, "\\", 1);
+        put(j, &letters[at - special], 1);
+    }
+    else if (pm_text_control(s, n)) {
+        /* U+0080 .. U+009F are C2 80 .. C2 9F: the last byte is the code point. */
+        put(j, escape,
+            (size_t)snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)s[n - 1]));
+    }
+    else {
+        put(j, s, n);
+    }
+}
+
+static void put_string(pm_json *j, const char *s, size_t len)
+{
+    char code[4];
+
+    put(j, "\"", 1);
+    while (len > 0 && j->status == APR_SUCCESS) {
+        size_t n = pm_text_utf8(s, len);
+
+        if (n > 0) {
+            put_character(j, s, n);
+        }
+        else {
+            n = 1;
+            put(j, code, (size_t)snprintf(code, sizeof(code), "%%%02X", (unsigned char)s[0]));
+        }
+        s += n;
+        len -= n;
+    }
+    put(j, "\"", 1);
+}
+
+void pm_json_key(pm_json *j, const char *key)
+{
+    uint8_t *level = &j->level[j->depth];
+
+    if (!(*level & IS_OBJECT) || j->after_key) {
+        misused(j);
+        return;
+    }
+    if (*level & HAS_VALUE) {
+        put(j, ",", 1);
+    }
+    *level |= HAS_VALUE;
+    put_string(j, key, strlen(key));
+    put(j, ":", 1);
+    j->after_key = 1;
+}
+
+static void put_value(pm_json *j, const char *text)
+{
+    if (open_value(j)) {
+        put(j, text, strlen(text));
+    }
+}
+
+void pm_json_null(pm_json *j)
+{
+    put_value(j, "null");
+}
+
+void pm_json_bool(pm_json *j, int value)
+{
+    put_value(j, value ? "true" : "false");
+}
+
+void pm_json_uint(pm_json *j, uint64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRIu64, value);
+    put_value(j, text);
+}
+
+void pm_json_int(pm_json *j, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRId64, value);
+    put_value(j, text);
+}
+
+/* whole + millionths / 10^6 without trailing zeros. printf's %f would use the locale's decimal
+ * point. */
+static void put_decimal(pm_json *j, int negative, uint64_t whole, uint32_t millionths)
+{
+    char text[40];
+    int n =
+        snprintf(text, sizeof(text), "%s%" PRIu64 ".%06u", negative ? "-" : "", whole, millionths);
+
+    while (text[n - 1] == '0') {
+        n--;
+    }
+    if (text[n - 1] == '.') {
+        n--;
+    }
+    text[n] = '\0';
+    put_value(j, text);
+}
+
+void pm_json_double(pm_json *j, double value)
+{
+    double size = value < 0 ? -value : value;
+    char text[320]; /* the largest double has 309 digits */
+    uint64_t whole;
+    uint32_t millionths;
+
+    if (!(size <= __DBL_MAX__)) { /* NaN too */
+        pm_json_null(j);
+        return;
+    }
+    if (size >= 9007199254740992.0) { /* 2^53: from here on every double is a whole number */
+        snprintf(text, sizeof(text), "%.0f", value);
+        put_value(j, text);
+        return;
+    }
+    whole = (uint64_t)size;
+    millionths = (uint32_t)((size - (double)whole) * 1e6 + 0.5);
+    if (millionths == 1000000) {
+        whole++;
+        millionths = 0;
+    }
+    put_decimal(j, value < 0 && (whole > 0 || millionths > 0), whole, millionths);
+}
+
+void pm_json_seconds(pm_json *j, uint64_t us)
+{
+    put_decimal(j, 0, us / PM_SECOND, (uint32_t)(us % PM_SECOND));
+}
+
+void pm_json_bytes(pm_json *j, const char *s, size_t len)
+{
+    if (s == NULL) {
+        pm_json_null(j);
+    }
+    else if (open_value(j)) {
+        put_string(j, s, len);
+    }
+}
+
+void pm_json_string(pm_json *j, const char *s)
+{
+    pm_json_bytes(j, s, s == NULL ? 0 : strlen(s));
+}
+
+void pm_json_time(pm_json *j, uint64_t us)
+{
+    char text[PM_TIME_SIZE];
+
+    pm_json_string(j, us == 0 ? NULL : pm_time_format(us, text));
+}
+
+/* A valid value's bytes without the white space between its tokens: a line feed there would break
+ * JSON lines. */
+static void put_compact(pm_json *j, const char *s, size_t len)
+{
+    int in_string = 0;
+    size_t n;
+
+    for (size_t i = 0; i < len; i += n) {
+        n = 1;
+        if (s[i] == '"') {
+            in_string = !in_string;
+            put(j, s + i, 1);
+        }
+        else if (!in_string) {
+            if (strchr(" \t\r\n", s[i]) == NULL) {
+                put(j, s + i, 1);
+            }
+        }
+        else if (s[i] == '\\') {
+            n = 2;
+            put(j, s + i, 2);
+        }
+        else {
+            n = pm_text_utf8(s + i, len - i);
+            put_character(j, s + i, n);
+        }
+    }
+}
+
+void pm_json_raw(pm_json *j, const char *value, size_t len)
+{
+    if (value == NULL || !pm_json_valid(value, len)) {
+        pm_json_null(j);
+    }
+    else if (open_value(j)) {
+        put_compact(j, value, len);
+    }
+}
+
+/* ---- the check: each function takes what it names at *s, and moves past it ---- */
+
+typedef struct text {
+    const char *s;
+    const char *end;
+} text;
+
+static int peek(const text *t)
+{
+    return t->s < t->end ? (unsigned char)*t->s : -1;
+}
+
+static int take(text *t, char c)
+{
+    if (peek(t) != (unsigned char)c) {
+        return 0;
+    }
+    t->s++;
+    return 1;
+}
+
+static void take_space(text *t)
+{
+    while (take(t, ' ') || take(t, '\t') || take(t, '\n') || take(t, '\r')) {
+    }
+}
+
+static int take_word(text *t, const char *word)
+{
+    size_t n = strlen(word);
+
+    if ((size_t)(t->end - t->s) < n || memcmp(t->s, word, n) != 0) {
+        return 0;
+    }
+    t->s += n;
+    return 1;
+}
+
+/* How many digits there were. */
+static size_t take_digits(text *t)
+{
+    const char *start = t->s;
+
+    while (peek(t) >= '0' && peek(t) <= '9') {
+        t->s++;
+    }
+    return (size_t)(t->s - start);
+}
+
+static int take_number(text *t)
+{
+    const char *start = t->s;
+
+    take(t, '-');
+    if (!take(t, '0') && take_digits(t) == 0) {
+        return 0;
+    }
+    if (take(t, '.') && take_digits(t) == 0) {
+        return 0;
+    }
+    if (take(t, 'e') || take(t, 'E')) {
+        size_t digits;
+
+        if (!take(t, '+')) {
+            take(t, '-');
+        }
+        digits = take_digits(t);
+        if (digits == 0 || digits > 2) {
+            return 0;
+        }
+    }
+    return t->s - start <= NUMBER_MAX;
+}
+
+/* Four hexadecimal digits, or -1. */
+static int take_hex4(text *t)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    int value = 0;
+
+    for (int i = 0; i < 4; i++, t->s++) {
+        int c = peek(t);
+        const char *at = c > 0 ? strchr(digits, c) : NULL;
+
+        if (at == NULL) {
+            return -1;
+        }
+        value = value * 16 + (int)((at - digits) % 16);
+    }
+    return value;
+}
+
+/* What follows a backslash. Half a surrogate pair is no character: readers fail on it later. */
+static int take_escape(text *t)
+{
+    int c = peek(t);
+    int unit;
+
+    if (c <= 0 || strchr("\"\\/bfnrtu", c) == NULL) {
+        return 0;
+    }
+    t->s++;
+    if (c != 'u') {
+        return 1;
+    }
+    unit = take_hex4(t);
+    if (unit >= 0xD800 && unit <= 0xDBFF) {
+        if (!take_word(t, "\\u")) {
+            return 0;
+        }
+        unit = take_hex4(t);
+        return unit >= 0xDC00 && unit <= 0xDFFF;
+    }
+    return unit >= 0 && !(unit >= 0xDC00 && unit <= 0xDFFF);
+}
+
+static int take_string(text *t)
+{
+    if (!take(t, '"')) {
+        return 0;
+    }
+    while (!take(t, '"')) {
+        if (take(t, '\\')) {
+            if (!take_escape(t)) {
+                return 0;
+            }
+        }
+        else {
+            size_t n = pm_text_utf8(t->s, (size_t)(t->end - t->s));
+
+            if (n == 0 || (unsigned char)*t->s < 0x20) {
+                return 0;
+            }
+            t->s += n;
+        }
+    }
+    return 1;
+}
+
+static int take_value(text *t, int depth);
+
+static int take_container(text *t, char close, int is_object, int depth)
+{
+    t->s++; /* its bracket */
+    take_space(t);
+    if (depth > VALID_DEPTH) {
+        return 0;
+    }
+    if (take(t, close)) {
+        return 1;
+    }
+    do {
+        take_space(t);
+        if (is_object) {
+            if (!take_string(t)) {
+                return 0;
+            }
+            take_space(t);
+            if (!take(t, ':')) {
+                return 0;
+            }
+        }
+        if (!take_value(t, depth)) {
+            return 0;
+        }
+    } while (take(t, ','));
+    return take(t, close);
+}
+
+/* A value and the white space around it, inside `depth` containers. */
+static int take_value(text *t, int depth)
+{
+    int ok;
+
+    take_space(t);
+    switch (peek(t)) {
+    case '{':
+        ok = take_container(t, '}', 1, depth + 1);
+        break;
+    case '[':
+        ok = take_container(t, ']', 0, depth + 1);
+        break;
+    case '"':
+        ok = take_string(t);
+        break;
+    case 't':
+        ok = take_word(t, "true");
+        break;
+    case 'f':
+        ok = take_word(t, "false");
+        break;
+    case 'n':
+        ok = take_word(t, "null");
+        break;
+    default:
+        ok = take_number(t);
+    }
+    take_space(t);
+    return ok;
+}
+
+int pm_json_valid(const char *s, size_t len)
+{
+    text t = {s, s + len};
+
+    return take_value(&t, 0) && t.s == t.end;
+}

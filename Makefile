@@ -10,9 +10,11 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
+MAN_DIR ?= $(PREFIX)/share/man/man1
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
 EXTRA_CFLAGS ?=
+JOBS    ?= 2
 
 # What httpd was built with. Only asked once, and only when apxs is there: `make deps` runs without it.
 ifneq ($(APXS),)
@@ -53,7 +55,7 @@ objects: $(CORE) $(GLUE) $(TOOLS)
 help:
 	@sed -n '3,8s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
-	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS'
+	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS JOBS (tests at a time)'
 
 # ---- compile and link ----
 
@@ -100,25 +102,67 @@ unit: $(TESTS)
 # What is missing is installed first; only then can make know httpd's flags, so it starts afresh.
 check:
 	@$(MAKE) --no-print-directory deps
-	@PYTHON=$(PYTHON) BUILD=$(BUILD) MAKE='$(MAKE)' tests/run-check
+	@PYTHON=$(PYTHON) PM_BUILD=$(BUILD) MAKE='$(MAKE)' JOBS=$(JOBS) tests/run-check
 
 demo:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory all
-	@BUILD=$(BUILD) $(PYTHON) tests/demo/demo.py
+	@$(MAKE) --no-print-directory -s all
+	@PM_BUILD=$(BUILD) $(PYTHON) tests/demo/demo.py
+
+# ---- install ----
+
+# Debian reads every mods-enabled/*.load in the order of their names: 00- sorts before the modules
+# whose failure to load is to be on record. Elsewhere conf.modules.d is read in that order.
+ifneq ($(wildcard /etc/debian_version),)
+LOAD_FILE := $(SYSCONFDIR)/mods-available/00-pmcapture.load
+CONF_FILE := $(SYSCONFDIR)/mods-available/00-pmcapture.conf
+ENABLED   := $(SYSCONFDIR)/mods-enabled/00-pmcapture.load
+LOG_DIR   := $${APACHE_LOG_DIR}
+ENABLE    := a2enmod 00-pmcapture
+DISABLE   := a2dismod 00-pmcapture
+else
+CONF_ROOT := $(patsubst %/conf,%,$(SYSCONFDIR))
+LOAD_FILE := $(CONF_ROOT)/conf.modules.d/00-pmcapture.conf
+CONF_FILE := $(CONF_ROOT)/conf.d/pmcapture.conf
+LOG_DIR   := logs
+ENABLE    := nothing: conf.modules.d/ and conf.d/ are read (else Include both files)
+endif
+
+# A running httpd has the old module mapped: install(1) makes a new file and leaves that one whole.
+# Configuration that is there already is its administrator's, and stays.
+install: all
+	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)' \
+	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))'
+	install -m 644 $(BUILD)/.libs/mod_pmcapture.so '$(DESTDIR)$(LIBEXECDIR)'
+	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 scripts/pmcapture.1 '$(DESTDIR)$(MAN_DIR)'
+	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
+	    -e 's|@LOG_DIR@|$(LOG_DIR)|' conf/pmcapture.load.in >'$(DESTDIR)$(LOAD_FILE)'
+	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
+	@echo 'To enable it: $(ENABLE); then restart httpd.'
+
+# With its LoadModule line still in force, httpd could not even reload.
+uninstall:
+ifdef ENABLED
+	@if test -h '$(DESTDIR)$(ENABLED)'; then \
+	    echo 'uninstall: first "$(DISABLE)" and reload httpd' >&2; exit 1; fi
+endif
+	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)'
+	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
+	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/pmcapture.1'
 
 lint:
 	clang-format --dry-run -Werror include/*.h mod_pmcapture/*/*.c tests/unit/*.[ch]
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture
-	flake8 --max-line-length=100 $(wildcard scripts tests)
+	flake8 --max-line-length=120 scripts/pmcapture scripts tests
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
 
 # ---- what is needed to build and test, as Debian calls it ----
 
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
-            python3-jsonschema python3-h2 nghttp2-client wrk prometheus openssl curl strace \
+            python3-pytest-xdist python3-jsonschema python3-h2 nghttp2-client wrk prometheus openssl curl strace \
             clang-format cppcheck flake8 mandoc
 
 deps:

@@ -10,6 +10,7 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
+SHARE_DIR = $(PREFIX)/share/pmcapture
 MAN_DIR ?= $(PREFIX)/share/man/man1
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
@@ -132,9 +133,12 @@ endif
 # Configuration that is there already is its administrator's, and stays.
 install: all
 	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)' \
+	    '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib' '$(DESTDIR)$(SHARE_DIR)/templates' \
 	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))'
 	install -m 644 $(BUILD)/.libs/mod_pmcapture.so '$(DESTDIR)$(LIBEXECDIR)'
 	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 scripts/pmcapture_lib/*.py '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib'
+	install -m 644 scripts/templates/* '$(DESTDIR)$(SHARE_DIR)/templates'
 	install -m 644 scripts/pmcapture.1 '$(DESTDIR)$(MAN_DIR)'
 	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
 	    -e 's|@LOG_DIR@|$(LOG_DIR)|' conf/pmcapture.load.in >'$(DESTDIR)$(LOAD_FILE)'
@@ -150,9 +154,11 @@ endif
 	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)'
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
 	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/pmcapture.1'
+	rm -rf '$(DESTDIR)$(SHARE_DIR)'
 
+# The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
 lint:
-	clang-format --dry-run -Werror include/*.h mod_pmcapture/*/*.c tests/unit/*.[ch]
+	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture
 	flake8 --max-line-length=120 scripts/pmcapture scripts tests

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "httpd"))
 from harness.backend import Backend  # noqa: E402
 from harness.httpd import Httpd, HttpdError  # noqa: E402
 from harness.load import Load  # noqa: E402
-from harness.paths import BUILD, PMCAPTURE  # noqa: E402
+from harness.paths import PMCAPTURE, PMDUMP  # noqa: E402
 from harness.wait import Timeout  # noqa: E402
 
 CLIENTS = 12
@@ -74,7 +74,7 @@ def outage(httpd, backend):
 
 
 def report(capture):
-    environment = dict(os.environ, PATH=f"{BUILD}:{os.environ['PATH']}")
+    environment = dict(os.environ, PMDUMP=str(PMDUMP))
     return subprocess.run([PMCAPTURE, "-f", capture, "report", "-1"], env=environment).returncode
 
 

@@ -25,10 +25,8 @@ class Entry:
 
 
 def _entry(line):
-    begin, end, duration, status, size, connection, protocol, vhost, client, method, host, request = (
-        line.split("\t"))
-    return Entry(int(begin) / 1e6, int(end) / 1e6, int(duration) / 1e6, status, int(size), connection,
-                 protocol, vhost, client, method, host, request)
+    begin, end, duration, status, size, *rest = line.split("\t")
+    return Entry(int(begin) / 1e6, int(end) / 1e6, int(duration) / 1e6, status, int(size), *rest)
 
 
 class AccessLog:

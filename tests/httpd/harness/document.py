@@ -19,7 +19,8 @@ def pmdump(path, *arguments, timeout=30):
 def from_file(path, *arguments):
     """The document of a capture file, which must be readable."""
     done = pmdump(path, *arguments)
-    assert done.returncode == 0, f"pmdump {path}: {done.returncode} {done.stderr.decode(errors='replace')}"
+    said = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, f"pmdump {path}: {done.returncode} {said}"
     return parse(done.stdout)
 
 
@@ -51,7 +52,7 @@ def _validator():
 
 
 def validate(document):
-    problems = [f"{'/'.join(map(str, problem.absolute_path))}: {problem.message[:300]}"
+    problems = [f"{problem.json_path}: {problem.message[:300]}"
                 for problem in _validator().iter_errors(document)]
     assert not problems, "\n".join(problems[:20])
 
@@ -66,7 +67,7 @@ def status_totals(document):
 
 
 def settled(httpd, ticks=2):
-    """The file's document once everything that the access log has by now must be folded in."""
+    """The file's document when everything that the access log has by now must be in it."""
     def quiet():
         return not from_file(httpd.capture)["in_flight"]["requests"]
 
@@ -91,6 +92,8 @@ def wait_for_document(httpd, fact, limit, what):
 
 def wait_closed(httpd, count=1, limit=20):
     """Until `count` incidents are there and none is open."""
-    return wait_for_document(
-        httpd, lambda d: len(d["incidents"]) >= count and all(i["state"] == "closed" for i in d["incidents"]),
-        limit, f"{count} incidents closed")
+    def closed(document):
+        states = [incident["state"] for incident in document["incidents"]]
+        return len(states) >= count and set(states) == {"closed"}
+
+    return wait_for_document(httpd, closed, limit, f"{count} incidents closed")

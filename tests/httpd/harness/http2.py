@@ -9,9 +9,9 @@ import h2.exceptions
 
 
 def ask(port, paths, tls=False, reset_after=None, host="localhost"):
-    """Ask for all `paths` as concurrent streams of one connection; returns a status (or None) for each.
+    """Ask for all `paths` as concurrent streams of one connection.
 
-    The path whose index is `reset_after` is reset by the client as soon as its reply has begun.
+    Returns a status (or None) for each. The path whose index is `reset_after` is reset by the client as soon as its reply has begun.
     """
     connection = socket.create_connection(("127.0.0.1", port), 15)
     if tls:
@@ -23,7 +23,8 @@ def ask(port, paths, tls=False, reset_after=None, host="localhost"):
 
 
 def _converse(connection, paths, reset_after, scheme, host):
-    h2c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+    settings = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+    h2c = h2.connection.H2Connection(settings)
     h2c.initiate_connection()
     statuses = {}
     open_streams = set()

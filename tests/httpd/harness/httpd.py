@@ -1,4 +1,4 @@
-"""A private Apache httpd: real processes, a free loopback port, everything in a folder of its own."""
+"""A private Apache httpd: real processes, a free loopback port, all in a folder of its own."""
 import grp
 import http.client
 import os
@@ -22,16 +22,36 @@ MPMS = ("event", "worker", "prefork")
 
 # Few processes, so that a dozen servers fit on two cores, but room for two generations at a reload.
 MPM_CONFIG = {
-    "event": "ServerLimit 8\nThreadLimit 16\nStartServers 2\nThreadsPerChild 16\nMinSpareThreads 16\n"
-             "MaxSpareThreads 64\nMaxRequestWorkers 96\nAsyncRequestWorkerFactor 4\n",
-    "worker": "ServerLimit 8\nThreadLimit 16\nStartServers 2\nThreadsPerChild 16\nMinSpareThreads 16\n"
-              "MaxSpareThreads 64\nMaxRequestWorkers 96\n",
-    "prefork": "ServerLimit 64\nStartServers 8\nMinSpareServers 4\nMaxSpareServers 16\n"
-               "MaxRequestWorkers 64\n",
+    "event": """
+ServerLimit 8
+ThreadLimit 16
+StartServers 2
+ThreadsPerChild 16
+MinSpareThreads 16
+MaxSpareThreads 64
+MaxRequestWorkers 96
+AsyncRequestWorkerFactor 4
+""",
+    "worker": """
+ServerLimit 8
+ThreadLimit 16
+StartServers 2
+ThreadsPerChild 16
+MinSpareThreads 16
+MaxSpareThreads 64
+MaxRequestWorkers 96
+""",
+    "prefork": """
+ServerLimit 64
+StartServers 8
+MinSpareServers 4
+MaxSpareServers 16
+MaxRequestWorkers 64
+""",
 }
 
-BASE_MODULES = ("authz_core", "authz_host", "mime", "dir", "alias", "headers", "reqtimeout", "rewrite",
-                "setenvif", "proxy", "proxy_http")
+BASE_MODULES = ("authz_core", "authz_host", "mime", "dir", "alias", "headers", "reqtimeout",
+                "rewrite", "setenvif", "proxy", "proxy_http")
 
 STATUS_LOCATION = """
 <Location "/pm-status">
@@ -59,7 +79,7 @@ class Reply:
 
 
 class Httpd:
-    """One server instance. `config` is added to the main server, `pm` is the recorder's own part."""
+    """One server. `config` is added to the main server, `pm` is the recorder's own part of it."""
 
     def __init__(self, mpm="event", config="", pm=QUICK_RULES, module=MODULE, modules=(),
                  capture="logs/pmcapture.pmc", runtime=None, root=None):
@@ -269,11 +289,13 @@ class Httpd:
 
     # ---- asking ----
 
-    def request(self, path="/", method="GET", headers=None, body=None, source="127.0.0.1", timeout=15):
+    def request(self, path="/", method="GET", headers=None, body=None, source="127.0.0.1",
+                timeout=15):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout,
                                                 source_address=(source, 0))
         try:
-            connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
+            headers = {"Connection": "close", **(headers or {})}
+            connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
             return Reply(response, response.read())
         finally:

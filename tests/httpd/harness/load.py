@@ -4,8 +4,8 @@ Requests go out at a bounded rate from a loop in a thread of its own and are kep
 test can say what users saw without asking the server.
 """
 import asyncio
-import struct
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class _Connection:
 class Stream:
     """Requests of one kind at one rate until stopped. `path` may be a function of the number."""
 
-    def __init__(self, load, path, rate, source, host, keepalive, method, timeout, count):
+    def __init__(self, load, path, rate, source, host, keepalive, method, timeout, count, agent):
         self.load = load
         self.path = path if callable(path) else lambda number: path
         self.rate = rate
@@ -89,6 +89,7 @@ class Stream:
         self.method = method
         self.timeout = timeout
         self.count = count
+        self.agent = agent
         self.sent = []
         self.number = 0
         self.stopping = False
@@ -130,7 +131,8 @@ class Stream:
         number, self.number = self.number, self.number + 1
         sent = Sent(self.path(number), time.time())
         self.sent.append(sent)
-        head = f"{self.method} {sent.path} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: pmload\r\n"
+        head = (f"{self.method} {sent.path} HTTP/1.1\r\nHost: {self.host}\r\n"
+                f"User-Agent: {self.agent}\r\n")
         if close:
             head += "Connection: close\r\n"
         return number, sent, (head + "\r\n").encode("latin-1")
@@ -175,6 +177,11 @@ class Stream:
         connection.close()
 
 
+def failed(sent):
+    """Those that the server answered with 5xx."""
+    return [one for one in sent if one.status and one.status >= 500]
+
+
 class Load:
     """A source of requests to one port. Use as a context manager."""
 
@@ -200,9 +207,9 @@ class Load:
         self.thread.join(10)
         self.loop.close()
 
-    def stream(self, path="/", rate=20, source="127.0.0.1", host="localhost", keepalive=0, method="GET",
-               timeout=15, count=None):
-        stream = Stream(self, path, rate, source, host, keepalive, method, timeout, count)
+    def stream(self, path="/", rate=20, source="127.0.0.1", host="localhost", keepalive=0,
+               method="GET", timeout=15, count=None, agent="Mozilla/5.0"):
+        stream = Stream(self, path, rate, source, host, keepalive, method, timeout, count, agent)
         self.streams.append(stream)
         return stream
 

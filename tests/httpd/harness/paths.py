@@ -1,9 +1,9 @@
-"""Where things are. PM_BUILD names another build folder than the project's own."""
+"""Where things are. BUILD names the build folder, as it does to make."""
 import os
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
-BUILD = Path(os.environ.get("PM_BUILD", PROJECT / "build")).resolve()
+BUILD = (PROJECT / os.environ.get("BUILD", "build")).resolve()
 MODULE = BUILD / "mod_pmcapture.so"
 PMDUMP = BUILD / "pmdump"
 PMCAPTURE = PROJECT / "scripts/pmcapture"

@@ -1,0 +1,32 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_story.h: what an incident's figures and the events around it say, as a person would tell it.
+ *
+ * Changes, timeline, candidate causes and cleared suspects, all computed from the model, never stored. It
+ * says what was seen and how much history stands behind it; what was not watched clears nobody, and a
+ * candidate is a coincidence with evidence, not a verdict. The rules are tables in story.c.
+ */
+#ifndef PM_STORY_H
+#define PM_STORY_H
+
+#include "pm_model.h"
+
+/** Fill c->changes, causes, cleared and timeline from c->incident, c->samples and the model's events
+ *  and rows. The model's events must be all that are kept, not only those asked for: a missing
+ *  library counts however far back it went, and history is judged by the oldest event. Results live in
+ *  `pool` and point into the model. */
+void pm_story_tell(pm_model *m, pm_case *c, apr_pool_t *pool);
+
+/** The incident's end, or how far the record reaches while it is open: the last heartbeat, so that the
+ *  answer depends on what is recorded and not on when it is read; now when nothing serves. */
+uint64_t pm_story_until(const pm_model *m, const pm_incident *i);
+
+/** One sentence with the incident's figures: "45 of 60 requests (75 %) failed in 12.3 s". */
+#define PM_STORY_HEADLINE 512
+const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE]);
+
+/** "75 %", "0.4 %"; never "100 %" of less than all, nor "0 %" of something; "-" of nothing. */
+#define PM_STORY_PERCENT 16
+const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT]);
+
+#endif

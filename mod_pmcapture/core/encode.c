@@ -1,0 +1,302 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * encode.c: what the encoders share (encode.h).
+ */
+#include "encode.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "pm_story.h"
+#include "pm_text.h"
+#include "pm_time.h"
+
+#define AROUND_US (120 * PM_SECOND)
+
+/* ---- output ---- */
+
+void pm_out_begin(pm_out *o, pm_sink sink, void *ctx)
+{
+    o->sink = sink;
+    o->ctx = ctx;
+    o->status = APR_SUCCESS;
+    o->used = 0;
+}
+
+static void flush(pm_out *o)
+{
+    if (o->status == APR_SUCCESS && o->used) {
+        o->status = o->sink(o->ctx, o->buffer, o->used);
+    }
+    o->used = 0;
+}
+
+apr_status_t pm_out_end(pm_out *o)
+{
+    flush(o);
+    return o->status;
+}
+
+static void put(pm_out *o, const char *bytes, size_t len)
+{
+    while (len) {
+        size_t room = sizeof(o->buffer) - o->used;
+        size_t n = len < room ? len : room;
+
+        memcpy(o->buffer + o->used, bytes, n);
+        o->used += n;
+        bytes += n;
+        len -= n;
+        if (o->used == sizeof(o->buffer)) {
+            flush(o);
+        }
+    }
+}
+
+void pm_out_raw(pm_out *o, const char *text)
+{
+    put(o, text, strlen(text));
+}
+
+void pm_out_format(pm_out *o, const char *format, ...)
+{
+    char piece[512];
+    va_list args;
+
+    va_start(args, format);
+    put(o, piece, (size_t)apr_vsnprintf(piece, sizeof(piece), format, args));
+    va_end(args);
+}
+
+void pm_out_seconds(pm_out *o, uint64_t us)
+{
+    char piece[32];
+    int n = apr_snprintf(piece, sizeof(piece), "%" APR_UINT64_T_FMT ".%06u", us / 1000000u,
+                         (unsigned)(us % 1000000u));
+
+    while (piece[n - 1] == '0') {
+        n--;
+    }
+    put(o, piece, (size_t)(piece[n - 1] == '.' ? n - 1 : n));
+}
+
+void pm_out_time(pm_out *o, uint64_t us)
+{
+    char time[PM_TIME_SIZE];
+
+    if (us) {
+        pm_out_raw(o, pm_time_format(us, time));
+    }
+}
+
+/* At most `max` bytes of text, not ending within a UTF-8 sequence. */
+static size_t whole_characters(const char *text, size_t max)
+{
+    size_t n = strnlen(text, max);
+    size_t back = n;
+
+    if (!text[n]) {
+        return n;
+    }
+    while (back > n - 4 && ((unsigned char)text[back] & 0xC0) == 0x80) {
+        back--;
+    }
+    return back > n - 4 ? back : n; /* four trail bytes in a row are no character */
+}
+
+void pm_out_text(pm_out *o, pm_escape escape, const char *text)
+{
+    enum { CHUNK = 256 };
+    char clean[3 * CHUNK + 8];       /* a byte becomes %XX at most */
+    char escaped[6 * sizeof(clean)]; /* a byte becomes &quot; at most */
+
+    while (text && *text) {
+        size_t n = whole_characters(text, CHUNK);
+        size_t used = 0;
+
+        pm_text_clean(clean, sizeof(clean), text, n);
+        escaped[0] = '\0';
+        if (escape && escape(escaped, sizeof(escaped), &used, clean)) {
+            put(o, escaped, used);
+        }
+        else if (!escape) {
+            pm_out_raw(o, clean);
+        }
+        text += n;
+    }
+}
+
+/* ---- the bounds of a query ---- */
+
+pm_window pm_query_window(const pm_model *m, const pm_query *q)
+{
+    pm_window w = {q->since_us, q->until_us};
+
+    for (size_t n = 0; q->incident && n < m->case_count; n++) {
+        const pm_incident *i = m->cases[n].incident;
+
+        if (i->id != q->incident) {
+            continue;
+        }
+        uint64_t from = i->onset_us > AROUND_US ? i->onset_us - AROUND_US : 0;
+        if (from > w.from_us) {
+            w.from_us = from;
+        }
+        if (!i->open && i->end_us + AROUND_US < w.until_us) {
+            w.until_us = i->end_us + AROUND_US;
+        }
+    }
+    return w;
+}
+
+int pm_query_wants(const pm_model *m, const pm_query *q, const pm_case *c)
+{
+    if (q->incident) {
+        return c->incident->id == q->incident;
+    }
+    return c->incident->onset_us < q->until_us && pm_story_until(m, c->incident) >= q->since_us;
+}
+
+/* ---- the series ---- */
+
+enum source { AT, SPAN, U64, U32, GAUGE, LATENCY, AGE, FLAG };
+
+#define FIELD(f) offsetof(pm_row, f)
+static const struct {
+    const char *name;
+    enum source source;
+    size_t where; /* offset in pm_row; FLAG: the bit */
+} columns[] = {
+    {"time", AT, FIELD(at_us)},
+    {"span", SPAN, FIELD(span_us)},
+    {"requests", U64, FIELD(requests)},
+    {"errors", U64, FIELD(errors)},
+    {"bytes", U64, FIELD(bytes)},
+    {"p50", LATENCY, FIELD(p50_us)},
+    {"p99", LATENCY, FIELD(p99_us)},
+    {"busy", GAUGE, FIELD(busy)},
+    {"idle", GAUGE, FIELD(idle)},
+    {"limit", GAUGE, FIELD(limit)},
+    {"slow", U64, FIELD(slow)},
+    {"p90", LATENCY, FIELD(p90_us)},
+    {"max", LATENCY, FIELD(max_us)},
+    {"in_flight", GAUGE, FIELD(in_flight)},
+    {"oldest", AGE, FIELD(oldest_ms)},
+    {"clients", GAUGE, FIELD(clients)},
+    {"error_clients", GAUGE, FIELD(error_clients)},
+    {"status_1xx", U32, FIELD(classes[0])},
+    {"status_2xx", U32, FIELD(classes[1])},
+    {"status_3xx", U32, FIELD(classes[2])},
+    {"status_4xx", U32, FIELD(classes[3])},
+    {"status_5xx", U32, FIELD(classes[4])},
+    {"status_500", U32, FIELD(e500)},
+    {"status_502", U32, FIELD(e502)},
+    {"status_503", U32, FIELD(e503)},
+    {"status_504", U32, FIELD(e504)},
+    {"generation", U32, FIELD(generation)},
+    {"orphaned", FLAG, PM_ROW_ORPHANED},
+};
+_Static_assert(sizeof(columns) / sizeof(columns[0]) == PM_COLUMNS, "the header says how many");
+
+const char *pm_column_name(int column)
+{
+    return columns[column].name;
+}
+
+static uint64_t field64(const pm_row *row, size_t where)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *)row + where, sizeof(value));
+    return value;
+}
+
+static uint32_t field32(const pm_row *row, size_t where)
+{
+    uint32_t value;
+
+    memcpy(&value, (const char *)row + where, sizeof(value));
+    return value;
+}
+
+pm_cell pm_column_cell(int column, const pm_row *row)
+{
+    size_t where = columns[column].where;
+    uint32_t value;
+
+    switch (columns[column].source) {
+    case AT:
+        return (pm_cell){PM_CELL_TIME, field64(row, where)};
+    case SPAN:
+        return (pm_cell){PM_CELL_SECONDS, field64(row, where)};
+    case U64:
+        return (pm_cell){PM_CELL_COUNT, field64(row, where)};
+    case U32:
+        return (pm_cell){PM_CELL_COUNT, field32(row, where)};
+    case GAUGE:
+        value = field32(row, where);
+        return (pm_cell){value == PM_UNKNOWN ? PM_CELL_NULL : PM_CELL_COUNT, value};
+    case LATENCY:
+        return (pm_cell){row->requests ? PM_CELL_SECONDS : PM_CELL_NULL, field32(row, where)};
+    case AGE:
+        return (pm_cell){row->in_flight && row->in_flight != PM_UNKNOWN ? PM_CELL_SECONDS
+                                                                        : PM_CELL_NULL,
+                         field32(row, where) * 1000ull};
+    case FLAG:
+        return (pm_cell){PM_CELL_COUNT, (row->flags & where) != 0};
+    }
+    return (pm_cell){PM_CELL_NULL, 0};
+}
+
+/* ---- figures ---- */
+
+const char *pm_status_name(int slot, char out[PM_STATUS_NAME])
+{
+    if (slot < PM_STATUS_SLOTS - 1) {
+        apr_snprintf(out, PM_STATUS_NAME, "%d", 100 + slot);
+    }
+    else {
+        apr_cpystrn(out, "other", PM_STATUS_NAME);
+    }
+    return out;
+}
+
+const char *pm_kind_name(uint32_t kinds, int n)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } names[] = {
+        {PM_KIND_ERRORS, "errors"},
+        {PM_KIND_SLOW, "slow"},
+        {PM_KIND_DOWN, "down"},
+        {PM_KIND_CLIENTS, "clients"},
+    };
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+        if ((kinds & names[k].bit) && n-- == 0) {
+            return names[k].name;
+        }
+    }
+    return NULL;
+}
+
+pm_recent pm_recent_figures(const pm_model *m)
+{
+    pm_recent recent = {0, 0, 0};
+    size_t first = m->row_count > 10 ? m->row_count - 10 : 0;
+
+    for (size_t n = first; n < m->row_count; n++) {
+        const pm_row *row = &m->rows[n];
+
+        if (row->at_us + 60 * PM_SECOND >= m->rows[m->row_count - 1].at_us) {
+            recent.requests += row->requests;
+            recent.errors += row->errors;
+            recent.span_us += row->span_us;
+        }
+    }
+    return recent;
+}

@@ -1,0 +1,82 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * encode.h: what the encoders share: buffered text output, the bounds of a query, the columns of the
+ * series, and a few figures that more than one format shows.
+ *
+ * Private to core. A pm_out belongs to one thread; the sink's first error sticks, later calls do nothing.
+ */
+#ifndef PM_ENCODE_H
+#define PM_ENCODE_H
+
+#include "pm_model.h"
+
+typedef struct pm_out {
+    pm_sink sink;
+    void *ctx;
+    apr_status_t status;
+    size_t used;
+    char buffer[4096];
+} pm_out;
+
+void pm_out_begin(pm_out *o, pm_sink sink, void *ctx);
+apr_status_t pm_out_end(pm_out *o); /* flushes; first error or APR_SUCCESS */
+
+/** Our own text, as it is. */
+void pm_out_raw(pm_out *o, const char *text);
+/** APR's formats: "." whatever the locale. For short pieces (under 512 bytes) without foreign text. */
+void pm_out_format(pm_out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Seconds from microseconds, six decimals at most, trailing zeros dropped. */
+void pm_out_seconds(pm_out *o, uint64_t us);
+/** RFC 3339; nothing when 0. */
+void pm_out_time(pm_out *o, uint64_t us);
+
+/** One of pm_text.h's appenders. */
+typedef int (*pm_escape)(char *dst, size_t size, size_t *used, const char *text);
+/** Foreign text of any length (NULL: none), cleaned (pm_text_clean), then escaped; a NULL escape: cleaned
+ *  alone. */
+void pm_out_text(pm_out *o, pm_escape escape, const char *text);
+
+/* ---- the bounds of a query ---- */
+
+typedef struct pm_window {
+    uint64_t from_us, until_us; /* from <= at < until */
+} pm_window;
+
+/** Bounds of events and rows: since and until, and for one incident two minutes around it. */
+pm_window pm_query_window(const pm_model *m, const pm_query *q);
+/** 1 when this incident is asked for: by its id, or because it overlaps the bounds. */
+int pm_query_wants(const pm_model *m, const pm_query *q, const pm_case *c);
+static inline int pm_window_has(pm_window w, uint64_t at_us)
+{
+    return at_us >= w.from_us && at_us < w.until_us;
+}
+
+/* ---- the series ---- */
+
+enum pm_cell_kind { PM_CELL_NULL, PM_CELL_TIME, PM_CELL_COUNT, PM_CELL_SECONDS };
+typedef struct pm_cell {
+    enum pm_cell_kind kind;
+    uint64_t value; /* TIME and SECONDS in microseconds */
+} pm_cell;
+
+#define PM_COLUMNS 28
+const char *pm_column_name(int column);
+pm_cell pm_column_cell(int column, const pm_row *row);
+
+/* ---- figures ---- */
+
+/** The status of a slot of pm_totals.status: "503", or "other". */
+#define PM_STATUS_NAME 8
+const char *pm_status_name(int slot, char out[PM_STATUS_NAME]);
+
+/** Names of the bits of pm_incident.kinds: the n-th one that is set, NULL after the last. */
+const char *pm_kind_name(uint32_t kinds, int n);
+
+/** What the last rows say: over at most ten of them, none older than a minute before the last. */
+typedef struct pm_recent {
+    uint64_t requests, errors;
+    uint64_t span_us; /* 0 = nothing on record */
+} pm_recent;
+pm_recent pm_recent_figures(const pm_model *m);
+
+#endif

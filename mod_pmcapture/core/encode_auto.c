@@ -1,0 +1,169 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * encode_auto.c: "Key: value" lines, for the scripts that read mod_status's ?auto.
+ *
+ * Keys are ASCII without spaces and keep their meaning; an unknown value has no line. Times are RFC 3339 UTC,
+ * durations seconds, ratios 0 to 1. With an incident asked for, its lines follow the server's.
+ */
+#include "encode.h"
+
+#include "pm_hist.h"
+#include "pm_story.h"
+#include "pm_time.h"
+
+static void text(pm_out *o, const char *key, const char *value)
+{
+    if (value && *value) {
+        pm_out_format(o, "%s: ", key);
+        pm_out_text(o, NULL, value);
+        pm_out_raw(o, "\n");
+    }
+}
+
+static void count(pm_out *o, const char *key, uint64_t value)
+{
+    pm_out_format(o, "%s: %" APR_UINT64_T_FMT "\n", key, value);
+}
+
+static void gauge(pm_out *o, const char *key, uint32_t value)
+{
+    if (value != PM_UNKNOWN) {
+        count(o, key, value);
+    }
+}
+
+static void seconds(pm_out *o, const char *key, uint64_t us)
+{
+    pm_out_format(o, "%s: ", key);
+    pm_out_seconds(o, us);
+    pm_out_raw(o, "\n");
+}
+
+static void moment(pm_out *o, const char *key, uint64_t us)
+{
+    if (us) {
+        pm_out_format(o, "%s: ", key);
+        pm_out_time(o, us);
+        pm_out_raw(o, "\n");
+    }
+}
+
+static void server(pm_out *o, const pm_model *m)
+{
+    const pm_server *s = &m->server;
+
+    text(o, "ServerVersion", s->software);
+    text(o, "ServerMPM", s->mpm);
+    text(o, "ModuleVersion", s->module_version);
+    text(o, "State", pm_state_name(m->state));
+    moment(o, "Generated", m->generated_us);
+    count(o, "Tick", m->tick);
+    text(o, "CaptureId", m->capture_id);
+    text(o, "CaptureFile", m->path);
+    moment(o, "CaptureCreated", m->created_us);
+    gauge(o, "ServerPid", s->pid ? s->pid : PM_UNKNOWN);
+    moment(o, "Started", s->started_us);
+    moment(o, "Heartbeat", s->heartbeat_us);
+    count(o, "Orphaned", s->orphaned);
+    count(o, "ConfigGeneration", s->generation);
+    moment(o, "ConfigLoaded", s->config_loaded_us);
+    moment(o, "LastReload", s->reload_us);
+    count(o, "ConfigFailures", s->config_failures);
+    count(o, "ChildCrashes", s->crashes);
+    count(o, "DependencyMissing", s->dependency_missing);
+    count(o, "EventsLost", m->events_lost);
+    count(o, "CaptureWriteFailures", s->write_failures);
+    for (size_t n = 0; n < m->notice_count; n++) {
+        text(o, "Notice", m->notices[n]);
+    }
+}
+
+static void traffic(pm_out *o, const pm_model *m)
+{
+    const pm_server *s = &m->server;
+    pm_recent recent = pm_recent_figures(m);
+
+    count(o, "TotalRequests", pm_model_requests(&m->totals));
+    count(o, "TotalErrors", pm_model_errors(&m->totals));
+    count(o, "TotalBytes", m->totals.bytes);
+    if (recent.span_us) {
+        double span = (double)recent.span_us / (double)PM_SECOND;
+
+        pm_out_format(o, "RequestsPerSec: %.3f\n", (double)recent.requests / span);
+        pm_out_format(o, "ErrorsPerSec: %.3f\n", (double)recent.errors / span);
+    }
+    if (recent.requests) {
+        pm_out_format(o, "ErrorRatio: %.6f\n", (double)recent.errors / (double)recent.requests);
+    }
+    if (pm_hist_total(m->totals.hist)) {
+        seconds(o, "LatencyP50", pm_hist_quantile(m->totals.hist, 0.5));
+        seconds(o, "LatencyP90", pm_hist_quantile(m->totals.hist, 0.9));
+        seconds(o, "LatencyP99", pm_hist_quantile(m->totals.hist, 0.99));
+        seconds(o, "LatencyMax", m->totals.max_us);
+    }
+    gauge(o, "BusyWorkers", s->busy);
+    gauge(o, "IdleWorkers", s->idle);
+    gauge(o, "WorkersLimit", s->limit);
+    gauge(o, "RequestsInFlight", s->in_flight);
+    if (s->in_flight && s->in_flight != PM_UNKNOWN) {
+        seconds(o, "OldestInFlight", s->oldest_ms * 1000ull);
+    }
+}
+
+static void incidents(pm_out *o, const pm_model *m)
+{
+    uint64_t open = 0;
+
+    for (size_t n = 0; n < m->case_count; n++) {
+        open += m->cases[n].incident->open != 0;
+    }
+    count(o, "OpenIncidents", open);
+    if (m->case_count) {
+        const pm_incident *last = m->cases[m->case_count - 1].incident;
+
+        count(o, "LastIncidentId", last->id);
+        moment(o, "LastIncidentOnset", last->onset_us);
+        moment(o, "LastIncidentEnd", last->open ? 0 : last->end_us);
+    }
+}
+
+static void incident(pm_out *o, const pm_model *m, const pm_case *c)
+{
+    const pm_incident *i = c->incident;
+    char headline[PM_STORY_HEADLINE];
+    const char *kind;
+
+    count(o, "IncidentId", i->id);
+    text(o, "IncidentState", i->open ? "open" : "closed");
+    for (int n = 0; (kind = pm_kind_name(i->kinds, n)) != NULL; n++) {
+        text(o, "IncidentKind", kind);
+    }
+    text(o, "IncidentVhost", i->vhost);
+    text(o, "IncidentSummary", pm_story_headline(m, i, headline));
+    moment(o, "IncidentOnset", i->onset_us);
+    moment(o, "IncidentDetected", i->detected_us);
+    moment(o, "IncidentEnd", i->open ? 0 : i->end_us);
+    seconds(o, "IncidentDuration", pm_story_until(m, i) - i->onset_us);
+    count(o, "IncidentRequests", i->requests);
+    count(o, "IncidentErrors", i->errors);
+    count(o, "IncidentSlow", i->slow);
+    for (size_t n = 0; n < c->cause_count; n++) {
+        text(o, "IncidentCause", c->causes[n].summary);
+    }
+}
+
+apr_status_t pm_encode_auto(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx)
+{
+    pm_out o;
+
+    pm_out_begin(&o, sink, ctx);
+    server(&o, m);
+    traffic(&o, m);
+    incidents(&o, m);
+    for (size_t n = 0; q->incident && n < m->case_count; n++) {
+        if (pm_query_wants(m, q, &m->cases[n])) {
+            incident(&o, m, &m->cases[n]);
+        }
+    }
+    return pm_out_end(&o);
+}

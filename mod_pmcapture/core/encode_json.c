@@ -1,0 +1,594 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * encode_json.c: the capture document, "schema": "pmcapture.v1".
+ *
+ * The one way out for structured data: the handler and pmdump both end here. An unknown value is null;
+ * but for `generated`, nothing depends on when the document is asked for while the server runs.
+ */
+#include "encode.h"
+
+#include <apr_strings.h>
+
+#include "pm_hist.h"
+#include "pm_sketch.h"
+#include "pm_story.h"
+#include "pm_time.h"
+
+/* ---- one member each ---- */
+
+static void uint_member(pm_json *j, const char *key, uint64_t value)
+{
+    pm_json_key(j, key);
+    pm_json_uint(j, value);
+}
+
+static void gauge_member(pm_json *j, const char *key, uint32_t value)
+{
+    pm_json_key(j, key);
+    if (value == PM_UNKNOWN) {
+        pm_json_null(j);
+    }
+    else {
+        pm_json_uint(j, value);
+    }
+}
+
+static void double_member(pm_json *j, const char *key, double value)
+{
+    pm_json_key(j, key);
+    pm_json_double(j, value);
+}
+
+static void bool_member(pm_json *j, const char *key, int value)
+{
+    pm_json_key(j, key);
+    pm_json_bool(j, value);
+}
+
+static void null_member(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_null(j);
+}
+
+static void seconds_member(pm_json *j, const char *key, uint64_t us)
+{
+    pm_json_key(j, key);
+    pm_json_seconds(j, us);
+}
+
+static void time_member(pm_json *j, const char *key, uint64_t us)
+{
+    pm_json_key(j, key);
+    pm_json_time(j, us);
+}
+
+/* A text that is not known is empty in the records. */
+static void text_member(pm_json *j, const char *key, const char *text)
+{
+    pm_json_key(j, key);
+    pm_json_string(j, text && *text ? text : NULL);
+}
+
+/* A share of nothing is unknown; more than all is the rounding of estimates. */
+static void ratio_member(pm_json *j, const char *key, double part, double whole)
+{
+    if (whole > 0) {
+        double ratio = part / whole;
+
+        double_member(j, key, ratio < 0 ? 0 : ratio > 1 ? 1 : ratio);
+    }
+    else {
+        null_member(j, key);
+    }
+}
+
+static void object_member(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_object(j);
+}
+
+static void array_member(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_array(j);
+}
+
+/* ---- capture, server, totals ---- */
+
+static void capture(pm_json *j, const pm_model *m)
+{
+    object_member(j, "capture");
+    text_member(j, "id", m->capture_id);
+    text_member(j, "path", m->path);
+    time_member(j, "created", m->created_us);
+    time_member(j, "oldest_second", m->oldest_second_us);
+    uint_member(j, "events_lost", m->events_lost);
+    array_member(j, "notices");
+    for (size_t n = 0; n < m->notice_count; n++) {
+        pm_json_string(j, m->notices[n]);
+    }
+    pm_json_array_end(j);
+    pm_json_object_end(j);
+}
+
+static void server(pm_json *j, const pm_model *m)
+{
+    const pm_server *s = &m->server;
+
+    object_member(j, "server");
+    text_member(j, "host", s->host_id);
+    text_member(j, "software", s->software);
+    text_member(j, "mpm", s->mpm);
+    text_member(j, "module_version", s->module_version);
+    gauge_member(j, "pid", s->pid ? s->pid : PM_UNKNOWN);
+    time_member(j, "started", s->started_us);
+    uint_member(j, "generation", s->generation);
+    time_member(j, "config_loaded", s->config_loaded_us);
+    time_member(j, "heartbeat", s->heartbeat_us);
+    text_member(j, "boot_id", s->boot_id);
+    bool_member(j, "orphaned", s->orphaned != 0);
+    text_member(j, "state", pm_state_name(m->state));
+    uint_member(j, "config_failures", s->config_failures);
+    uint_member(j, "child_crashes", s->crashes);
+    uint_member(j, "dependency_missing", s->dependency_missing);
+    uint_member(j, "write_failures", s->write_failures);
+    pm_json_object_end(j);
+}
+
+static void status_counts(pm_json *j, const pm_totals *totals)
+{
+    object_member(j, "status");
+    for (int s = 0; s < PM_STATUS_SLOTS; s++) {
+        char code[PM_STATUS_NAME];
+
+        if (totals->status[s]) {
+            uint_member(j, pm_status_name(s, code), totals->status[s]);
+        }
+    }
+    pm_json_object_end(j);
+}
+
+static void total_latency(pm_json *j, const pm_totals *totals)
+{
+    static const struct {
+        const char *key;
+        double q;
+    } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+    int known = pm_hist_total(totals->hist) > 0;
+
+    object_member(j, "latency");
+    for (int n = 0; n < 3; n++) {
+        if (known) {
+            seconds_member(j, quantiles[n].key, pm_hist_quantile(totals->hist, quantiles[n].q));
+        }
+        else {
+            null_member(j, quantiles[n].key);
+        }
+    }
+    if (known) {
+        seconds_member(j, "max", totals->max_us);
+    }
+    else {
+        null_member(j, "max");
+    }
+    pm_json_object_end(j);
+}
+
+static void totals(pm_json *j, const pm_model *m)
+{
+    const pm_server *s = &m->server;
+
+    object_member(j, "totals");
+    uint_member(j, "requests", pm_model_requests(&m->totals));
+    uint_member(j, "errors", pm_model_errors(&m->totals));
+    uint_member(j, "bytes", m->totals.bytes);
+    status_counts(j, &m->totals);
+    total_latency(j, &m->totals);
+    pm_json_object_end(j);
+    object_member(j, "workers");
+    gauge_member(j, "busy", s->busy);
+    gauge_member(j, "idle", s->idle);
+    gauge_member(j, "limit", s->limit);
+    pm_json_object_end(j);
+    object_member(j, "in_flight");
+    gauge_member(j, "requests", s->in_flight);
+    if (s->in_flight && s->in_flight != PM_UNKNOWN) {
+        seconds_member(j, "oldest", s->oldest_ms * 1000ull);
+    }
+    else {
+        null_member(j, "oldest");
+    }
+    pm_json_object_end(j);
+}
+
+/* ---- events ---- */
+
+static void event(pm_json *j, const pm_event *e)
+{
+    pm_json_object(j);
+    uint_member(j, "seq", e->seq);
+    time_member(j, "at", e->at_us);
+    text_member(j, "type", pm_event_name(e->type));
+    text_member(j, "severity", pm_severity_name(e->severity));
+    pm_json_key(j, "text");
+    pm_json_string(j, e->text);
+    pm_json_key(j, "data");
+    if (e->data && e->data_len && e->data[0] == '{' && pm_json_valid(e->data, e->data_len)) {
+        pm_json_raw(j, e->data, e->data_len);
+    }
+    else {
+        pm_json_object(j);
+        bool_member(j, "damaged", 1);
+        pm_json_object_end(j);
+    }
+    pm_json_object_end(j);
+}
+
+static void events(pm_json *j, const pm_model *m, const pm_query *q)
+{
+    pm_window window = pm_query_window(m, q);
+
+    array_member(j, "events");
+    for (size_t n = 0; n < m->event_count; n++) {
+        if (pm_window_has(window, m->events[n].at_us)) {
+            event(j, &m->events[n]);
+        }
+    }
+    pm_json_array_end(j);
+}
+
+/* ---- incidents ---- */
+
+static void quantiles(pm_json *j, const char *key, const pm_quantiles *q)
+{
+    object_member(j, key);
+    if (q->count) {
+        seconds_member(j, "p50", q->p50_us);
+        seconds_member(j, "p90", q->p90_us);
+        seconds_member(j, "p99", q->p99_us);
+    }
+    else {
+        null_member(j, "p50");
+        null_member(j, "p90");
+        null_member(j, "p99");
+    }
+    pm_json_object_end(j);
+}
+
+static void clients(pm_json *j, const pm_incident *i)
+{
+    double total = i->clients, affected = i->error_clients;
+
+    if (!i->clients_known) {
+        null_member(j, "clients");
+        return;
+    }
+    object_member(j, "clients");
+    uint_member(j, "total", (uint64_t)(total + 0.5));
+    uint_member(j, "affected", (uint64_t)(affected + 0.5));
+    ratio_member(j, "affected_ratio", affected, total);
+    object_member(j, "error");
+    double_member(j, "total", PM_SKETCH_ERROR * total);
+    double_member(j, "affected", PM_SKETCH_ERROR * affected);
+    double_member(j, "affected_ratio", pm_sketch_share_error(affected, total));
+    pm_json_object_end(j);
+    pm_json_object_end(j);
+}
+
+static void unserved(pm_json *j, const pm_incident *i)
+{
+    if (!i->unserved_us) {
+        null_member(j, "unserved");
+        return;
+    }
+    object_member(j, "unserved");
+    seconds_member(j, "seconds", i->unserved_us);
+    if (i->before_us) {
+        uint_member(j, "expected_requests", i->expected_requests);
+        double_member(j, "error", i->expected_error);
+    }
+    else {
+        null_member(j, "expected_requests");
+        null_member(j, "error");
+    }
+    pm_json_object_end(j);
+}
+
+static void before(pm_json *j, const pm_incident *i)
+{
+    if (!i->before_us) {
+        null_member(j, "before");
+        return;
+    }
+    object_member(j, "before");
+    seconds_member(j, "history", i->before_us);
+    double_member(j, "requests_per_second", i->before_requests_per_second);
+    double_member(j, "error_ratio", i->before_error_ratio);
+    if (i->clients_known) {
+        double_member(j, "clients_per_minute", i->before_clients_per_minute);
+    }
+    else {
+        null_member(j, "clients_per_minute");
+    }
+    pm_json_object_end(j);
+}
+
+static void figures(pm_json *j, const pm_incident *i)
+{
+    uint_member(j, "requests", i->requests);
+    uint_member(j, "errors", i->errors);
+    ratio_member(j, "error_ratio", (double)i->errors, (double)i->requests);
+    uint_member(j, "slow", i->slow);
+    object_member(j, "status");
+    for (int n = 0; n < PM_INCIDENT_STATUSES && i->status_code[n]; n++) {
+        char code[16];
+
+        apr_snprintf(code, sizeof(code), "%u", i->status_code[n]);
+        uint_member(j, code, i->status_count[n]);
+    }
+    pm_json_object_end(j);
+    unserved(j, i);
+    object_member(j, "peak");
+    time_member(j, "at", i->peak_at_us);
+    double_member(j, "errors_per_second", i->peak_errors_per_second);
+    ratio_member(j, "error_ratio", i->peak_ratio, 1);
+    pm_json_object_end(j);
+    clients(j, i);
+    object_member(j, "latency");
+    quantiles(j, "before", &i->before);
+    quantiles(j, "during", &i->during);
+    pm_json_object_end(j);
+    before(j, i);
+}
+
+enum dimension { VHOST, PLAIN, BACKEND, ERROR_LOG };
+
+static void tally(pm_json *j, const pm_tally *t, enum dimension dimension)
+{
+    pm_json_object(j);
+    text_member(j, "key", t->key);
+    if (dimension == ERROR_LOG) {
+        uint_member(j, "count", t->errors);
+        time_member(j, "first_seen", t->first_seen_us);
+        text_member(j, "sample", t->defined);
+        pm_json_object_end(j);
+        return;
+    }
+    if (dimension == VHOST) {
+        text_member(j, "defined", t->defined);
+    }
+    if (t->requests == UINT64_MAX) {
+        null_member(j, "requests");
+    }
+    else {
+        uint_member(j, "requests", t->requests);
+    }
+    uint_member(j, "errors", t->errors);
+    if (dimension == BACKEND) {
+        object_member(j, "failure");
+        uint_member(j, "refused", t->refused);
+        uint_member(j, "timeout", t->timeout);
+        uint_member(j, "answered", t->answered);
+        pm_json_object_end(j);
+    }
+    pm_json_object_end(j);
+}
+
+static void tallies(pm_json *j, const char *key, const pm_tally *t, enum dimension dimension)
+{
+    array_member(j, key);
+    for (int n = 0; n < PM_TALLIES && t[n].errors; n++) {
+        tally(j, &t[n], dimension);
+    }
+    pm_json_array_end(j);
+}
+
+static void breakdown(pm_json *j, const pm_incident *i)
+{
+    object_member(j, "breakdown");
+    tallies(j, "vhost", i->by_vhost, VHOST);
+    tallies(j, "route", i->by_route, PLAIN);
+    tallies(j, "host", i->by_host, PLAIN);
+    tallies(j, "backend", i->by_backend, BACKEND);
+    tallies(j, "error_log", i->by_error_log, ERROR_LOG);
+    pm_json_object_end(j);
+}
+
+static void samples(pm_json *j, const pm_case *c)
+{
+    array_member(j, "samples");
+    for (size_t n = 0; n < c->sample_count; n++) {
+        const pm_sample *s = &c->samples[n];
+
+        pm_json_object(j);
+        time_member(j, "at", s->at_us);
+        gauge_member(j, "status", s->status ? s->status : PM_UNKNOWN);
+        text_member(j, "method", s->method);
+        text_member(j, "uri", s->uri);
+        text_member(j, "host", s->host);
+        text_member(j, "vhost", s->vhost);
+        text_member(j, "backend", s->backend);
+        text_member(j, "client", s->client);
+        seconds_member(j, "latency", s->latency_us);
+        text_member(j, "request_id", s->request_id);
+        bool_member(j, "aborted", (s->flags & PM_SAMPLE_ABORTED) != 0);
+        bool_member(j, "slow", (s->flags & PM_SAMPLE_SLOW) != 0);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
+static void causes(pm_json *j, const pm_case *c)
+{
+    array_member(j, "causes");
+    for (size_t n = 0; n < c->cause_count; n++) {
+        const pm_cause *cause = &c->causes[n];
+
+        pm_json_object(j);
+        uint_member(j, "rank", cause->rank);
+        text_member(j, "kind", cause->kind);
+        text_member(j, "summary", cause->summary);
+        array_member(j, "evidence");
+        for (size_t e = 0; e < cause->evidence_count; e++) {
+            pm_json_uint(j, cause->evidence[e]);
+        }
+        pm_json_array_end(j);
+        time_member(j, "at", cause->at_us);
+        if (cause->at_us) {
+            double_member(j, "seconds_before_onset",
+                          (double)cause->before_onset_us / (double)PM_SECOND);
+        }
+        else {
+            null_member(j, "seconds_before_onset");
+        }
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
+static void story(pm_json *j, const pm_case *c)
+{
+    array_member(j, "changes");
+    for (size_t n = 0; n < c->change_count; n++) {
+        event(j, c->changes[n]);
+    }
+    pm_json_array_end(j);
+    causes(j, c);
+    array_member(j, "ruled_out");
+    for (size_t n = 0; n < c->cleared_count; n++) {
+        pm_json_object(j);
+        text_member(j, "hypothesis", c->cleared[n].hypothesis);
+        text_member(j, "summary", c->cleared[n].summary);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+    array_member(j, "timeline");
+    for (size_t n = 0; n < c->timeline_count; n++) {
+        pm_json_object(j);
+        time_member(j, "at", c->timeline[n].at_us);
+        text_member(j, "kind", c->timeline[n].kind);
+        text_member(j, "text", c->timeline[n].text);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
+static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_samples)
+{
+    const pm_incident *i = c->incident;
+    char headline[PM_STORY_HEADLINE];
+    const char *kind;
+
+    pm_json_object(j);
+    uint_member(j, "id", i->id);
+    text_member(j, "state", i->open ? "open" : "closed");
+    array_member(j, "kinds");
+    for (int n = 0; (kind = pm_kind_name(i->kinds, n)) != NULL; n++) {
+        pm_json_string(j, kind);
+    }
+    pm_json_array_end(j);
+    object_member(j, "scope");
+    text_member(j, "vhost", i->vhost);
+    pm_json_object_end(j);
+    text_member(j, "summary", pm_story_headline(m, i, headline));
+    time_member(j, "onset", i->onset_us);
+    time_member(j, "detected", i->detected_us);
+    time_member(j, "end", i->open ? 0 : i->end_us);
+    time_member(j, "closed", i->closed_us);
+    seconds_member(j, "duration", pm_story_until(m, i) - i->onset_us);
+    figures(j, i);
+    breakdown(j, i);
+    if (with_samples) {
+        samples(j, c);
+    }
+    story(j, c);
+    pm_json_object_end(j);
+}
+
+static void incidents(pm_json *j, const pm_model *m, const pm_query *q)
+{
+    int summary = q->view == (PM_VIEW_TOTALS | PM_VIEW_INCIDENTS);
+
+    array_member(j, "incidents");
+    for (size_t n = 0; n < m->case_count; n++) {
+        if (pm_query_wants(m, q, &m->cases[n])) {
+            incident(j, m, &m->cases[n], !summary);
+        }
+    }
+    pm_json_array_end(j);
+}
+
+/* ---- series ---- */
+
+static void cell(pm_json *j, pm_cell cell)
+{
+    switch (cell.kind) {
+    case PM_CELL_TIME:
+        pm_json_time(j, cell.value);
+        break;
+    case PM_CELL_COUNT:
+        pm_json_uint(j, cell.value);
+        break;
+    case PM_CELL_SECONDS:
+        pm_json_seconds(j, cell.value);
+        break;
+    case PM_CELL_NULL:
+        pm_json_null(j);
+        break;
+    }
+}
+
+static void series(pm_json *j, const pm_model *m, const pm_query *q)
+{
+    pm_window window = pm_query_window(m, q);
+
+    object_member(j, "series");
+    seconds_member(j, "resolution", m->resolution_us);
+    array_member(j, "columns");
+    for (int c = 0; c < PM_COLUMNS; c++) {
+        pm_json_string(j, pm_column_name(c));
+    }
+    pm_json_array_end(j);
+    array_member(j, "rows");
+    for (size_t n = 0; n < m->row_count; n++) {
+        if (!pm_window_has(window, m->rows[n].at_us)) {
+            continue;
+        }
+        pm_json_array(j);
+        for (int c = 0; c < PM_COLUMNS; c++) {
+            cell(j, pm_column_cell(c, &m->rows[n]));
+        }
+        pm_json_array_end(j);
+    }
+    pm_json_array_end(j);
+    pm_json_object_end(j);
+}
+
+apr_status_t pm_encode_json(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx)
+{
+    pm_json j;
+
+    pm_json_begin(&j, sink, ctx);
+    pm_json_object(&j);
+    text_member(&j, "schema", "pmcapture.v1");
+    time_member(&j, "generated", m->generated_us);
+    uint_member(&j, "tick", m->tick);
+    capture(&j, m);
+    server(&j, m);
+    if (q->view & PM_VIEW_TOTALS) {
+        totals(&j, m);
+    }
+    if (q->view & PM_VIEW_INCIDENTS) {
+        incidents(&j, m, q);
+    }
+    if (q->view & PM_VIEW_EVENTS) {
+        events(&j, m, q);
+    }
+    if (q->view & PM_VIEW_SERIES) {
+        series(&j, m, q);
+    }
+    pm_json_object_end(&j);
+    return pm_json_end(&j);
+}

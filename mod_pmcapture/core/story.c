@@ -1,0 +1,516 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * story.c: an incident told in order of time: its sentence, what changed, its timeline (pm_story.h).
+ */
+#include "story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <apr_tables.h>
+
+#define CHANGES_MAX 100     /* of one incident: the nearest */
+#define OTHER_EVENTS_MAX 40 /* on one timeline: error log lines and the like */
+#define STEPS_MAX 30        /* lines of figures on one timeline */
+#define NEAR_US (120 * PM_SECOND)
+
+/* ---- the incident's sentence ---- */
+
+uint64_t pm_story_until(const pm_model *m, const pm_incident *i)
+{
+    uint64_t until = i->end_us;
+
+    if (i->open) {
+        until = m->state == PM_STATE_DOWN || !m->server.heartbeat_us ? m->generated_us
+                                                                     : m->server.heartbeat_us;
+    }
+    return until > i->onset_us ? until : i->onset_us;
+}
+
+const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT])
+{
+    double percent = whole ? 100.0 * (double)part / (double)whole : 0;
+
+    if (!whole) {
+        apr_cpystrn(out, "-", PM_STORY_PERCENT);
+    }
+    else if (part && percent < 0.1) {
+        apr_cpystrn(out, "< 0.1 %", PM_STORY_PERCENT);
+    }
+    else if (part < whole && percent >= 99.5) {
+        apr_cpystrn(out, percent >= 99.9 ? "> 99.9 %" : "99.5 %", PM_STORY_PERCENT);
+    }
+    else if (part && percent < 10) {
+        apr_snprintf(out, PM_STORY_PERCENT, "%.1f %%", percent);
+    }
+    else {
+        apr_snprintf(out, PM_STORY_PERCENT, "%.0f %%", percent);
+    }
+    return out;
+}
+
+/* Append to out[PM_STORY_HEADLINE]; what does not fit is cut. */
+static void add(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(char *out, const char *format, ...)
+{
+    size_t used = strlen(out);
+    va_list args;
+
+    va_start(args, format);
+    apr_vsnprintf(out + used, PM_STORY_HEADLINE - used, format, args);
+    va_end(args);
+}
+
+static void add_share(char *out, uint64_t part, const pm_incident *i, const char *what)
+{
+    char percent[PM_STORY_PERCENT];
+
+    if (i->requests) {
+        add(out, "%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " requests (%s) %s", part,
+            i->requests, pm_story_percent(part, i->requests, percent), what);
+    }
+    else {
+        add(out, "No request was completed");
+    }
+}
+
+static void add_unserved(char *out, const pm_incident *i)
+{
+    char span[PM_TIME_SIZE];
+
+    add(out, "Nobody was served for %s", pm_time_span(i->unserved_us, span));
+    if (i->before_us) {
+        add(out, ", in which about %" APR_UINT64_T_FMT " (\302\261 %.0f) requests were expected",
+            i->expected_requests, i->expected_error);
+    }
+}
+
+const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE])
+{
+    char span[PM_TIME_SIZE], percent[PM_STORY_PERCENT];
+    uint64_t hit = (uint64_t)(i->error_clients + 0.5), clients = (uint64_t)(i->clients + 0.5);
+
+    out[0] = '\0';
+    if (i->kinds & PM_KIND_DOWN) {
+        add_unserved(out, i);
+    }
+    if (i->errors || (i->kinds & (PM_KIND_ERRORS | PM_KIND_CLIENTS))) {
+        add(out, "%s", out[0] ? "; " : "");
+        add_share(out, i->errors, i, "failed");
+        if (i->status_code[0]) {
+            add(out, "%s with %u", i->status_code[1] ? ", most" : "", i->status_code[0]);
+        }
+    }
+    if (i->kinds & PM_KIND_SLOW) {
+        add(out, "%s", out[0] ? "; " : "");
+        add_share(out, i->slow, i, "were slow");
+    }
+    if (i->vhost[0]) {
+        add(out, " on %s", i->vhost);
+    }
+    add(out, i->open ? " in %s so far" : " in %s",
+        pm_time_span(pm_story_until(m, i) - i->onset_us, span));
+    if (i->clients_known && hit) {
+        add(out, "; about %" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
+            hit, clients < hit ? hit : clients,
+            pm_story_percent(hit, clients < hit ? hit : clients, percent));
+    }
+    return out;
+}
+
+/* ---- what changed ---- */
+
+static int is_change(uint32_t type)
+{
+    switch (type) {
+    case PM_EV_SERVER_START:
+    case PM_EV_SERVER_STOP:
+    case PM_EV_SERVER_UNCLEAN:
+    case PM_EV_HOST_REBOOT:
+    case PM_EV_CONFIG_LOAD:
+    case PM_EV_CONFIG_RELOAD:
+    case PM_EV_CONFIG_CHANGED:
+    case PM_EV_CONFIG_REJECTED:
+    case PM_EV_CONFIG_FAILED:
+    case PM_EV_START_FAILED:
+    case PM_EV_CONFIG_DRIFT:
+    case PM_EV_CHILD_CRASH:
+    case PM_EV_DEPENDENCY_MISSING:
+    case PM_EV_DEPENDENCY_CHANGED:
+    case PM_EV_ROUTE_MOVED:
+    case PM_EV_FILE_CHANGED:
+    case PM_EV_NOTE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* The member's value as it stands in data that we wrote: up to the closing quote of a string. In a
+ * string a quote is escaped, so `"key":` within one cannot match. */
+static const char *member(const pm_event *e, const char *key, size_t *len)
+{
+    char name[32];
+    const char *at;
+
+    apr_snprintf(name, sizeof(name), "\"%s\":", key);
+    at = e->data ? strstr(e->data, name) : NULL;
+    if (!at) {
+        return NULL;
+    }
+    at += strlen(name);
+    *len = strcspn(at, *at == '"' ? "" : ",}");
+    for (const char *c = at + 1; *at == '"' && *c; c++) {
+        if (*c == '\\' && c[1]) {
+            c++;
+        }
+        else if (*c == '"') {
+            *len = (size_t)(c + 1 - at);
+            break;
+        }
+    }
+    return at;
+}
+
+int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us)
+{
+    size_t len, other_len;
+    const char *path = member(missing, "path", &len);
+
+    for (size_t n = 0; path && n < m->event_count; n++) {
+        const pm_event *e = &m->events[n];
+        const char *other;
+
+        if (e->type == PM_EV_DEPENDENCY_CHANGED && e->at_us >= missing->at_us && e->at_us < by_us &&
+            e->seq > missing->seq && (other = member(e, "path", &other_len)) != NULL &&
+            other_len == len && !memcmp(other, path, len)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int note_of_this(const pm_telling *t, const pm_event *e)
+{
+    size_t len;
+    const char *id = e->type == PM_EV_NOTE ? member(e, "incident", &len) : NULL;
+
+    return id && strtoull(id, NULL, 10) == t->i->id;
+}
+
+/* From an hour before the onset to the end; a file that went missing, however far back: it hurts only at the
+ * next start. A person's note to this incident, whenever it was written. */
+static int belongs(const pm_telling *t, const pm_event *e)
+{
+    if (!is_change(e->type)) {
+        return 0;
+    }
+    if (note_of_this(t, e)) {
+        return 1;
+    }
+    if (e->at_us > t->until_us) {
+        return 0;
+    }
+    return e->at_us >= pm_story_back(t->i->onset_us, PM_HOUR_US) ||
+           (e->type == PM_EV_DEPENDENCY_MISSING && pm_story_still_missing(t->m, e, t->i->onset_us));
+}
+
+typedef struct near_event {
+    uint64_t distance;
+    const pm_event *event;
+} near_event;
+
+static int by_distance(const void *a, const void *b)
+{
+    const near_event *x = a, *y = b;
+
+    if (x->distance != y->distance) {
+        return x->distance < y->distance ? -1 : 1;
+    }
+    return x->event->seq < y->event->seq ? -1 : 1;
+}
+
+static void tell_changes(pm_telling *t)
+{
+    apr_array_header_t *near = apr_array_make(t->pool, 16, sizeof(near_event));
+    size_t count;
+
+    for (size_t n = 0; n < t->m->event_count; n++) {
+        const pm_event *e = &t->m->events[n];
+
+        if (belongs(t, e)) {
+            APR_ARRAY_PUSH(near, near_event) = (near_event){
+                e->at_us > t->i->onset_us ? e->at_us - t->i->onset_us : t->i->onset_us - e->at_us,
+                e};
+        }
+    }
+    if (near->nelts) {
+        qsort(near->elts, (size_t)near->nelts, sizeof(near_event), by_distance);
+    }
+    count = near->nelts < CHANGES_MAX ? (size_t)near->nelts : CHANGES_MAX;
+    t->c->changes = apr_palloc(t->pool, (count + 1) * sizeof(*t->c->changes));
+    for (size_t n = 0; n < count; n++) {
+        t->c->changes[n] = APR_ARRAY_IDX(near, n, near_event).event;
+    }
+    t->c->change_count = count;
+}
+
+/* ---- the timeline ---- */
+
+static void moment(apr_array_header_t *line, uint64_t at_us, const char *kind, const char *text)
+{
+    APR_ARRAY_PUSH(line, pm_moment) = (pm_moment){at_us, kind, text};
+}
+
+/* The kept request that arrived at the onset, or NULL. */
+static const pm_sample *first_sample(const pm_telling *t)
+{
+    for (size_t n = 0; n < t->c->sample_count; n++) {
+        const pm_sample *s = &t->c->samples[n];
+
+        if (s->at_us / 1000 == t->i->onset_us / 1000) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static const char *onset_text(const pm_telling *t)
+{
+    const pm_sample *s = first_sample(t);
+    uint32_t kinds = t->i->kinds;
+
+    if (s) {
+        int slow = (s->flags & PM_SAMPLE_SLOW) != 0;
+
+        return apr_psprintf(t->pool, "%s: %s %s%s%s%s%s",
+                            slow ? "The first slow request arrived"
+                                 : "The first request that failed arrived",
+                            s->method, s->host, s->uri,
+                            s->status ? apr_psprintf(t->pool, ", answered %u", s->status) : "",
+                            s->backend[0] ? ", backend " : "", s->backend);
+    }
+    if (kinds == PM_KIND_DOWN) {
+        return "The last second alive; nobody was served after it";
+    }
+    if (!(kinds & PM_KIND_DOWN)) {
+        return kinds & PM_KIND_ERRORS ? "The first request that failed arrived"
+                                      : "The first slow request arrived";
+    }
+    return "It began";
+}
+
+static const char *peak_text(const pm_telling *t)
+{
+    char percent[PM_STORY_PERCENT];
+
+    return apr_psprintf(t->pool, "Peak: %.1f errors a second, %s of the requests failed",
+                        t->i->peak_errors_per_second,
+                        pm_story_percent((uint64_t)(t->i->peak_ratio * 1000 + 0.5), 1000, percent));
+}
+
+static void tell_milestones(pm_telling *t, apr_array_header_t *line)
+{
+    const pm_incident *i = t->i;
+    char span[PM_TIME_SIZE], headline[PM_STORY_HEADLINE];
+
+    moment(line, i->onset_us, "onset", onset_text(t));
+    if (i->detected_us) {
+        uint64_t late = i->detected_us > i->onset_us ? i->detected_us - i->onset_us : 0;
+
+        moment(line, i->detected_us, "detected",
+               apr_psprintf(t->pool, "Recognised as an incident, %s after its onset%s",
+                            pm_time_span(late, span),
+                            i->sequential ? " (few requests: by their sequence)" : ""));
+    }
+    if (i->peak_at_us && i->errors) {
+        moment(line, i->peak_at_us, "peak", peak_text(t));
+    }
+    pm_story_headline(t->m, i, headline);
+    if (i->open) {
+        moment(line, t->until_us, "open", apr_psprintf(t->pool, "Still open: %s", headline));
+        return;
+    }
+    moment(line, t->until_us, "end",
+           apr_psprintf(t->pool, "%s: %s",
+                        i->kinds == PM_KIND_DOWN ? "Served again" : "The last failure was over",
+                        headline));
+    if (i->closed_us > t->until_us) {
+        moment(line, i->closed_us, "recovered",
+               apr_psprintf(t->pool, "Closed: nothing had failed for %s",
+                            pm_time_span(i->closed_us - t->until_us, span)));
+    }
+}
+
+/* What is no change, but belongs beside the figures. */
+static int is_sign(const pm_telling *t, const pm_event *e)
+{
+    return (e->type == PM_EV_WORKERS_EXHAUSTED || e->type == PM_EV_TRAFFIC_SILENCE ||
+            e->type == PM_EV_CLOCK_STEP || e->type == PM_EV_ERROR_LOG) &&
+           e->at_us >= pm_story_back(t->i->onset_us, NEAR_US) && e->at_us <= t->until_us;
+}
+
+static void tell_events(pm_telling *t, apr_array_header_t *line)
+{
+    int signs = 0;
+    uint64_t cut_at = 0;
+
+    for (size_t n = 0; n < t->c->change_count; n++) {
+        const pm_event *e = t->c->changes[n];
+        moment(line, e->at_us, pm_event_name(e->type), e->text);
+    }
+    for (size_t n = 0; n < t->m->event_count; n++) {
+        const pm_event *e = &t->m->events[n];
+
+        if (!is_sign(t, e)) {
+            continue;
+        }
+        if (++signs <= OTHER_EVENTS_MAX) {
+            moment(line, e->at_us, pm_event_name(e->type), e->text);
+        }
+        else if (!cut_at) {
+            cut_at = e->at_us;
+        }
+    }
+    if (cut_at) {
+        moment(line, cut_at, "more",
+               apr_psprintf(t->pool, "%d further events like these, not listed here",
+                            signs - OTHER_EVENTS_MAX));
+    }
+}
+
+/* Seconds are dropped with age, but for two minutes around the onset and the end. */
+static int was_kept(const pm_telling *t, uint64_t at_us)
+{
+    const pm_incident *i = t->i;
+
+    return at_us >= t->m->oldest_second_us ||
+           (at_us >= pm_story_back(i->onset_us, NEAR_US) &&
+            at_us + 2 * PM_SECOND < i->onset_us + NEAR_US) ||
+           (!i->open && at_us >= pm_story_back(i->end_us, NEAR_US) &&
+            at_us + 2 * PM_SECOND < i->end_us + NEAR_US);
+}
+
+static void tell_gaps(pm_telling *t, apr_array_header_t *line)
+{
+    const pm_model *m = t->m;
+    uint64_t from = pm_story_back(t->i->onset_us, NEAR_US), until = t->until_us + NEAR_US;
+    char span[PM_TIME_SIZE];
+
+    for (size_t n = 0; n + 1 < m->row_count; n++) {
+        const pm_row *row = &m->rows[n];
+        uint64_t next = row[1].at_us;
+        uint64_t covered = row->span_us > m->resolution_us ? row->span_us : m->resolution_us;
+        uint64_t end = row->at_us + covered;
+
+        if (next <= from || row->at_us >= until) {
+            continue;
+        }
+        if (row->span_us >= 5 * m->resolution_us) {
+            moment(line, row->at_us, "gap",
+                   apr_psprintf(t->pool, "One figure covers %s: no detail within",
+                                pm_time_span(row->span_us, span)));
+        }
+        if (next >= end + m->resolution_us) {
+            moment(line, end, "gap",
+                   apr_psprintf(t->pool,
+                                was_kept(t, end) ? "Nothing on record for %s"
+                                                 : "The detail of the next %s is no longer kept",
+                                pm_time_span(next - end, span)));
+        }
+    }
+}
+
+static const char *step_text(const pm_telling *t, uint64_t from_us, uint64_t until_us)
+{
+    uint64_t requests = 0, errors = 0, slowest = 0;
+    char span[PM_TIME_SIZE], latency[PM_TIME_SIZE], percent[PM_STORY_PERCENT];
+
+    for (size_t n = 0; n < t->m->row_count; n++) {
+        const pm_row *row = &t->m->rows[n];
+
+        if (row->at_us >= from_us && row->at_us < until_us) {
+            requests += row->requests;
+            errors += row->errors;
+            slowest = row->max_us > slowest ? row->max_us : slowest;
+        }
+    }
+    if (!requests) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool,
+        "Next %s%s: %" APR_UINT64_T_FMT " requests, %" APR_UINT64_T_FMT " failed (%s), slowest %s",
+        pm_time_span(until_us - from_us, span), t->i->vhost[0] ? ", whole server" : "", requests,
+        errors, pm_story_percent(errors, requests, percent), pm_time_span(slowest, latency));
+}
+
+/* Figures of each minute, or of longer steps when the incident is long. */
+static void tell_steps(pm_telling *t, apr_array_header_t *line)
+{
+    uint64_t minute = 60 * PM_SECOND;
+    uint64_t length = t->until_us - t->i->onset_us;
+    uint64_t step = (length / STEPS_MAX / minute + 1) * minute;
+
+    for (uint64_t at = t->i->onset_us; length > minute && at < t->until_us; at += step) {
+        uint64_t until = at + step < t->until_us ? at + step : t->until_us;
+        const char *text = step_text(t, at, until);
+
+        if (text) {
+            moment(line, at, "minute", text);
+        }
+    }
+}
+
+/* At the same moment the onset comes first, the end last. */
+static int order_of(const pm_moment *x)
+{
+    if (!strcmp(x->kind, "onset")) {
+        return 0;
+    }
+    return !strcmp(x->kind, "end") || !strcmp(x->kind, "open") ? 2 : 1;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const pm_moment *x = a, *y = b;
+
+    if (x->at_us != y->at_us) {
+        return x->at_us < y->at_us ? -1 : 1;
+    }
+    return order_of(x) - order_of(y);
+}
+
+static void tell_timeline(pm_telling *t)
+{
+    apr_array_header_t *line = apr_array_make(t->pool, 32, sizeof(pm_moment));
+
+    tell_milestones(t, line);
+    tell_events(t, line);
+    tell_gaps(t, line);
+    tell_steps(t, line);
+    qsort(line->elts, (size_t)line->nelts, sizeof(pm_moment), by_time);
+    t->c->timeline = (const pm_moment *)line->elts;
+    t->c->timeline_count = (size_t)line->nelts;
+}
+
+const char *pm_story_nearness(const pm_telling *t, uint64_t at_us)
+{
+    char span[PM_TIME_SIZE];
+    uint64_t onset = t->i->onset_us;
+
+    return apr_psprintf(t->pool, "%s %s the onset",
+                        pm_time_span(at_us > onset ? at_us - onset : onset - at_us, span),
+                        at_us > onset ? "after" : "before");
+}
+
+void pm_story_tell(pm_model *m, pm_case *c, apr_pool_t *pool)
+{
+    pm_telling t = {m, c->incident, c, pool, pm_story_until(m, c->incident)};
+
+    tell_changes(&t);
+    tell_timeline(&t);
+    pm_tell_causes(&t);
+    pm_tell_cleared(&t);
+}

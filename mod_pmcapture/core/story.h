@@ -1,0 +1,38 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * story.h: what the two halves of the story share: story.c tells what happened, suspects.c weighs why.
+ */
+#ifndef PM_STORY_PRIVATE_H
+#define PM_STORY_PRIVATE_H
+
+#include "pm_story.h"
+#include "pm_time.h"
+
+#define PM_HOUR_US (3600 * PM_SECOND)
+
+/** One incident's story while it is being told. */
+typedef struct pm_telling {
+    const pm_model *m;
+    const pm_incident *i;
+    pm_case *c;
+    apr_pool_t *pool;
+    uint64_t until_us; /* pm_story_until */
+} pm_telling;
+
+/** Fill c->causes: what stands nearest to the onset, with evidence. */
+void pm_tell_causes(pm_telling *t);
+/** Fill c->cleared: suspects that the figures clear. */
+void pm_tell_cleared(pm_telling *t);
+
+/** 1 while the file that this dependency.missing names had not come back by `by_us`. */
+int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us);
+
+/** "12 s before the onset", "3.0 s after the onset". */
+const char *pm_story_nearness(const pm_telling *t, uint64_t at_us);
+
+static inline uint64_t pm_story_back(uint64_t at_us, uint64_t us)
+{
+    return at_us > us ? at_us - us : 0;
+}
+
+#endif

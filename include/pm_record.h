@@ -1,0 +1,190 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_record.h: what the capture file holds: rows, events, incidents, totals, server.
+ *
+ * These structs are stored as they are (x86-64 and arm64 agree on them; the file's ABI word refuses
+ * anything else), so each has fixed-width fields, explicit padding and an asserted size; changing one
+ * changes PM_CAPTURE_VERSION. Strings are NUL-terminated, clean UTF-8 (pm_text.h) when written by
+ * us; a reader terminates and cleans them again. Times are wall microseconds, 0 = unknown.
+ */
+#ifndef PM_RECORD_H
+#define PM_RECORD_H
+
+#include <stdint.h>
+
+#include "pm_hist.h"
+#include "pm_sketch.h"
+
+#define PM_UNKNOWN UINT32_MAX      /* a gauge nobody could read: null in the document */
+#define PM_STATUS_SLOTS 901        /* 100..999, then "other" */
+
+/** A second or a minute: what completed between at_us and at_us + span_us, and gauges at its end. */
+typedef struct pm_row {
+    uint64_t tick;
+    uint64_t at_us;                /* start */
+    uint64_t span_us;
+    uint64_t requests;
+    uint64_t errors;
+    uint64_t slow;
+    uint64_t bytes;
+    uint32_t classes[5];           /* 1xx..5xx */
+    uint32_t e500, e502, e503, e504;
+    uint32_t p50_us, p90_us, p99_us, max_us; /* 0 when requests is 0 */
+    uint32_t clients, error_clients;         /* distinct, estimated; PM_UNKNOWN when off */
+    uint32_t busy, idle, limit;              /* workers */
+    uint32_t in_flight;
+    uint32_t oldest_ms;                      /* age of the oldest in flight */
+    uint32_t generation;
+    uint32_t busy_max;                       /* minutes: the highest second */
+    uint32_t flags;                          /* PM_ROW_* */
+    uint32_t pad;
+} pm_row;
+#define PM_ROW_ORPHANED 1u         /* the parent was dead */
+#define PM_ROW_RECOVERED 2u        /* read from a dead run's memory afterwards */
+_Static_assert(sizeof(pm_row) == 152, "pm_row is stored on disk");
+
+/** Everything that only goes up. */
+typedef struct pm_totals {
+    uint64_t status[PM_STATUS_SLOTS];
+    uint64_t hist[PM_HIST_BUCKETS];
+    uint64_t bytes;
+    uint64_t max_us;               /* longest request */
+} pm_totals;
+_Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2), "stored on disk");
+
+enum pm_severity { PM_INFO, PM_WARNING, PM_CRITICAL };
+
+/** Event types, in the order of INTERFACE.md; names in pm_event_name(). */
+enum pm_event_type {
+    PM_EV_NONE,
+    PM_EV_SERVER_START, PM_EV_SERVER_STOP, PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT,
+    PM_EV_CONFIG_LOAD, PM_EV_CONFIG_RELOAD, PM_EV_CONFIG_CHANGED, PM_EV_CONFIG_REJECTED,
+    PM_EV_CONFIG_FAILED, PM_EV_START_FAILED, PM_EV_CONFIG_DRIFT, PM_EV_CHILD_CRASH,
+    PM_EV_WORKERS_EXHAUSTED, PM_EV_DEPENDENCY_MISSING, PM_EV_DEPENDENCY_CHANGED, PM_EV_ROUTE_MOVED,
+    PM_EV_FILE_CHANGED, PM_EV_TRAFFIC_SILENCE, PM_EV_CLOCK_STEP, PM_EV_ERROR_LOG,
+    PM_EV_INCIDENT_OPEN, PM_EV_INCIDENT_CLOSE, PM_EV_NOTE,
+    PM_EV_TYPES
+};
+const char *pm_event_name(uint32_t type);          /* "server.start"; "unknown" */
+const char *pm_severity_name(uint32_t severity);   /* "info" */
+
+/** An event. `data` is a JSON object ("{}" at least), checked before it is shown. */
+#define PM_EVENT_TEXT 480
+#define PM_EVENT_DATA 65536
+typedef struct pm_event {
+    uint64_t seq;                  /* 1.. unique within the capture, in order of writing */
+    uint64_t at_us;
+    uint64_t run;
+    uint32_t type;                 /* enum pm_event_type */
+    uint32_t severity;
+    char text[PM_EVENT_TEXT];      /* one sentence */
+    uint32_t data_len;
+    uint32_t pad;
+    const char *data;              /* in memory only: data_len bytes, NUL after them */
+} pm_event;
+
+enum pm_kind { PM_KIND_ERRORS = 1, PM_KIND_SLOW = 2, PM_KIND_DOWN = 4, PM_KIND_CLIENTS = 8 };
+
+#define PM_KEY 160
+/** One line of a breakdown: what, and how often. */
+typedef struct pm_tally {
+    char key[PM_KEY];
+    char defined[PM_KEY];          /* virtual hosts: "file:line"; else "" */
+    uint64_t requests;             /* UINT64_MAX = not counted */
+    uint64_t errors;               /* error_log: count */
+    uint64_t refused, timeout, answered; /* backends: how it failed */
+    uint64_t first_seen_us;
+} pm_tally;
+_Static_assert(sizeof(pm_tally) == 368, "pm_tally is stored on disk");
+
+/** A failing request kept whole. */
+typedef struct pm_sample {
+    uint64_t at_us;                /* arrival */
+    uint64_t latency_us;
+    uint32_t status;
+    uint32_t flags;                /* PM_SAMPLE_* */
+    char method[16];
+    char uri[256];
+    char host[96];
+    char vhost[PM_KEY];
+    char backend[128];
+    char client[56];
+    char request_id[40];
+} pm_sample;
+#define PM_SAMPLE_ABORTED 1u       /* the client had gone */
+#define PM_SAMPLE_SLOW 2u          /* kept because it was slow, not because it failed */
+_Static_assert(sizeof(pm_sample) == 776, "pm_sample is stored on disk");
+
+#define PM_TALLIES 12              /* of each dimension, heaviest first; errors == 0 ends the list */
+#define PM_SAMPLES_MAX 256
+#define PM_INCIDENT_STATUSES 16
+
+typedef struct pm_quantiles {
+    uint64_t p50_us, p90_us, p99_us, count;
+} pm_quantiles;
+
+/** An incident and, while it is open, all that is needed to go on with it after a crash. The samples
+ *  follow it in its slot. */
+typedef struct pm_incident {
+    uint64_t id;                   /* 1.. */
+    uint32_t open;
+    uint32_t kinds;                /* PM_KIND_* ever held */
+    char vhost[PM_KEY];            /* "" = the whole server */
+    uint64_t onset_us, detected_us, end_us;  /* end_us: completion of the last failure so far */
+    uint64_t closed_us;            /* when it was closed; 0 while open */
+    uint64_t requests, errors, slow;
+    uint64_t unserved_us, expected_requests;  /* kind down: 0 seconds otherwise */
+    double expected_error;
+    uint64_t peak_at_us;
+    double peak_errors_per_second, peak_ratio;
+    uint32_t status_code[PM_INCIDENT_STATUSES]; /* 5xx, most frequent first; 0 ends */
+    uint32_t clients_known;        /* 0 = clients is null */
+    uint32_t sample_count;         /* kept */
+    uint64_t status_count[PM_INCIDENT_STATUSES];
+    uint64_t sample_seen;          /* offered to the reservoir */
+    double clients, error_clients; /* distinct over the window */
+    pm_quantiles before, during;
+    uint64_t before_us;            /* how much history stands behind `before` and the baselines */
+    double before_requests_per_second, before_clients_per_minute, before_error_ratio;
+    uint64_t first_event, last_event; /* seq at detection; newest at the last update */
+    uint32_t sequential;           /* opened by the sequential rule */
+    uint32_t generation;           /* of the configuration at onset */
+    pm_tally by_vhost[PM_TALLIES];
+    pm_tally by_route[PM_TALLIES];
+    pm_tally by_host[PM_TALLIES];
+    pm_tally by_backend[PM_TALLIES];
+    pm_tally by_error_log[PM_TALLIES]; /* defined = sample line */
+    uint64_t hist[PM_HIST_BUCKETS];    /* during; working memory */
+    uint8_t sketch_all[PM_SKETCH_SIZE];
+    uint8_t sketch_error[PM_SKETCH_SIZE];
+} pm_incident;
+_Static_assert(sizeof(pm_incident) == 28160, "pm_incident is stored on disk");
+
+/** Where the server stands, written with every tick. */
+typedef struct pm_server {
+    uint64_t run;                  /* 1.. number of this run within the capture */
+    uint64_t started_us, config_loaded_us, stopped_us; /* stopped_us: 0 unless it ended in order */
+    uint64_t heartbeat_us;
+    uint64_t pid_start;            /* /proc/<pid>/stat field 22: tells a reused pid */
+    uint32_t pid;
+    uint32_t generation;           /* AP_SQ_CONFIG_GEN of the running configuration */
+    uint32_t orphaned;
+    uint32_t config_failures;      /* count */
+    uint64_t crashes;              /* child crashes, count */
+    uint64_t reload_us;            /* last reload; 0 = none */
+    uint32_t dependency_missing;   /* files missing now */
+    uint32_t in_flight;
+    uint32_t oldest_ms;
+    uint32_t busy, idle, limit;    /* PM_UNKNOWN */
+    uint64_t write_failures;
+    uint64_t file_dev, file_ino;   /* of the capture file: a copy is told by them */
+    char boot_id[40];
+    char host_id[40];              /* hash of /etc/machine-id, "" unknown */
+    char software[64];
+    char mpm[16];
+    char module_version[16];
+    char trouble[256];             /* what is not recorded, one sentence; "" = all is well */
+} pm_server;
+_Static_assert(sizeof(pm_server) == 560, "pm_server is stored on disk");
+
+#endif

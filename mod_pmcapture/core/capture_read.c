@@ -1,0 +1,284 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * capture_read.c: checkpoint, rows, incidents and samples out of a capture file that a writer may be
+ * changing meanwhile, or that anybody may have damaged (events: capture_event.c).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_tables.h>
+
+#include "capture_private.h"
+
+uint64_t pm_cap_copy_offset(const pm_capture *c, uint64_t id, int copy)
+{
+    uint64_t slot = id % c->header.keep.incidents;
+    return c->layout.incidents + (slot * 2 + (uint64_t)copy) * c->layout.copy_room;
+}
+
+uint64_t pm_cap_pin_offset(const pm_capture *c, uint64_t slot, uint32_t part)
+{
+    return c->layout.pin_index + (slot * PM_PIN_PARTS + part) * sizeof(pm_pin);
+}
+
+uint64_t pm_cap_pinned_offset(const pm_capture *c, uint64_t slot, uint32_t part)
+{
+    return c->layout.pinned + (slot * PM_PIN_PARTS + part) * PM_PIN_ROWS * sizeof(pm_row_record);
+}
+
+/* ---- checkpoint ---- */
+
+apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
+{
+    uint64_t newest = 0, damaged = 0;
+    apr_status_t rv = APR_NOTFOUND;
+
+    memset(cp, 0, sizeof(*cp));
+    for (int i = 0; i < 2; i++) {
+        pm_head head;
+        enum pm_found found = pm_cap_load(c, c->layout.checkpoint[i], c->scratch,
+                                          c->layout.checkpoint_room, PM_MAGIC_CHECKPOINT);
+        memcpy(&head, c->scratch, sizeof(head));
+        damaged += found == PM_DAMAGED;
+        if (found != PM_SOUND || (rv == APR_SUCCESS && head.seq < newest)) {
+            continue;
+        }
+        pm_checkpoint read;
+        if (!pm_cap_unpack(&read, sizeof(read), c->scratch + sizeof(head), head.length)) {
+            damaged++;
+            continue;
+        }
+        *cp = read;
+        newest = head.seq;
+        rv = APR_SUCCESS;
+    }
+    pm_cap_note_damage(c, PM_AREA_CHECKPOINT, damaged);
+    pm_cap_clean_server(&cp->server);
+    return rv;
+}
+
+/* ---- rows ---- */
+
+uint64_t pm_cap_collect(pm_capture *c, uint64_t offset, uint64_t count, uint32_t magic,
+                        uint64_t owner, uint64_t from_us, uint64_t to_us, apr_array_header_t *rows)
+{
+    uint64_t per = PM_SCRATCH / sizeof(pm_row_record), damaged = 0;
+
+    for (uint64_t i = 0; i < count; i += per) {
+        uint64_t n = count - i < per ? count - i : per, at = offset + i * sizeof(pm_row_record);
+        pm_cap_read(c, at, c->scratch, n * sizeof(pm_row_record));
+        for (uint64_t k = 0; k < n; k++, at += sizeof(pm_row_record)) {
+            pm_row_record *record = (pm_row_record *)c->scratch + k;
+            enum pm_found found = pm_cap_settle(c, at, record, sizeof(*record), magic);
+            if (found == PM_SOUND &&
+                (record->head.length != sizeof(record->row) || !pm_cap_sane_row(&record->row))) {
+                found = PM_DAMAGED;
+            }
+            damaged += found == PM_DAMAGED;
+            if (found == PM_SOUND && (owner == 0 || record->head.seq == owner) &&
+                record->row.at_us >= from_us && record->row.at_us < to_us) {
+                *(pm_row *)apr_array_push(rows) = record->row;
+            }
+        }
+    }
+    return damaged;
+}
+
+static void collect_pinned(pm_capture *c, uint64_t from_us, uint64_t to_us,
+                           apr_array_header_t *rows)
+{
+    pm_pin pins[64];
+    const uint64_t per = sizeof(pins) / sizeof(pins[0]),
+                   count = (uint64_t)c->header.keep.incidents * PM_PIN_PARTS;
+    uint64_t damaged = 0;
+
+    for (uint64_t i = 0; i < count; i += per) {
+        uint64_t n = count - i < per ? count - i : per,
+                 at = c->layout.pin_index + i * sizeof(pm_pin);
+        pm_cap_read(c, at, pins, n * sizeof(pm_pin));
+        for (uint64_t k = 0; k < n; k++, at += sizeof(pm_pin)) {
+            enum pm_found found = pm_cap_settle(c, at, &pins[k], sizeof(pm_pin), PM_MAGIC_PIN);
+            damaged += found == PM_DAMAGED;
+            if (found == PM_SOUND && pins[k].head.seq != 0 && pins[k].from_us < to_us &&
+                pins[k].to_us > from_us) {
+                damaged += pm_cap_collect(
+                    c, c->layout.pinned + (i + k) * PM_PIN_ROWS * sizeof(pm_row_record),
+                    PM_PIN_ROWS, PM_MAGIC_PINNED, pins[k].head.seq, from_us, to_us, rows);
+            }
+        }
+    }
+    pm_cap_note_damage(c, PM_AREA_PINNED, damaged);
+}
+
+int pm_cap_compare_rows(const void *a, const void *b)
+{
+    const pm_row *x = a, *y = b;
+
+    if (x->at_us != y->at_us) {
+        return x->at_us < y->at_us ? -1 : 1;
+    }
+    return x->tick < y->tick ? -1 : x->tick > y->tick;
+}
+
+static void hand_out(apr_array_header_t *list, pm_row **rows, size_t *count)
+{
+    pm_row *row = (pm_row *)list->elts;
+    size_t kept = 0;
+
+    if (list->nelts > 1) {
+        qsort(row, (size_t)list->nelts, sizeof(*row), pm_cap_compare_rows);
+    }
+    for (size_t i = 0; i < (size_t)list->nelts; i++) {
+        if (kept == 0 || pm_cap_compare_rows(&row[kept - 1], &row[i]) != 0) {
+            row[kept++] = row[i];
+        }
+    }
+    *rows = row;
+    *count = kept;
+}
+
+apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
+                                size_t *count, apr_pool_t *pool)
+{
+    apr_array_header_t *list = apr_array_make(pool, 512, sizeof(pm_row));
+
+    pm_cap_note_damage(c, PM_AREA_SECONDS,
+                       pm_cap_collect(c, c->layout.seconds, c->header.keep.seconds, PM_MAGIC_SECOND,
+                                      0, from_us, to_us, list));
+    collect_pinned(c, from_us, to_us, list);
+    hand_out(list, rows, count);
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
+                                size_t *count, apr_pool_t *pool)
+{
+    apr_array_header_t *list = apr_array_make(pool, 512, sizeof(pm_row));
+
+    pm_cap_note_damage(c, PM_AREA_MINUTES,
+                       pm_cap_collect(c, c->layout.minutes, c->header.keep.minutes, PM_MAGIC_MINUTE,
+                                      0, from_us, to_us, list));
+    hand_out(list, rows, count);
+    return APR_SUCCESS;
+}
+
+/* ---- incidents ---- */
+
+/* Read one copy's record, its meta and what is packed behind it. */
+static enum pm_found load_part(pm_capture *c, uint64_t offset, size_t room, uint32_t magic,
+                               pm_incident_meta *meta, size_t *packed)
+{
+    pm_head head;
+    enum pm_found found = pm_cap_load(c, offset, c->scratch, room, magic);
+
+    if (found != PM_SOUND) {
+        return found;
+    }
+    memcpy(&head, c->scratch, sizeof(head));
+    if (head.length < sizeof(*meta)) {
+        return PM_DAMAGED;
+    }
+    memcpy(meta, c->scratch + sizeof(head), sizeof(*meta));
+    *packed = head.length - sizeof(*meta);
+    return PM_SOUND;
+}
+
+/* Which of the slot's copies to try first: the one whose head says that it is newer. */
+static int newer_copy(pm_capture *c, uint64_t slot)
+{
+    pm_head heads[2];
+
+    for (int i = 0; i < 2; i++) {
+        pm_cap_read(c, pm_cap_copy_offset(c, slot, i), &heads[i], sizeof(heads[i]));
+    }
+    return heads[1].magic == PM_MAGIC_INCIDENT && heads[1].seq > heads[0].seq;
+}
+
+static enum pm_found load_incident(pm_capture *c, uint64_t slot, int copy, pm_incident *into)
+{
+    pm_incident_meta meta;
+    size_t packed;
+    enum pm_found found = load_part(c, pm_cap_copy_offset(c, slot, copy), c->layout.incident_room,
+                                    PM_MAGIC_INCIDENT, &meta, &packed);
+
+    if (found != PM_SOUND) {
+        return found;
+    }
+    if (!pm_cap_unpack(into, sizeof(*into), c->scratch + sizeof(pm_head) + sizeof(meta), packed) ||
+        into->id == 0 || into->id != meta.id || into->id % c->header.keep.incidents != slot) {
+        return PM_DAMAGED;
+    }
+    pm_cap_clean_incident(into, c->header.keep.samples);
+    return PM_SOUND;
+}
+
+static int compare_incidents(const void *a, const void *b)
+{
+    const pm_incident *x = *(pm_incident *const *)a, *y = *(pm_incident *const *)b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_t *count,
+                                  apr_pool_t *pool)
+{
+    apr_array_header_t *list = apr_array_make(pool, 16, sizeof(pm_incident *));
+    uint64_t damaged = 0;
+    pm_incident *room = NULL;
+
+    for (uint64_t slot = 0; slot < c->header.keep.incidents; slot++) {
+        int first = newer_copy(c, slot);
+        for (int i = 0; i < 2; i++) {
+            room = room ? room : apr_palloc(pool, sizeof(*room));
+            enum pm_found found = load_incident(c, slot, i == 0 ? first : !first, room);
+            damaged += found == PM_DAMAGED;
+            if (found == PM_SOUND) {
+                *(pm_incident **)apr_array_push(list) = room;
+                room = NULL;
+                break;
+            }
+        }
+    }
+    pm_cap_note_damage(c, PM_AREA_INCIDENTS, damaged);
+    *incidents = (pm_incident **)list->elts;
+    *count = (size_t)list->nelts;
+    if (*count > 1) {
+        qsort(*incidents, *count, sizeof(**incidents), compare_incidents);
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_samples(pm_capture *c, const pm_incident *incident, pm_sample **samples,
+                                size_t *count, apr_pool_t *pool)
+{
+    int first = newer_copy(c, incident->id);
+    uint64_t damaged = 0;
+
+    *samples = NULL;
+    *count = 0;
+    for (int i = 0; i < 2; i++) {
+        pm_incident_meta meta;
+        size_t packed;
+        uint64_t offset =
+            pm_cap_copy_offset(c, incident->id, i == 0 ? first : !first) + c->layout.incident_room;
+        enum pm_found found = load_part(c, offset, c->layout.copy_room - c->layout.incident_room,
+                                        PM_MAGIC_SAMPLES, &meta, &packed);
+        damaged += found == PM_DAMAGED;
+        if (found != PM_SOUND || meta.id != incident->id || meta.samples > c->header.keep.samples) {
+            continue;
+        }
+        pm_sample *read = apr_palloc(pool, meta.samples * sizeof(*read) + 1);
+        if (!pm_cap_unpack(read, meta.samples * sizeof(*read),
+                           c->scratch + sizeof(pm_head) + sizeof(meta), packed)) {
+            damaged++;
+            continue;
+        }
+        for (uint32_t k = 0; k < meta.samples; k++) {
+            pm_cap_clean_sample(&read[k]);
+        }
+        *samples = read;
+        *count = meta.samples;
+        break;
+    }
+    pm_cap_note_damage(c, PM_AREA_SAMPLES, damaged);
+    return APR_SUCCESS;
+}

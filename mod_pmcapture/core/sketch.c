@@ -2,8 +2,8 @@
 /*
  * sketch.c: merging and estimating distinct-client sketches (HyperLogLog).
  *
- * The estimator is Ertl's "improved raw" one (2017, section 2, algorithm 6), in his names: C[k]
- * registers hold rank k, sigma corrects for the empty ones, tau for the saturated ones.
+ * The estimator is Ertl's "improved raw" one (2017, section 2, algorithm 6). His second correction, tau for
+ * saturated registers, is left out: it matters near 2^64 clients only.
  */
 #include "pm_sketch.h"
 
@@ -19,19 +19,6 @@ void pm_sketch_merge(uint8_t *into, const uint8_t *from)
             into[i] = rank;
         }
     }
-}
-
-/* Newton's square root of 0 < x <= 1, falling from 1: httpd does not load libm. */
-static double root(double x)
-{
-    double r = 1.0;
-    double next = 0.5 * (r + x);
-
-    while (next < r) {
-        r = next;
-        next = 0.5 * (r + x / r);
-    }
-    return r;
 }
 
 /* x + sum of x^(2^k) * 2^(k-1), k = 1 ..; diverges at 1. */
@@ -50,46 +37,37 @@ static double sigma(double x)
     return z;
 }
 
-/* (1 - x - sum of (1 - x^(2^-k))^2 * 2^-k) / 3, k = 1 .. */
-static double tau(double x)
-{
-    double y = 1.0;
-    double z = 1.0 - x;
-    double before;
-
-    if (x <= 0.0 || x >= 1.0) {
-        return 0.0;
-    }
-    do {
-        x = root(x);
-        before = z;
-        y *= 0.5;
-        z -= (1.0 - x) * (1.0 - x) * y;
-    } while (z < before);
-    return z / 3.0;
-}
-
 double pm_sketch_count(const uint8_t *registers)
 {
     const double m = PM_SKETCH_SIZE;
     uint32_t count[MAX_RANK + 1] = {0};
-    double z, estimate;
+    double z = 0.0;
+    double estimate;
 
     for (uint32_t i = 0; i < PM_SKETCH_SIZE; i++) {
         uint8_t rank = __atomic_load_n(&registers[i], __ATOMIC_RELAXED);
 
         count[rank < MAX_RANK ? rank : MAX_RANK]++;
     }
-    if (count[0] == PM_SKETCH_SIZE) {
-        return 0.0;
-    }
-    z = m * tau(1.0 - count[MAX_RANK] / m);
-    for (int k = MAX_RANK - 1; k >= 1; k--) {
+    for (int k = MAX_RANK; k >= 1; k--) {
         z = 0.5 * (z + count[k]);
     }
-    z += m * sigma(count[0] / m);
+    z += m * sigma(count[0] / m); /* infinite when all are empty: 0 clients */
     estimate = ALPHA_INFINITY * m * m / z;
-    return estimate < PM_SKETCH_MAX ? estimate : PM_SKETCH_MAX; /* z is 0 when all are saturated */
+    return estimate < PM_SKETCH_MAX ? estimate : PM_SKETCH_MAX;
+}
+
+/* Newton's square root of 0 < x <= 1, falling from 1: httpd does not load libm. */
+static double root(double x)
+{
+    double r = 1.0;
+    double next = 0.5 * (r + x);
+
+    while (next < r) {
+        r = next;
+        next = 0.5 * (r + x / r);
+    }
+    return r;
 }
 
 double pm_sketch_share_error(double affected, double total)

@@ -66,15 +66,21 @@ def status_totals(document):
     return Counter(document["totals"]["status"])
 
 
-def settled(httpd, ticks=2):
-    """The file's document when everything that the access log has by now must be in it."""
-    def quiet():
-        return not from_file(httpd.capture)["in_flight"]["requests"]
+def settled(httpd, ticks=2, limit=30):
+    """The file's document when all that the access log has must be in it.
 
-    wait_for(quiet, 15, "no request in flight", 0.2)
-    before = from_file(httpd.capture)["tick"]
-    wait_for(lambda: from_file(httpd.capture)["tick"] >= before + ticks, 15, "the recorder ticks", 0.2)
-    return from_file(httpd.capture)
+    That is so when the recorder ticked twice since the log last grew and nothing is in flight.
+    """
+    mark = [None, 0]        # size of the log, tick at which it was first seen
+
+    def quiet():
+        document = from_file(httpd.capture)
+        if httpd.access_log.size() != mark[0]:
+            mark[:] = httpd.access_log.size(), document["tick"]
+        at_rest = document["in_flight"]["requests"] == 0
+        return document if at_rest and document["tick"] >= mark[1] + ticks else None
+
+    return wait_for(quiet, limit, "the recorder has folded everything in", 0.1)
 
 
 def events(document, *types):

@@ -11,7 +11,8 @@ import h2.exceptions
 def ask(port, paths, tls=False, reset_after=None, host="localhost"):
     """Ask for all `paths` as concurrent streams of one connection.
 
-    Returns a status (or None) for each. The path whose index is `reset_after` is reset by the client as soon as its reply has begun.
+    Returns a status (or None) for each. The stream of the path whose index is `reset_after` is
+    reset as soon as its reply has begun.
     """
     connection = socket.create_connection(("127.0.0.1", port), 15)
     if tls:

@@ -82,7 +82,7 @@ class Httpd:
     """One server. `config` is added to the main server, `pm` is the recorder's own part of it."""
 
     def __init__(self, mpm="event", config="", pm=QUICK_RULES, module=MODULE, modules=(),
-                 capture="logs/pmcapture.pmc", runtime=None, root=None):
+                 capture="logs/pmcapture.pmc", root=None):
         self.mpm = mpm
         self.config = config
         self.pm = pm
@@ -91,10 +91,11 @@ class Httpd:
         self.capture_directive = capture
         self.root = Path(root or tempfile.mkdtemp(prefix="pmcapture-test-"))
         self.root.chmod(0o755)      # the workers' user has to get at the documents
-        self.runtime = Path(runtime) if runtime else self.root / "run"
+        self.runtime = self.root / "run"    # None: the one that httpd was compiled with
         self.port = free_port()
         self.marker = f"PM_TEST_ID={uuid.uuid4()}"
         self.environment = {}
+        self.prefix = ()            # a command that runs httpd in its turn
         self.parent = None          # pid of the running parent process
         for name in ("conf", "logs", "run", "htdocs"):
             (self.root / name).mkdir(exist_ok=True)
@@ -121,7 +122,7 @@ class Httpd:
     def write_config(self):
         lines = [
             f'ServerRoot "{self.root}"',
-            f'DefaultRuntimeDir "{self.runtime}"',
+            f'DefaultRuntimeDir "{self.runtime}"' if self.runtime else "",
             f'PidFile "{self.pid_file}"',
             f'Mutex file:{self.root}/run default',
             f"LoadModule mpm_{self.mpm}_module {MODULES}/mod_mpm_{self.mpm}.so",
@@ -173,9 +174,10 @@ class Httpd:
         environment[name] = value
         output = self.root / "console.log"
         with open(output, "wb") as console:     # a file, as the daemon would keep a pipe open
-            done = subprocess.run([APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments],
-                                  stdin=subprocess.DEVNULL, stdout=console, stderr=console,
-                                  env=environment, timeout=timeout, preexec_fn=_no_core)
+            done = subprocess.run(
+                [*self.prefix, APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
+                timeout=timeout, preexec_fn=_no_core)
         done.output = output.read_text(errors="replace")
         return done
 

@@ -67,13 +67,12 @@ def mappings(pid):
     return Path(f"/proc/{pid}/maps").read_text().splitlines()
 
 
-def private_kib(pid):
-    """Memory that this process alone has: private pages, in KiB."""
-    fields = {}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-        name, _, value = line.partition(":")
-        fields[name] = int(value.split()[0])
-    return fields["Private_Clean"] + fields["Private_Dirty"]
+def memory_kib(pid):
+    """Anonymous memory in KiB: heap, stacks and written data, whether or not children share it."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1])
+    raise ValueError(f"no Anonymous in smaps_rollup of {pid}")
 
 
 def kill(pid, sig=signal.SIGKILL):

@@ -32,8 +32,8 @@
  * that share a bucket (one pair in 16) are told apart as soon as now one, now the other was last.
  *
  * The window goes by time, not by count: late, long and missing intervals are fine, and what an interval
- * brought happened at its end. At most PM_WINDOW_MAX intervals with traffic are kept. A clock that goes
- * back begins the scope anew; one that jumps ahead empties the window.
+ * brought happened at its end. At most PM_WINDOW_MAX intervals with traffic are kept. A clock that steps, back
+ * or ahead, empties the window; the sequential sum, which knows only order, stays.
  *
  * Onset: of the window's suffixes the one whose share of failures is the least likely at the allowed ratio
  * (the maximum-likelihood beginning), so that a stray failure among successes before a burst is not its
@@ -121,11 +121,11 @@ typedef struct pm_interval {
     uint64_t at_us;
     uint64_t first_error_us;
     uint64_t first_slow_us;
-    uint32_t span_us; /* since the interval before; 0 = not known */
+    uint32_t span_us; /* since the interval before; UINT32_MAX at a beginning */
     uint32_t requests;
     uint32_t errors;
     uint32_t slow;
-    uint32_t top_client; /* tag behind the fullest bucket's errors, 0 = none */
+    uint32_t top_client; /* tag behind the fullest bucket's errors, 0 = not known */
     uint32_t top_errors;
     uint32_t ok_clients[PM_OK_CLIENTS];
 } pm_interval;
@@ -162,7 +162,7 @@ typedef struct pm_verdict {
 void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_rule *slow,
                     const pm_figures *figures, pm_verdict *verdict);
 
-/** Natural logarithm of a positive, finite x, within 1e-9: httpd does not load libm. */
+/** Natural logarithm of a positive, normal x, within 1e-9: httpd does not load libm. */
 double pm_detect_log(double x);
 
 #endif

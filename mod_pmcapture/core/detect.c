@@ -36,12 +36,10 @@ double pm_detect_log(double x)
         x /= 2;
         exponent++;
     }
-    t = (x - 1) /
-        (x + 1); /* ln x = 2 artanh t, |t| < 0.172: the first term left out is below 1e-12 */
+    /* ln x = 2 artanh t, |t| < 0.172: what the series leaves out is below 8e-10 */
+    t = (x - 1) / (x + 1);
     t2 = t * t;
-    series =
-        1 + t2 * (1.0 / 3 +
-                  t2 * (1.0 / 5 + t2 * (1.0 / 7 + t2 * (1.0 / 9 + t2 * (1.0 / 11 + t2 / 13)))));
+    series = 1 + t2 * (1.0 / 3 + t2 * (1.0 / 5 + t2 * (1.0 / 7 + t2 / 9)));
     return exponent * LN2 + 2 * t * series;
 }
 
@@ -76,9 +74,8 @@ static uint32_t intervals_within(const pm_scope *scope, uint32_t seconds)
     uint64_t limit = scope->kept < PM_WINDOW_MAX ? scope->kept : PM_WINDOW_MAX;
     uint32_t count = 0;
 
-    /* a time to come is damage: such an interval is in no window */
-    while (count < limit && interval(scope, count)->at_us <= scope->at_us &&
-           scope->at_us - interval(scope, count)->at_us < seconds * PM_SECOND) {
+    /* of a time to come, which is damage, the unsigned difference is huge */
+    while (count < limit && scope->at_us - interval(scope, count)->at_us < seconds * PM_SECOND) {
         count++;
     }
     return count;
@@ -110,7 +107,7 @@ static void keep(pm_scope *scope, const pm_figures *f, uint64_t span_us)
     kept->slow = saturated(f->slow < f->requests ? f->slow : f->requests);
     kept->top_errors =
         f->errors_by_client[top] < kept->errors ? f->errors_by_client[top] : kept->errors;
-    kept->top_client = kept->top_errors > 0 ? f->failing_client[top] : 0;
+    kept->top_client = f->failing_client[top];
     memcpy(kept->ok_clients, f->ok_clients, sizeof(kept->ok_clients));
 }
 
@@ -206,16 +203,15 @@ static int any_hits(const part *parts, uint32_t from, uint32_t count)
 static int began_before(const part *parts, uint32_t start, uint32_t count, double share)
 {
     const part *before = &parts[start + 1];
-    uint64_t span = before->span_us != 0 ? before->span_us : PM_SECOND;
     uint64_t tail = before->at_us > before->first_us ? before->at_us - before->first_us : 0;
 
     if (before->hits == 0 || before->at_us + parts[start].span_us < parts[start].at_us) {
         return 0;
     }
-    if (tail > span) {
+    if (tail > before->span_us) {
         return !any_hits(parts, start + 2, count);
     }
-    return before->hits >= 0.5 * share * before->requests * (double)tail / (double)span;
+    return before->hits >= 0.5 * share * before->requests * (double)tail / (double)before->span_us;
 }
 
 /** Newest part first; at least one has hits. `ratio` is the rule's. */
@@ -281,8 +277,7 @@ static void sequential_step(pm_scope *scope, const pm_burst_rule *rule, const bu
 {
     const pm_interval *now = interval(scope, 0);
     uint32_t failures = errors_without(now, sums->cleared);
-    double p0 = rule->ratio > 1e-6 ? rule->ratio : 1e-6;
-    double gain = pm_detect_log((1 + p0) / (2 * p0));
+    double gain = pm_detect_log((1 + rule->ratio) / (2 * rule->ratio));
     double cap = PM_DETECT_CUSUM + gain;
     double raised = scope->cusum + failures * gain;
     double sum = (raised < cap ? raised : cap) - (now->requests - now->errors) * LN2;
@@ -303,7 +298,7 @@ static void sequential_step(pm_scope *scope, const pm_burst_rule *rule, const bu
         scope->sequential = 0;
     }
     else if (failures > 0 && scope->cusum_failures >= PM_DETECT_FEW) {
-        uint64_t lasted = scope->at_us - known_time(scope->cusum_since_us, scope->at_us);
+        uint64_t lasted = scope->at_us - scope->cusum_since_us;
 
         scope->sequential |=
             lasted >= rule->window * PM_SECOND ||
@@ -364,14 +359,16 @@ static void judge_slow(const pm_scope *scope, const pm_slow_rule *rule, const pm
 void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_rule *slow,
                     const pm_figures *f, pm_verdict *verdict)
 {
-    uint64_t span;
+    uint64_t span = f->at_us - scope->at_us; /* of the first one, or after a step back: huge */
 
     memset(verdict, 0, sizeof(*verdict));
-    if (f->at_us < scope->at_us) { /* the clock went back: no telling what was when */
-        memset(scope, 0, sizeof(*scope));
+    if (f->at_us < scope->at_us) { /* the clock went back: no telling how long ago the window was */
+        scope->kept = 0;
     }
-    span = scope->at_us != 0 ? f->at_us - scope->at_us : 0;
     scope->at_us = f->at_us;
+    if (scope->cusum_since_us > f->at_us) {
+        scope->cusum_since_us = f->at_us;
+    }
     if (f->requests > 0 || f->slow_in_flight > 0) {
         keep(scope, f, span);
     }
@@ -383,6 +380,6 @@ void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_r
     if (scope->sequential && !verdict->errors_hold) {
         verdict->errors_hold = 1;
         verdict->sequential = 1;
-        verdict->errors_onset_us = known_time(scope->cusum_since_us, scope->at_us);
+        verdict->errors_onset_us = scope->cusum_since_us;
     }
 }

@@ -381,6 +381,7 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
         }
         usleep(LOCK_POLL_US);
     }
+    c->locked = 1;
     c->tail_known = 0; /* another process may have written events since */
     return APR_SUCCESS;
 }
@@ -388,6 +389,8 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 void pm_capture_unlock(pm_capture *c)
 {
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    c->locked = 0;
     (void)fcntl(c->fd, F_SETLK, &lock);
 }
 

@@ -23,6 +23,7 @@
 #define CREATE_WAIT                                                                                \
     5000000u /* a holder of the lock needs milliseconds, a migration less than a second */
 #define OLD_NAMES 1000
+#define ANEW APR_EINTR /* the path names another file now, or none: begin anew */
 
 /* What pm_capture_create is about. */
 typedef struct creation {
@@ -241,11 +242,32 @@ static apr_status_t name_old(const creation *k, const char **old)
                    k->path, OLD_NAMES - 1);
 }
 
-static apr_status_t set_aside(const creation *k, const char *why)
+/* Was it ever a capture file? A PMCaptureFile that names something else by mistake must not move it away. */
+static int was_ours(const creation *k, const struct stat *st)
+{
+    static const char zeros[8];
+    int ours = (uint64_t)st->st_size == pm_capture_size(k->keep), blank = 1;
+
+    for (int i = 0; i < PM_HEADERS; i++) {
+        char head[8] = {0};
+        ssize_t n = pread(k->fd, head, sizeof(head), (off_t)i * PM_HEADER_STRIDE);
+        ours |= n > 0 && memcmp(head, PM_MAGIC, (size_t)n) == 0;
+        blank &= memcmp(head, zeros, sizeof(zeros)) == 0;
+    }
+    return ours || blank;
+}
+
+static apr_status_t set_aside(const creation *k, const struct stat *st, const char *why)
 {
     const char *old;
-    apr_status_t rv = name_old(k, &old);
 
+    if (!was_ours(k, st)) {
+        return pm_fail(
+            k->err, APR_EGENERAL,
+            "%s is not a capture file, and is left alone; name another path, or remove it",
+            k->path);
+    }
+    apr_status_t rv = name_old(k, &old);
     if (rv == APR_SUCCESS && unlink(k->path) != 0) {
         rv = pm_fail_os(k->err, errno, "cannot set the old capture file %s aside", k->path);
     }
@@ -267,7 +289,6 @@ static apr_status_t build_beside(creation *k, int fd, const pm_header *old)
     pm_cap_fill_header(&header, k->keep, old->id, old->created_us, PM_READY);
     pm_capture *to = pm_cap_handle(fd, k->path, &header, k->pool);
     to->writable = 1;
-    to->tail_known = 1;
     rv = pm_cap_migrate(to, pm_cap_handle(k->fd, k->path, old, k->pool));
     if (rv == APR_SUCCESS) {
         rv = finish(fd, k->keep, old->id, old->created_us);
@@ -351,7 +372,7 @@ static apr_status_t take_over(creation *k, const pm_header *header, const struct
     return rv;
 }
 
-/* One look at the file behind k->fd, under the lock. APR_EAGAIN: the path names another file now. */
+/* One look at the file behind k->fd, under the lock. */
 static apr_status_t prepare(creation *k)
 {
     pm_header header;
@@ -369,8 +390,7 @@ static apr_status_t prepare(creation *k)
         return rv;
     }
     if (!still_named(k, &st)) {
-        return pm_fail(k->err, APR_EINTR, "capture file %s is being replaced again and again",
-                       k->path);
+        return pm_fail(k->err, ANEW, "capture file %s is being replaced again and again", k->path);
     }
     if (st.st_size == 0) {
         return make(k);
@@ -382,8 +402,8 @@ static apr_status_t prepare(creation *k)
     if (rv == APR_EINCOMPLETE) {
         return make(k);
     }
-    rv = set_aside(k, why.text);
-    return rv == APR_SUCCESS ? APR_EINTR : rv;
+    rv = set_aside(k, &st, why.text);
+    return rv == APR_SUCCESS ? ANEW : rv;
 }
 
 apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_retention *keep,
@@ -414,7 +434,7 @@ apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_rete
             break;
         }
         close(k.fd);
-        rv = APR_STATUS_IS_EINTR(rv) && i + 1 < CREATE_TRIES ? APR_SUCCESS : rv;
+        rv = rv == ANEW && i + 1 < CREATE_TRIES ? APR_SUCCESS : rv;
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -422,8 +442,12 @@ apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_rete
     pm_capture *c = pm_cap_handle(k.fd, path, &header, pool);
     c->owns_fd = c->writable = 1;
     c->real_path = pm_cap_real_path(k.fd, pool);
-    pm_cap_scan_tail(c);
+    rv = pm_cap_find_tail(c);
     pm_capture_unlock(c);
+    if (rv != APR_SUCCESS) {
+        pm_capture_close(c);
+        return pm_fail_os(k.err, rv, "cannot write to capture file %s", path);
+    }
     *out = c;
     return APR_SUCCESS;
 }

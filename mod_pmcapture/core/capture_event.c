@@ -43,7 +43,7 @@ static uint64_t block_offset(const pm_capture *c, enum pm_ring ring, uint64_t po
 /* Beyond the checksum: a file made by somebody else may hold anything. */
 static int block_sane(const pm_capture *c, enum pm_ring ring, uint64_t offset, const pm_block *b)
 {
-    return b->head.length >= PM_BLOCK_META && b->head.seq < PM_POSITION_LAST &&
+    return b->head.length >= PM_BLOCK_META && b->head.seq > 0 && b->head.seq < PM_POSITION_LAST &&
            b->position < PM_POSITION_LAST && b->blocks > 0 && b->index < b->blocks &&
            b->blocks <= PM_EVENT_BLOCKS && b->blocks <= c->layout.blocks[ring] &&
            block_offset(c, ring, b->position) == offset;
@@ -157,39 +157,6 @@ static int tail_noted(pm_capture *c)
     return 1;
 }
 
-void pm_cap_scan_tail(pm_capture *c)
-{
-    if (!tail_noted(c)) {
-        c->last_event = 0;
-        memset(c->next, 0, sizeof(c->next));
-    }
-    scan_ring(c, PM_RING_CORE);
-    scan_ring(c, PM_RING_FLOOD);
-    c->tail_known = 1;
-}
-
-static void know_tail(pm_capture *c)
-{
-    if (!tail_noted(c)) {
-        pm_cap_scan_tail(c);
-        return;
-    }
-    roll_forward(c, PM_RING_CORE);
-    roll_forward(c, PM_RING_FLOOD);
-    c->tail_known = 1;
-}
-
-uint64_t pm_capture_last_event(pm_capture *c)
-{
-    if (!c->tail_known) {
-        know_tail(c);
-        c->tail_known = c->writable; /* a reader has no lock: the next time it may be another one */
-    }
-    return c->last_event;
-}
-
-/* ---- writing ---- */
-
 static apr_status_t note_tail(pm_capture *c)
 {
     pm_tail tail = {.next = {c->next[PM_RING_CORE], c->next[PM_RING_FLOOD]}};
@@ -198,6 +165,40 @@ static apr_status_t note_tail(pm_capture *c)
                 c->last_event);
     return pm_cap_write(c, c->layout.tail, &tail, sizeof(tail));
 }
+
+static void scan(pm_capture *c)
+{
+    if (!tail_noted(c)) {
+        c->last_event = 0;
+        memset(c->next, 0, sizeof(c->next));
+    }
+    scan_ring(c, PM_RING_CORE);
+    scan_ring(c, PM_RING_FLOOD);
+}
+
+/* After a power cut the note may be older than the blocks by more than rolling forward can mend. */
+apr_status_t pm_cap_find_tail(pm_capture *c)
+{
+    scan(c);
+    return note_tail(c);
+}
+
+uint64_t pm_capture_last_event(pm_capture *c)
+{
+    if (!c->tail_known || !c->locked) {
+        if (tail_noted(c)) {
+            roll_forward(c, PM_RING_CORE);
+            roll_forward(c, PM_RING_FLOOD);
+        }
+        else {
+            scan(c);
+        }
+        c->tail_known = 1;
+    }
+    return c->last_event;
+}
+
+/* ---- writing ---- */
 
 /* One event may not push out more than a quarter of its ring. */
 static size_t data_room(const pm_capture *c, enum pm_ring ring)

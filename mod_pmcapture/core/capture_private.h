@@ -153,16 +153,18 @@ struct pm_capture {
     int fd;
     int owns_fd;
     int writable;
+    int locked;
     uint64_t seed;
     pm_header header;
     pm_layout layout;
     char id_text[33];
-    int tail_known; /* the fields below are those of the file */
+    int tail_known; /* the fields below are those of the file, while it is locked */
     uint64_t last_event;
     uint64_t next[PM_RINGS];
     uint8_t *scratch;          /* PM_SCRATCH, or an incident's copy when that is more */
     uint8_t *event;            /* PM_EVENT_BLOCKS blocks */
     uint64_t damage[PM_AREAS]; /* the most that one pass over the area met */
+    uint32_t failures;         /* damaged records in this pass */
     uint64_t unread;           /* bytes that the device did not give */
 };
 
@@ -193,7 +195,11 @@ size_t pm_cap_pack(uint8_t *out, const void *words, size_t bytes);
 /** 1 when `in` was exactly such a sequence of at most `bytes`. */
 int pm_cap_unpack(void *words, size_t bytes, const uint8_t *in, size_t len);
 
+/** Ends a pass over an area that met so many damaged records. */
 void pm_cap_note_damage(pm_capture *c, enum pm_area area, uint64_t records);
+
+/** Of two places that are written in turn: which one (0, 1) says that it is the newer. */
+int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic);
 
 /* ---- capture.c ---- */
 
@@ -217,8 +223,8 @@ apr_status_t pm_cap_check_kind(int fd, const char *path, struct stat *st, pm_err
 
 /** Write event->seq as it is. */
 apr_status_t pm_cap_write_event(pm_capture *c, const pm_event *event);
-/** Look at every block: the true end of both rings. */
-void pm_cap_scan_tail(pm_capture *c);
+/** Look at every block for the true end of both rings, and note it. */
+apr_status_t pm_cap_find_tail(pm_capture *c);
 
 /* ---- capture_write.c ---- */
 

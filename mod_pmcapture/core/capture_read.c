@@ -9,6 +9,9 @@
 #include <apr_tables.h>
 
 #include "capture_private.h"
+#include "pm_time.h"
+
+#define ROOM_MOST 16384 /* rows; a header may promise far more than there are */
 
 uint64_t pm_cap_copy_offset(const pm_capture *c, uint64_t id, int copy)
 {
@@ -28,33 +31,38 @@ uint64_t pm_cap_pinned_offset(const pm_capture *c, uint64_t slot, uint32_t part)
 
 /* ---- checkpoint ---- */
 
+static enum pm_found load_checkpoint(pm_capture *c, int which, pm_checkpoint *cp)
+{
+    pm_head head;
+    enum pm_found found = pm_cap_load(c, c->layout.checkpoint[which], c->scratch,
+                                      c->layout.checkpoint_room, PM_MAGIC_CHECKPOINT);
+
+    if (found == PM_SOUND) {
+        memcpy(&head, c->scratch, sizeof(head));
+        found = pm_cap_unpack(cp, sizeof(*cp), c->scratch + sizeof(head), head.length) ? PM_SOUND
+                                                                                       : PM_DAMAGED;
+    }
+    return found;
+}
+
 apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
 {
-    uint64_t newest = 0, damaged = 0;
-    apr_status_t rv = APR_NOTFOUND;
+    int first =
+        pm_cap_newer(c, c->layout.checkpoint[0], c->layout.checkpoint[1], PM_MAGIC_CHECKPOINT);
+    uint64_t damaged = 0;
+    enum pm_found found = PM_EMPTY;
 
-    memset(cp, 0, sizeof(*cp));
-    for (int i = 0; i < 2; i++) {
-        pm_head head;
-        enum pm_found found = pm_cap_load(c, c->layout.checkpoint[i], c->scratch,
-                                          c->layout.checkpoint_room, PM_MAGIC_CHECKPOINT);
-        memcpy(&head, c->scratch, sizeof(head));
+    for (int i = 0; i < 2 && found != PM_SOUND; i++) {
+        found = load_checkpoint(c, i == 0 ? first : !first, cp);
         damaged += found == PM_DAMAGED;
-        if (found != PM_SOUND || (rv == APR_SUCCESS && head.seq < newest)) {
-            continue;
-        }
-        pm_checkpoint read;
-        if (!pm_cap_unpack(&read, sizeof(read), c->scratch + sizeof(head), head.length)) {
-            damaged++;
-            continue;
-        }
-        *cp = read;
-        newest = head.seq;
-        rv = APR_SUCCESS;
     }
     pm_cap_note_damage(c, PM_AREA_CHECKPOINT, damaged);
+    if (found != PM_SOUND) {
+        memset(cp, 0, sizeof(*cp));
+        return APR_NOTFOUND;
+    }
     pm_cap_clean_server(&cp->server);
-    return rv;
+    return APR_SUCCESS;
 }
 
 /* ---- rows ---- */
@@ -120,6 +128,16 @@ int pm_cap_compare_rows(const void *a, const void *b)
     return x->tick < y->tick ? -1 : x->tick > y->tick;
 }
 
+/* Room for the rows of a range from the start: a list that grows leaves its smaller copies in the pool. */
+static apr_array_header_t *room_for(apr_pool_t *pool, uint64_t ring, uint64_t from_us,
+                                    uint64_t to_us, uint64_t span_us)
+{
+    uint64_t wanted = to_us > from_us ? (to_us - from_us) / span_us + 2 : 1;
+
+    wanted = wanted < ring ? wanted : ring;
+    return apr_array_make(pool, wanted < ROOM_MOST ? (int)wanted : ROOM_MOST, sizeof(pm_row));
+}
+
 static void hand_out(apr_array_header_t *list, pm_row **rows, size_t *count)
 {
     pm_row *row = (pm_row *)list->elts;
@@ -140,7 +158,7 @@ static void hand_out(apr_array_header_t *list, pm_row **rows, size_t *count)
 apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
                                 size_t *count, apr_pool_t *pool)
 {
-    apr_array_header_t *list = apr_array_make(pool, 512, sizeof(pm_row));
+    apr_array_header_t *list = room_for(pool, c->header.keep.seconds, from_us, to_us, PM_SECOND);
 
     pm_cap_note_damage(c, PM_AREA_SECONDS,
                        pm_cap_collect(c, c->layout.seconds, c->header.keep.seconds, PM_MAGIC_SECOND,
@@ -153,7 +171,8 @@ apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us,
 apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
                                 size_t *count, apr_pool_t *pool)
 {
-    apr_array_header_t *list = apr_array_make(pool, 512, sizeof(pm_row));
+    apr_array_header_t *list =
+        room_for(pool, c->header.keep.minutes, from_us, to_us, 60 * PM_SECOND);
 
     pm_cap_note_damage(c, PM_AREA_MINUTES,
                        pm_cap_collect(c, c->layout.minutes, c->header.keep.minutes, PM_MAGIC_MINUTE,
@@ -183,15 +202,10 @@ static enum pm_found load_part(pm_capture *c, uint64_t offset, size_t room, uint
     return PM_SOUND;
 }
 
-/* Which of the slot's copies to try first: the one whose head says that it is newer. */
 static int newer_copy(pm_capture *c, uint64_t slot)
 {
-    pm_head heads[2];
-
-    for (int i = 0; i < 2; i++) {
-        pm_cap_read(c, pm_cap_copy_offset(c, slot, i), &heads[i], sizeof(heads[i]));
-    }
-    return heads[1].magic == PM_MAGIC_INCIDENT && heads[1].seq > heads[0].seq;
+    return pm_cap_newer(c, pm_cap_copy_offset(c, slot, 0), pm_cap_copy_offset(c, slot, 1),
+                        PM_MAGIC_INCIDENT);
 }
 
 static enum pm_found load_incident(pm_capture *c, uint64_t slot, int copy, pm_incident *into)
@@ -205,7 +219,8 @@ static enum pm_found load_incident(pm_capture *c, uint64_t slot, int copy, pm_in
         return found;
     }
     if (!pm_cap_unpack(into, sizeof(*into), c->scratch + sizeof(pm_head) + sizeof(meta), packed) ||
-        into->id == 0 || into->id != meta.id || into->id % c->header.keep.incidents != slot) {
+        into->id == 0 || into->id >= PM_POSITION_LAST || into->id != meta.id ||
+        into->id % c->header.keep.incidents != slot) {
         return PM_DAMAGED;
     }
     pm_cap_clean_incident(into, c->header.keep.samples);

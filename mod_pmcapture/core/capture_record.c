@@ -14,6 +14,7 @@
 
 #define LOAD_FIRST 4096u
 #define LOAD_TRIES 4
+#define PATIENCE 256 /* so many damaged records are no writer at work */
 
 void pm_cap_read(pm_capture *c, uint64_t offset, void *into, size_t len)
 {
@@ -100,7 +101,9 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room)
 enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t room, uint32_t magic)
 {
     /* pread and pwrite of the same bytes are not atomic to each other; a writer is done within microseconds */
-    for (int i = 0; i < LOAD_TRIES; i++) {
+    int tries = c->failures < PATIENCE ? LOAD_TRIES : 1;
+
+    for (int i = 0; i < tries; i++) {
         load_once(c, offset, into, room);
         if (pm_cap_sound(c, offset, into, room, magic)) {
             return PM_SOUND;
@@ -110,6 +113,7 @@ enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t roo
         }
         sched_yield();
     }
+    c->failures++;
     return PM_DAMAGED;
 }
 
@@ -202,4 +206,14 @@ void pm_cap_note_damage(pm_capture *c, enum pm_area area, uint64_t records)
     if (records > c->damage[area]) {
         c->damage[area] = records;
     }
+    c->failures = 0;
+}
+
+int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic)
+{
+    pm_head heads[2];
+
+    pm_cap_read(c, first, &heads[0], sizeof(heads[0]));
+    pm_cap_read(c, second, &heads[1], sizeof(heads[1]));
+    return heads[1].magic == magic && (heads[0].magic != magic || heads[1].seq > heads[0].seq);
 }

@@ -56,38 +56,41 @@ objects: $(CORE) $(GLUE) $(TOOLS)
 help:
 	@sed -n '3,8s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
-	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS JOBS (tests at a time)'
+	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 
 # ---- compile and link ----
+
+# V=1 shows the commands.
+say = $(if $(V),,@echo '  $(1)	$@';)
 
 # The core is hidden, so that it cannot meet another module's symbols; of the glue, the module's
 # structure alone is exported (httpd finds it by name).
 $(BUILD)/core/%.o: mod_pmcapture/core/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(PM_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(PM_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 $(BUILD)/glue/%.o: mod_pmcapture/glue/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(PM_CFLAGS) -I$(HTTPD_INCLUDE) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(PM_CFLAGS) -I$(HTTPD_INCLUDE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tools/%.o: mod_pmcapture/tools/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(CORE)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)$(AR) rcs $@ $^
 
 $(SO): $(GLUE) $(LIB)
 	@test -n '$(APXS)' || { echo 'apxs is missing: run "make deps"' >&2; exit 1; }
-	$(APXS) -c -o $(BUILD)/mod_pmcapture.la -Wl,-export-symbols-regex '-Wl,^pmcapture_module$$' \
+	$(call say,APXS)$(APXS) -c -o $(BUILD)/mod_pmcapture.la -Wl,-export-symbols-regex '-Wl,^pmcapture_module$$' \
 	    $(patsubst %,'-Wl$(comma)%',$(SANITIZE)) $(GLUE) $(LIB) >$(BUILD)/link.log 2>&1 \
 	    || { cat $(BUILD)/link.log >&2; exit 1; }
 	@ln -sf .libs/mod_pmcapture.so $@
 
 $(BUILD)/pmdump: $(TOOLS) $(LIB)
-	$(CC) $(PM_CFLAGS) -o $@ $(TOOLS) $(LIB) -Wl,--as-needed $(APR_LIBS)
+	$(call say,CC)$(CC) $(PM_CFLAGS) -o $@ $(TOOLS) $(LIB) -Wl,--as-needed $(APR_LIBS)
 
 comma := ,
 
@@ -95,7 +98,7 @@ comma := ,
 
 $(BUILD)/unit/%: tests/unit/%.c $(LIB) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) $(APR_LIBS) $(TEST_LIBS)
+	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) $(APR_LIBS) $(TEST_LIBS)
 
 unit: $(TESTS)
 	@tests/run-unit $(TESTS)

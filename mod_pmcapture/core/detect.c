@@ -336,7 +336,7 @@ static void judge_slow(const pm_scope *scope, const pm_slow_rule *rule, const pm
 {
     part parts[PM_WINDOW_MAX];
     uint32_t count = intervals_within(scope, rule->window), n;
-    double requests = f->slow_in_flight, hits = f->slow_in_flight;
+    double hits = f->slow_in_flight, requests = hits;
 
     for (n = 0; n < count; n++) {
         const pm_interval *i = interval(scope, n);

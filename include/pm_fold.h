@@ -1,0 +1,146 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_fold.h: the recorder's work: once a second, counters become history.
+ *
+ * A tick takes a snapshot of the live region(s), subtracts the last one, judges every scope, moves incidents on,
+ * and writes a row, events, incidents and the checkpoint to the capture file. All that must survive the recorder's
+ * death lies in a pm_ledger: shared memory that only the parent and the recorders have (workers unmap it).
+ * One process ticks at a time: the holder of the lease (pm_lease.h).
+ *
+ * core knows no httpd: the glue fills pm_fold and lends a function that counts workers.
+ */
+#ifndef PM_FOLD_H
+#define PM_FOLD_H
+
+#include "pm_capture.h"
+#include "pm_live.h"
+
+#define PM_LEDGER_MAGIC 0x3145544154534d50ull
+#define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
+#define PM_MINUTES_KEPT 60u
+#define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
+#define PM_INCIDENTS_OPEN 8u /* at one time; more are not opened, and that is said */
+#define PM_PENDING_EVENTS 64u
+#define PM_RECENT_SAMPLES 64u
+#define PM_OLD_REGIONS 6u
+
+/** Which failures one tick brought to a scope. */
+typedef struct pm_code_tick {
+    uint32_t tick;            /* low half of the number: tells a stale entry */
+    uint16_t code[PM_ECODES]; /* saturating */
+    uint16_t pad;
+} pm_code_tick;
+
+/** One scope's last absolute counters. Scope 0 is the server, scope v + 1 virtual host v. */
+typedef struct pm_scope_state {
+    char name[PM_KEY]; /* of the virtual host, "" = room; it keeps its number across reloads */
+    uint64_t requests, errors, slow, bytes; /* absolute, at the last tick */
+    uint32_t by_client[PM_CLIENT_BUCKETS];
+    uint32_t by_code[PM_ECODES];
+    uint32_t pad;
+    pm_code_tick codes[PM_SECONDS_KEPT];    /* by tick */
+    uint64_t first_error_us, first_slow_us; /* seen without their counter yet */
+    uint64_t last_error_us, last_slow_us;   /* latest completion of a counted one */
+    pm_scope detect;
+} pm_scope_state;
+
+/** An open incident. What came since the last failure is pending: it belongs to the window only when
+ *  something fails again. */
+typedef struct pm_open {
+    pm_incident incident;
+    uint32_t used;
+    uint32_t scope;
+    uint64_t succeeded; /* since the last failure */
+    uint64_t pending_requests, pending_errors, pending_slow;
+    uint64_t pending_code[PM_ECODES];
+    uint64_t pending_hist[PM_HIST_BUCKETS];
+    uint8_t pending_sketch[2][PM_SKETCH_SIZE];
+    uint64_t vhost_requests[PM_VHOSTS_MAX]; /* up to the last failure */
+    uint64_t vhost_errors[PM_VHOSTS_MAX];
+    uint64_t vhost_mark[PM_VHOSTS_MAX]; /* absolute requests at the last failure */
+    uint64_t vhost_error_mark[PM_VHOSTS_MAX];
+    pm_sample samples[PM_SAMPLES_MAX];
+} pm_open;
+
+typedef struct pm_pending_event {
+    uint64_t at_us;
+    uint32_t type, severity;
+    char text[PM_EVENT_TEXT];
+    char data[1024];
+} pm_pending_event;
+
+typedef struct pm_second {
+    pm_row row;
+    uint32_t hist[PM_HIST_BUCKETS];
+    uint32_t pad;
+} pm_second;
+
+typedef struct pm_ledger {
+    uint64_t magic, size;
+    uint64_t run;
+    /* control: the parent and the recorders talk */
+    _Atomic uint64_t heartbeat_us; /* monotonic; the lease holder's last sign of life */
+    _Atomic uint64_t writing_us;   /* monotonic; since when it has been writing, 0 = it isn't */
+    _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
+    _Atomic uint32_t stopping;     /* the server ends in order */
+    _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
+    /* the tick's own */
+    uint64_t started;                    /* 1 after the first tick of the run */
+    uint64_t last_us, last_monotonic_us; /* of the last tick */
+    uint64_t written_tick;               /* rows up to here are in the file */
+    uint64_t journal_at, samples_at, pending_since;
+    uint32_t epoch, pad;
+    pm_checkpoint checkpoint;
+    pm_second minute; /* the one that is being filled */
+    uint64_t minute_hist[PM_HIST_BUCKETS];
+    uint8_t minute_sketch[2][PM_SKETCH_SIZE];
+    pm_second seconds[PM_SECONDS_KEPT]; /* by tick */
+    pm_second minutes[PM_MINUTES_KEPT];
+    uint64_t pool_hist[PM_POOLS][PM_HIST_BUCKETS]; /* absolute, at the last tick */
+    uint8_t sketches[PM_SKETCHES_KEPT][PM_POOLS][2][PM_SKETCH_SIZE]; /* by tick: all, error */
+    pm_pending_event pending[PM_PENDING_EVENTS];
+    uint64_t pending_first, pending_next;
+    pm_live_sample recent[PM_RECENT_SAMPLES];
+    uint64_t recent_next; /* number of the next; slot = number % room */
+    uint64_t random;
+    pm_open open[PM_INCIDENTS_OPEN];
+    uint32_t scopes, pad2; /* room: virtual hosts + 1 */
+    pm_scope_state scope[];
+} pm_ledger;
+
+typedef struct pm_fold {
+    pm_ledger *state;
+    pm_live *live;
+    pm_live *old[PM_OLD_REGIONS]; /* NULL = none */
+    pm_capture *capture;
+    pm_burst_rule burst; /* the server's */
+    pm_slow_rule slow;
+    const pm_burst_rule *vhost_burst; /* [live->geo.vhosts] */
+    const pm_slow_rule *vhost_slow;
+    const char *const *vhost_names; /* [live->geo.vhosts], NULL = not in use */
+    const char *const *vhost_defined;
+    uint32_t samples; /* kept per incident */
+    uint32_t clients; /* 0 = PMCaptureClients off */
+    pm_server server; /* what the glue knows; the tick fills in the rest */
+    void (*workers)(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit);
+    void (*say)(void *ctx, int severity, const char *sentence); /* to the error log */
+    void *ctx;
+    /* the tick's working memory, this process's own */
+    struct pm_tick *tick;
+} pm_fold;
+
+uint64_t pm_ledger_size(uint32_t vhosts);
+/** A fresh state for a run; memory is zero. */
+void pm_ledger_init(pm_ledger *state, uint64_t size, uint64_t run, uint32_t vhosts);
+
+/** Take up the work: on a state of this run already ticked, just goes on; else reads the capture file's
+ *  checkpoint and open incidents, counts what dead runs left in the old regions, and says how the last run
+ *  ended. Call once in each recorder before its first tick. */
+apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err);
+/** One tick at wall time `now_us`. Failures to write are counted, said, and tried again with the next tick. */
+void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
+/** Put an event into the queue that the next tick writes. data: a JSON object. */
+void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
+                   const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+#endif

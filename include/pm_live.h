@@ -1,0 +1,268 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_live.h: the live region: shared memory that every httpd process counts in.
+ *
+ * A file in the runtime directory, "pmcapture-<capture id>-<run>.live", mode 0640, preallocated and mapped by
+ * the parent before it forks. It outlives every process. Counters only go up; a second is the difference
+ * between two snapshots of the recorder. What cannot be differenced (sketches, earliest arrivals) lies in
+ * PM_EPOCHS slots that the recorder rotates with every tick: writers use the one that is active, a writer
+ * preempted for longer than a tick at that very moment costs one entry of a sketch.
+ *
+ * Trust: workers may write anything into it. Geometry is therefore kept in each process's own pm_live, taken
+ * when the region was made, or checked against the file's size when it is attached to; nothing read from the region is
+ * used as an index or length without a check.
+ *
+ * Versions: PM_LIVE_LAYOUT changes with any struct below. The header page keeps its meaning in all
+ * layouts and says where the counters lie (pm_live_directory), so that any version can drain the totals of any
+ * other; all else is read from one's own layout only.
+ *
+ * Thread and process safety: everything marked _Atomic is shared; adds are relaxed. pm_live itself is read-only
+ * after it was made.
+ */
+#ifndef PM_LIVE_H
+#define PM_LIVE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "pm_detect.h"
+#include "pm_error.h"
+#include "pm_record.h"
+#include "pm_ring.h"
+
+#ifndef PM_LIVE_LAYOUT
+#define PM_LIVE_LAYOUT 1
+#endif
+
+#define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
+#define PM_EPOCHS 4u
+#define PM_POOLS 16u        /* 0 is shared by the virtual hosts that have none of their own */
+#define PM_VHOSTS_MAX 4096u /* index 0 is "(other)": virtual hosts beyond the room */
+#define PM_SAMPLES_PER_TICK 64u
+#define PM_NO_FLIGHT UINT32_MAX
+
+/** Where the counters lie, in any layout. Offsets in bytes. */
+typedef struct pm_live_directory {
+    uint64_t stripes_offset, stripe_stride;
+    uint32_t stripe_count;
+    uint32_t status_offset, status_count; /* within a stripe, uint64_t each */
+    uint32_t hist_offset, hist_count, hist_pools;
+    uint32_t bytes_offset, max_offset;
+    uint64_t children_offset; /* pm_child, same in all layouts */
+    uint32_t children_count;
+    uint32_t pad;
+} pm_live_directory;
+
+/** How much of everything. */
+typedef struct pm_live_geometry {
+    uint32_t stripes; /* powers of two */
+    uint32_t vhost_stripes;
+    uint32_t vhosts;  /* room, the "(other)" included */
+    uint32_t flights; /* power of two */
+    uint32_t children;
+    uint32_t journal, samples; /* entries, powers of two */
+    uint32_t pad;
+} pm_live_geometry;
+
+typedef struct pm_live_header {
+    /* immutable, under `sum` */
+    uint64_t magic;
+    uint32_t layout, abi;
+    uint64_t size;
+    uint8_t capture_id[16];
+    uint64_t run, created_us;
+    uint64_t parent_start;
+    uint32_t parent_pid, pad;
+    char boot_id[40];
+    uint8_t key[16]; /* of client hashes; leaves the machine's memory never */
+    pm_live_directory directory;
+    pm_live_geometry geometry;
+    uint64_t sum; /* XXH3 of all above */
+    /* shared, each on a line of its own */
+    _Alignas(64) _Atomic uint32_t epoch;        /* 0 .. PM_EPOCHS - 1 */
+    _Alignas(64) _Atomic uint64_t heartbeat_us; /* the recorder's last tick */
+    _Atomic uint64_t incident;                  /* id of the open incident, 0 = none */
+    _Alignas(64) _Atomic uint32_t samples_taken[PM_EPOCHS];
+    _Alignas(64) _Atomic uint64_t flights_untracked;
+    _Alignas(64) pm_ring_head journal;
+    pm_ring_head samples;
+} pm_live_header;
+_Static_assert(sizeof(pm_live_header) <= 4096, "the header is one page");
+
+typedef struct pm_stripe {
+    _Atomic uint64_t status[PM_STATUS_SLOTS];
+    _Atomic uint64_t bytes;
+    _Atomic uint64_t max_us;
+#if PM_LIVE_LAYOUT > 1
+    _Atomic uint64_t spare[33]; /* what a later version might add: the upgrade test builds it */
+#endif
+    _Alignas(64) _Atomic uint64_t hist[PM_POOLS][PM_HIST_BUCKETS];
+} pm_stripe;
+
+/** One virtual host's counters in one stripe. */
+typedef struct pm_vhost_count {
+    _Atomic uint64_t requests, errors, slow, bytes;
+} pm_vhost_count;
+
+typedef struct pm_vhost_epoch {
+    _Atomic uint64_t first_error_us; /* earliest arrival among failures; 0 = none */
+    _Atomic uint64_t first_slow_us;
+    _Atomic uint32_t
+        ok_clients[PM_OK_CLIENTS]; /* the first few that succeeded and are no health checkers */
+} pm_vhost_epoch;
+
+#define PM_ECODES 13u /* 500..511, then any other 5xx */
+
+/** One virtual host: what only failures write, and who it is. */
+typedef struct pm_vhost_live {
+    pm_vhost_epoch epoch[PM_EPOCHS];
+    _Atomic uint64_t last_error_us, last_slow_us;
+    _Atomic uint32_t by_client[PM_CLIENT_BUCKETS]; /* failures by bucket of the client's hash */
+    _Atomic uint32_t failing[PM_CLIENT_BUCKETS];   /* tag of the bucket's last failing client */
+    _Atomic uint32_t by_code[PM_ECODES];
+    _Atomic uint32_t other_code; /* the last of the others */
+    _Atomic uint32_t pool;
+    char name[PM_KEY];
+    char defined[PM_KEY];
+    uint8_t pad[52];
+} pm_vhost_live;
+_Static_assert(sizeof(pm_vhost_live) % 64 == 0, "virtual hosts begin on cache lines");
+
+typedef struct pm_pool_sketch {
+    _Atomic uint8_t all[PM_SKETCH_SIZE];
+    _Atomic uint8_t error[PM_SKETCH_SIZE];
+} pm_pool_sketch;
+
+/** A request in flight. */
+typedef struct pm_flight {
+    _Atomic uint64_t arrival_us; /* 0 = free */
+    _Atomic uint32_t who;        /* child << 16 | vhost */
+    _Atomic uint32_t state;      /* PM_FLIGHT_* */
+} pm_flight;
+enum {
+    PM_FLIGHT_WORKING, /* nobody but the server keeps the client waiting */
+    PM_FLIGHT_SENDING, /* the client, or the network, takes its time */
+    PM_FLIGHT_TUNNEL   /* CONNECT or an upgraded connection */
+};
+
+/** A process that counts. */
+typedef struct pm_child {
+    _Atomic uint32_t pid;   /* 0 = free */
+    _Atomic uint32_t state; /* PM_CHILD_* */
+    _Atomic uint64_t start; /* /proc/<pid>/stat field 22 */
+    _Atomic uint32_t generation;
+    uint32_t pad;
+} pm_child;
+_Static_assert(sizeof(pm_child) == 24, "the same in all layouts");
+enum { PM_CHILD_ALIVE = 1, PM_CHILD_ENDED = 2 };
+
+/** A failing or slow request as a worker hands it over. */
+typedef struct pm_live_sample {
+    uint64_t at_us, latency_us;
+    uint32_t status, flags, vhost, failure; /* PM_FAILURE_* */
+    char method[16];
+    char uri[256];
+    char host[96];
+    char backend[128];
+    char client[56];
+    char request_id[40];
+} pm_live_sample;
+enum { PM_FAILURE_NONE, PM_FAILURE_REFUSED, PM_FAILURE_TIMEOUT, PM_FAILURE_ANSWERED };
+
+/** An event as any process hands it over. */
+typedef struct pm_live_note {
+    uint64_t at_us;
+    uint32_t type, severity, pid, pad;
+    char text[PM_EVENT_TEXT];
+    char data[512];
+} pm_live_note;
+
+typedef struct pm_live {
+    pm_live_header *header; /* the mapping */
+    uint64_t size;
+    uint64_t run;
+    uint32_t layout;
+    uint32_t readonly;
+    uint8_t key[16];
+    uint8_t capture_id[16];
+    uint32_t parent_pid, pad;
+    uint64_t parent_start, created_us;
+    char boot_id[40];
+    char path[512];
+    pm_live_geometry geo;
+    pm_live_directory dir;
+    pm_stripe *stripes;           /* these are NULL for a region of another layout */
+    pm_vhost_count *vhost_counts; /* [stripe][vhost] */
+    pm_vhost_live *vhosts;
+    pm_pool_sketch *sketches; /* [epoch][pool] */
+    pm_flight *flights;
+    pm_child *children;
+    pm_ring journal, samples;
+} pm_live;
+
+/** Room for so many concurrent requests, processes and virtual hosts on so many cores. */
+pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t processes,
+                              uint32_t vhosts);
+uint64_t pm_live_size(const pm_live_geometry *geo);
+
+/** Make and map DIR/pmcapture-<id>-<run>.live. It must not exist. `group` < 0 leaves the group alone. */
+apr_status_t pm_live_create(pm_live *live, const char *dir, const uint8_t capture_id[16],
+                            uint64_t run, const pm_live_geometry *geo, long group, pm_error *err);
+/** Map an existing region for reading (or for writing when `writable`), whatever its layout. */
+apr_status_t pm_live_attach(pm_live *live, const char *path, int writable, pm_error *err);
+/** Take over a mapping that this process has already (kept across a reload), whatever its layout. */
+apr_status_t pm_live_adopt(pm_live *live, void *base, uint64_t size, const char *path,
+                           pm_error *err);
+void pm_live_detach(pm_live *live);
+
+/** Paths of the regions of a capture in `dir`: calls `found` for each; order is not defined. */
+void pm_live_find(const char *dir, const uint8_t capture_id[16],
+                  void (*found)(void *ctx, const char *path, uint64_t run), void *ctx);
+
+/** Is the run's parent alive, by pid and start time, on this boot? */
+int pm_live_parent_alive(const pm_live *live);
+/** Processes in the table that are alive; those that are not are given up (writable regions). `thorough` tells a
+ *  reused pid by its start time. */
+uint32_t pm_live_children_alive(pm_live *live, int thorough);
+
+/** The sum of the stripes, in any layout. With pools != NULL also each pool's histogram (own layout). */
+void pm_live_totals(const pm_live *live, pm_totals *out, uint64_t (*pools)[PM_HIST_BUCKETS]);
+
+/** Kernel's start time of a process (clock ticks since boot), 0 when there is none. */
+uint64_t pm_process_start(uint32_t pid);
+/** This boot's id, "" when unknown. */
+void pm_boot_id(char out[40]);
+
+/* ---- the hot path ---- */
+
+/** A worker thread's stripe from any number that differs between threads. */
+static inline uint32_t pm_live_stripe(const pm_live *live, uint64_t thread)
+{
+    return (uint32_t)((thread * 0x9e3779b97f4a7c15ull) >> 40) & (live->geo.stripes - 1);
+}
+
+/** A request arrived: remembers it until pm_live_left. PM_NO_FLIGHT when there is no room. */
+uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us, uint32_t child,
+                         uint32_t vhost);
+void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us);
+
+/** What is counted of a completed request. */
+typedef struct pm_completed {
+    uint64_t arrival_us, done_us;
+    uint64_t bytes;
+    uint64_t client; /* keyed hash; 0 = not counted */
+    uint32_t status; /* the final one */
+    uint32_t vhost;
+    uint32_t stripe;
+    uint32_t slow;    /* longer than the threshold, and the client is not to blame */
+    uint32_t monitor; /* from a health checker: success proves nothing */
+    uint32_t pad;
+} pm_completed;
+void pm_live_count(const pm_live *live, const pm_completed *done);
+/** 1 when the client's success would still tell something in this epoch: then it is worth looking whether
+ *  it is a health checker. */
+int pm_live_wants_client(const pm_live *live, uint32_t vhost, uint64_t client);
+/** 1 when another sample may be handed over in this tick. */
+int pm_live_sample_room(const pm_live *live);
+
+#endif

@@ -1,0 +1,28 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pm_source.h: from a capture file, and what lies beside it, to a model.
+ *
+ * Safe on hostile files: nothing named in a file is opened. A live region is looked for only in the runtime
+ * directory that the caller gives, or in the one that the link CAPTURE.run points to (the module makes it),
+ * by a name that follows from the capture's id; it must be a regular file with that id inside.
+ */
+#ifndef PM_SOURCE_H
+#define PM_SOURCE_H
+
+#include "pm_model.h"
+
+/** What is read by default when the query names no bounds: everything that is kept. */
+#define PM_QUERY_ALL ((pm_query){PM_VIEW_ALL, 0, 0, UINT64_MAX, 0})
+
+/** Load what `query` asks for. `run_dir` may be NULL: then CAPTURE.run is tried; "" tries nothing. When no
+ *  process of the run is alive, what its live region counted after the last tick is added to the totals.
+ *  Damage is no error: it is said in the notices. */
+apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const char *run_dir,
+                           const pm_query *query, apr_pool_t *pool, pm_error *err);
+
+/** A handler's or command's parameters. `key` one of view, since, until, incident, refresh; APR_ENOTIMPL for
+ *  any other (to be ignored), APR_EINVAL with one sentence for a bad value. */
+apr_status_t pm_query_set(pm_query *query, const char *key, const char *value, uint64_t now_us,
+                          pm_error *err);
+
+#endif

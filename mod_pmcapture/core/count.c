@@ -1,0 +1,187 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * count.c: the hot path: what a request costs. No lock, no allocation, no system call.
+ */
+#include "pm_live.h"
+
+#define PROBES 16u
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/** Lower a time, 0 being none. */
+static void earliest(_Atomic uint64_t *slot, uint64_t at)
+{
+    uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
+
+    while ((seen == 0 || at < seen) &&
+           !atomic_compare_exchange_weak_explicit(slot, &seen, at, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+static void latest(_Atomic uint64_t *slot, uint64_t at)
+{
+    uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
+
+    while (at > seen && !atomic_compare_exchange_weak_explicit(
+                            slot, &seen, at, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+static uint32_t active_epoch(const pm_live *live)
+{
+    return atomic_load_explicit(&live->header->epoch, memory_order_acquire) & (PM_EPOCHS - 1);
+}
+
+uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us, uint32_t child,
+                         uint32_t vhost)
+{
+    uint32_t mask = live->geo.flights - 1;
+
+    for (uint32_t i = 0; i < PROBES; i++) {
+        uint32_t at = (hint + i) & mask;
+        pm_flight *f = &live->flights[at];
+        uint64_t none = 0;
+
+        if (atomic_load_explicit(&f->arrival_us, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong_explicit(&f->arrival_us, &none, arrival_us,
+                                                    memory_order_relaxed, memory_order_relaxed)) {
+            atomic_store_explicit(&f->state, PM_FLIGHT_WORKING, memory_order_relaxed);
+            atomic_store_explicit(&f->who, child << 16 | (vhost & 0xffff), memory_order_relaxed);
+            return at;
+        }
+    }
+    add(&live->header->flights_untracked, 1);
+    return PM_NO_FLIGHT;
+}
+
+void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us)
+{
+    if (flight < live->geo.flights) {
+        /* Only our own: the recorder may have taken the slot from a process it believed dead. */
+        atomic_compare_exchange_strong_explicit(&live->flights[flight].arrival_us, &arrival_us, 0,
+                                                memory_order_relaxed, memory_order_relaxed);
+    }
+}
+
+static uint32_t status_slot(uint32_t status)
+{
+    return status >= 100 && status <= 999 ? status - 100 : PM_STATUS_SLOTS - 1;
+}
+
+static void count_code(pm_vhost_live *vh, uint32_t status)
+{
+    uint32_t slot = status - 500;
+
+    if (slot >= PM_ECODES - 1) {
+        slot = PM_ECODES - 1;
+        atomic_store_explicit(&vh->other_code, status, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&vh->by_code[slot], 1, memory_order_relaxed);
+}
+
+/** The dear part, for failures alone. Times go before the counters: the recorder reads the counters first,
+ *  so a failure that it counts has left its time in the epoch that it reads next. */
+static void count_failure(pm_vhost_live *vh, uint32_t epoch, const pm_completed *done)
+{
+    uint32_t bucket = (uint32_t)(done->client >> 16) % PM_CLIENT_BUCKETS;
+
+    earliest(&vh->epoch[epoch].first_error_us, done->arrival_us);
+    latest(&vh->last_error_us, done->done_us);
+    atomic_store_explicit(&vh->failing[bucket], done->client != 0 ? pm_client_tag(done->client) : 0,
+                          memory_order_relaxed);
+    atomic_fetch_add_explicit(&vh->by_client[bucket], 1, memory_order_relaxed);
+    count_code(vh, done->status);
+}
+
+/** Room for one more in a set of a few tags; two writers may put one tag in twice, which
+ *  the recorder's own set removes. */
+static void note_success(pm_vhost_epoch *e, uint32_t tag)
+{
+    for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+        uint32_t none = 0;
+
+        if (atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed) == tag ||
+            atomic_compare_exchange_strong_explicit(&e->ok_clients[i], &none, tag,
+                                                    memory_order_relaxed, memory_order_relaxed) ||
+            none == tag) {
+            return;
+        }
+    }
+}
+
+void pm_live_count(const pm_live *live, const pm_completed *done)
+{
+    uint32_t vhost = done->vhost < live->geo.vhosts ? done->vhost : 0;
+    pm_vhost_live *vh = &live->vhosts[vhost];
+    uint32_t pool = atomic_load_explicit(&vh->pool, memory_order_relaxed) & (PM_POOLS - 1);
+    uint32_t epoch = active_epoch(live);
+    pm_stripe *stripe = &live->stripes[done->stripe & (live->geo.stripes - 1)];
+    pm_vhost_count *vc =
+        &live->vhost_counts[(done->stripe & (live->geo.vhost_stripes - 1)) * live->geo.vhosts +
+                            vhost];
+    uint64_t us = done->done_us > done->arrival_us ? done->done_us - done->arrival_us : 0;
+    int failed = done->status >= 500 && done->status <= 599;
+
+    if (failed) {
+        count_failure(vh, epoch, done);
+    }
+    else if (done->client != 0 && !done->monitor &&
+             pm_live_wants_client(live, vhost, done->client)) {
+        note_success(&vh->epoch[epoch], pm_client_tag(done->client));
+    }
+    if (done->slow) {
+        earliest(&vh->epoch[epoch].first_slow_us, done->arrival_us);
+        latest(&vh->last_slow_us, done->done_us);
+        add(&vc->slow, 1);
+    }
+    if (done->client != 0) {
+        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pool];
+
+        pm_sketch_add(sketch->all, done->client);
+        if (failed) {
+            pm_sketch_add(sketch->error, done->client);
+        }
+    }
+    if (us > atomic_load_explicit(&stripe->max_us, memory_order_relaxed)) {
+        latest(&stripe->max_us, us);
+    }
+    add(&stripe->hist[pool][pm_hist_bucket(us)], 1);
+    add(&stripe->bytes, done->bytes);
+    add(&vc->bytes, done->bytes);
+    if (failed) {
+        add(&vc->errors, 1);
+    }
+    add(&vc->requests, 1);
+    atomic_fetch_add_explicit(&stripe->status[status_slot(done->status)], 1, memory_order_release);
+}
+
+int pm_live_wants_client(const pm_live *live, uint32_t vhost, uint64_t client)
+{
+    const pm_vhost_live *vh = &live->vhosts[vhost < live->geo.vhosts ? vhost : 0];
+    const pm_vhost_epoch *e = &vh->epoch[active_epoch(live)];
+    uint32_t tag = pm_client_tag(client);
+
+    for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+        uint32_t seen = atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed);
+
+        if (seen == 0) {
+            return 1;
+        }
+        if (seen == tag) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+int pm_live_sample_room(const pm_live *live)
+{
+    _Atomic uint32_t *taken = &live->header->samples_taken[active_epoch(live)];
+
+    return atomic_load_explicit(taken, memory_order_relaxed) < PM_SAMPLES_PER_TICK &&
+           atomic_fetch_add_explicit(taken, 1, memory_order_relaxed) < PM_SAMPLES_PER_TICK;
+}

@@ -1,0 +1,489 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * figures.c: what happened since the last tick: snapshots of the counters, subtracted.
+ */
+#include <string.h>
+
+#include "fold_private.h"
+#include "pm_time.h"
+
+#define CHILD_CHECK_TICKS 5u
+
+/** A counter that went back was written over: it counts nothing until it is past its old height. */
+static uint64_t forward(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
+}
+
+/* ---- totals ---- */
+
+static pm_consumed *consumed_of(pm_checkpoint *cp, uint64_t run)
+{
+    pm_consumed *unused = NULL;
+
+    for (int i = 0; i < PM_RUNS; i++) {
+        if (cp->consumed[i].run == run) {
+            return &cp->consumed[i];
+        }
+        if (cp->consumed[i].run == 0 && unused == NULL) {
+            unused = &cp->consumed[i];
+        }
+    }
+    if (unused != NULL) {
+        memset(unused, 0, sizeof(*unused));
+        unused->run = run;
+    }
+    return unused;
+}
+
+static void add_forward(uint64_t *total, uint64_t *delta, uint64_t *seen, uint64_t now)
+{
+    uint64_t n = forward(now, *seen);
+
+    *total += n;
+    *delta += n;
+    if (n > 0) {
+        *seen = now;
+    }
+}
+
+/** Count what a region has more than at the last tick. */
+static void fold_region(pm_checkpoint *cp, pm_tick *t, const pm_totals *now, uint64_t run)
+{
+    pm_consumed *seen = consumed_of(cp, run);
+
+    if (seen == NULL) {
+        return; /* more regions than PM_RUNS: its turn comes when another is drained */
+    }
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        add_forward(&cp->totals.status[i], &t->delta.status[i], &seen->totals.status[i],
+                    now->status[i]);
+    }
+    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+        add_forward(&cp->totals.hist[b], &t->delta.hist[b], &seen->totals.hist[b], now->hist[b]);
+    }
+    add_forward(&cp->totals.bytes, &t->delta.bytes, &seen->totals.bytes, now->bytes);
+    if (now->max_us > seen->totals.max_us) {
+        seen->totals.max_us = now->max_us;
+        t->delta.max_us = now->max_us > t->delta.max_us ? now->max_us : t->delta.max_us;
+    }
+    if (now->max_us > cp->totals.max_us) {
+        cp->totals.max_us = now->max_us;
+    }
+}
+
+static void take_totals(pm_fold *f, pm_tick *t)
+{
+    pm_checkpoint *cp = &f->state->checkpoint;
+
+    pm_live_totals(f->live, &t->snapshot, t->pool_now);
+    fold_region(cp, t, &t->snapshot, f->live->run);
+    for (uint32_t p = 0; p < PM_POOLS; p++) {
+        for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+            t->pool_delta[p][b] = forward(t->pool_now[p][b], f->state->pool_hist[p][b]);
+            f->state->pool_hist[p][b] = t->pool_now[p][b];
+        }
+    }
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        if (f->old[i] != NULL) {
+            pm_live_totals(f->old[i], &t->snapshot, NULL);
+            fold_region(cp, t, &t->snapshot, f->old[i]->run);
+        }
+    }
+}
+
+/* ---- virtual hosts ---- */
+
+/** A time from shared memory: not later than now, 0 when there is none. */
+static uint64_t plausible(uint64_t at, uint64_t now)
+{
+    return at > now ? now : at;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+typedef struct pm_vhost_sum {
+    uint64_t requests, errors, slow, bytes;
+} pm_vhost_sum;
+
+static pm_vhost_sum take_counts(const pm_live *live, uint32_t v)
+{
+    pm_vhost_sum now = {0};
+
+    for (uint32_t s = 0; s < live->geo.vhost_stripes; s++) {
+        pm_vhost_count *c = &live->vhost_counts[(uint64_t)s * live->geo.vhosts + v];
+
+        now.requests += atomic_load_explicit(&c->requests, memory_order_acquire);
+        now.errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
+        now.slow += atomic_load_explicit(&c->slow, memory_order_relaxed);
+        now.bytes += atomic_load_explicit(&c->bytes, memory_order_relaxed);
+    }
+    return now;
+}
+
+static void take_codes(const pm_vhost_live *vh, pm_scope_state *scope, pm_scope_state *server,
+                       uint64_t tick)
+{
+    pm_code_tick *own = &scope->codes[tick % PM_SECONDS_KEPT];
+    pm_code_tick *all = &server->codes[tick % PM_SECONDS_KEPT];
+
+    memset(own, 0, sizeof(*own));
+    own->tick = (uint32_t)tick;
+    for (uint32_t i = 0; i < PM_ECODES; i++) {
+        uint32_t now = atomic_load_explicit(&vh->by_code[i], memory_order_relaxed);
+        uint32_t n = now - scope->by_code[i]; /* 32 bits wrap, their difference does not */
+
+        scope->by_code[i] = now;
+        own->code[i] = n > UINT16_MAX ? UINT16_MAX : (uint16_t)n;
+        n += all->code[i];
+        all->code[i] = n > UINT16_MAX ? UINT16_MAX : (uint16_t)n;
+    }
+}
+
+static void take_clients(const pm_vhost_live *vh, pm_scope_state *scope, pm_figures *own,
+                         pm_figures *all)
+{
+    for (uint32_t i = 0; i < PM_CLIENT_BUCKETS; i++) {
+        uint32_t now = atomic_load_explicit(&vh->by_client[i], memory_order_relaxed);
+
+        own->errors_by_client[i] = now - scope->by_client[i];
+        scope->by_client[i] = now;
+        if (own->errors_by_client[i] > 0) {
+            own->failing_client[i] = atomic_load_explicit(&vh->failing[i], memory_order_relaxed);
+            if (own->errors_by_client[i] * 2 >=
+                all->errors_by_client[i] + own->errors_by_client[i]) {
+                all->failing_client[i] = own->failing_client[i]; /* the larger part names it */
+            }
+            all->errors_by_client[i] += own->errors_by_client[i];
+        }
+    }
+}
+
+/** The times of failures. The counter of one may follow a tick later: then its time waits here. */
+static void take_times(const pm_vhost_live *vh, uint32_t epoch, pm_scope_state *scope,
+                       pm_figures *own, uint64_t now_us)
+{
+    const pm_vhost_epoch *e = &vh->epoch[epoch];
+    uint64_t error =
+        plausible(atomic_load_explicit(&e->first_error_us, memory_order_relaxed), now_us);
+    uint64_t slow =
+        plausible(atomic_load_explicit(&e->first_slow_us, memory_order_relaxed), now_us);
+
+    error = earlier(error, scope->first_error_us);
+    slow = earlier(slow, scope->first_slow_us);
+    for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+        pm_clients_add(own->ok_clients,
+                       atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed));
+    }
+    scope->first_error_us = scope->first_slow_us = 0;
+    if (own->errors > 0) {
+        own->first_error_us = error;
+        own->last_error_us =
+            plausible(atomic_load_explicit(&vh->last_error_us, memory_order_relaxed), now_us);
+    }
+    else {
+        scope->first_error_us = error;
+    }
+    if (own->slow > 0) {
+        own->first_slow_us = earlier(own->first_slow_us, slow);
+        own->last_slow_us =
+            plausible(atomic_load_explicit(&vh->last_slow_us, memory_order_relaxed), now_us);
+    }
+    else {
+        scope->first_slow_us = slow;
+    }
+}
+
+static void take_vhost_counts(pm_fold *f, pm_tick *t, uint32_t v)
+{
+    pm_scope_state *scope = &f->state->scope[v + 1];
+    pm_figures *own = &t->figures[v + 1];
+    pm_vhost_sum now = take_counts(f->live, v);
+
+    own->at_us = t->now_us;
+    own->requests = forward(now.requests, scope->requests);
+    own->errors = forward(now.errors, scope->errors);
+    own->slow = forward(now.slow, scope->slow);
+    scope->requests = now.requests;
+    scope->errors = now.errors;
+    scope->slow = now.slow;
+    scope->bytes = now.bytes;
+}
+
+static void note_last(pm_scope_state *scope, const pm_figures *fig)
+{
+    if (fig->last_error_us > scope->last_error_us) {
+        scope->last_error_us = fig->last_error_us;
+    }
+    if (fig->last_slow_us > scope->last_slow_us) {
+        scope->last_slow_us = fig->last_slow_us;
+    }
+}
+
+static void take_vhost(pm_fold *f, pm_tick *t, uint32_t v)
+{
+    pm_scope_state *scope = &f->state->scope[v + 1];
+    pm_figures *own = &t->figures[v + 1], *all = &t->figures[PM_SCOPE_SERVER];
+    const pm_vhost_live *vh = &f->live->vhosts[v];
+
+    take_times(vh, t->epoch, scope, own, t->now_us);
+    if (own->errors > 0) {
+        take_codes(vh, scope, &f->state->scope[PM_SCOPE_SERVER], t->tick);
+        take_clients(vh, scope, own, all);
+    }
+    note_last(scope, own);
+    note_last(&f->state->scope[PM_SCOPE_SERVER], own);
+    all->slow += own->slow;
+    all->slow_in_flight += own->slow_in_flight;
+    for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+        pm_clients_add(all->ok_clients, own->ok_clients[i]);
+    }
+    all->first_error_us = earlier(all->first_error_us, own->first_error_us);
+    all->first_slow_us = earlier(all->first_slow_us, own->first_slow_us);
+    if (own->last_error_us > all->last_error_us) {
+        all->last_error_us = own->last_error_us;
+    }
+    if (own->last_slow_us > all->last_slow_us) {
+        all->last_slow_us = own->last_slow_us;
+    }
+}
+
+/* ---- requests in flight ---- */
+
+/** A slot whose process has died is given back; the child table was looked through before. */
+static int abandoned(pm_fold *f, pm_flight *flight, uint64_t arrival, uint32_t child)
+{
+    if (child < f->live->geo.children &&
+        atomic_load_explicit(&f->live->children[child].pid, memory_order_relaxed) == 0) {
+        atomic_compare_exchange_strong_explicit(&flight->arrival_us, &arrival, 0,
+                                                memory_order_relaxed, memory_order_relaxed);
+        return 1;
+    }
+    return 0;
+}
+
+static void see_flight(pm_fold *f, pm_tick *t, pm_flight *flight, uint64_t arrival, pm_row *row)
+{
+    uint32_t who = atomic_load_explicit(&flight->who, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&flight->state, memory_order_relaxed);
+    uint32_t v = who & 0xffff;
+    uint64_t age = forward(t->now_us, arrival);
+    pm_figures *own;
+
+    if (age > 2 * PM_SECOND && abandoned(f, flight, arrival, who >> 16)) {
+        return;
+    }
+    if (v >= f->live->geo.vhosts) {
+        v = 0;
+    }
+    row->in_flight++;
+    if (age / 1000 > row->oldest_ms) {
+        row->oldest_ms = age / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(age / 1000);
+    }
+    own = &t->figures[v + 1];
+    if (state == PM_FLIGHT_WORKING && f->vhost_slow[v].on && age > f->vhost_slow[v].threshold_us) {
+        own->slow_in_flight++;
+        own->first_slow_us = earlier(own->first_slow_us, arrival);
+    }
+}
+
+static void take_flights(pm_fold *f, pm_tick *t, pm_row *row)
+{
+    if (t->tick % CHILD_CHECK_TICKS == 0) {
+        pm_live_children_alive(f->live, 0);
+    }
+    for (uint32_t i = 0; i < f->live->geo.flights; i++) {
+        pm_flight *flight = &f->live->flights[i];
+        uint64_t arrival = atomic_load_explicit(&flight->arrival_us, memory_order_relaxed);
+
+        if (arrival != 0) {
+            see_flight(f, t, flight, arrival, row);
+        }
+    }
+}
+
+/* ---- clients ---- */
+
+static int any_register(const uint8_t *registers)
+{
+    const uint64_t *words = (const void *)registers;
+
+    for (uint32_t i = 0; i < PM_SKETCH_SIZE / 8; i++) {
+        if (words[i] != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** Take what the epoch that just ended holds, and clear the one that comes next: nobody has written to it
+ *  for two ticks. */
+static void take_sketches(pm_fold *f, pm_tick *t)
+{
+    uint32_t next = (t->epoch + 2) % PM_EPOCHS;
+    uint8_t(*kept)[2][PM_SKETCH_SIZE] = f->state->sketches[t->tick % PM_SKETCHES_KEPT];
+
+    memset(kept, 0, sizeof(f->state->sketches[0]));
+    for (uint32_t p = 0; p < PM_POOLS; p++) {
+        pm_pool_sketch *pool = &f->live->sketches[t->epoch * PM_POOLS + p];
+        pm_pool_sketch *clear = &f->live->sketches[next * PM_POOLS + p];
+
+        if (any_register((const uint8_t *)pool->all)) {
+            memcpy(kept[p][0], (const uint8_t *)pool->all, PM_SKETCH_SIZE);
+            memcpy(kept[p][1], (const uint8_t *)pool->error, PM_SKETCH_SIZE);
+            pm_sketch_merge(t->sketch[0], kept[p][0]);
+            pm_sketch_merge(t->sketch[1], kept[p][1]);
+        }
+        if (any_register((const uint8_t *)clear->all)) {
+            memset((void *)clear, 0, sizeof(*clear));
+        }
+    }
+    atomic_store_explicit(&f->live->header->samples_taken[next], 0, memory_order_relaxed);
+}
+
+static void clear_epoch(pm_fold *f, uint32_t epoch)
+{
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        pm_vhost_epoch *e = &f->live->vhosts[v].epoch[epoch];
+
+        if (atomic_load_explicit(&e->first_error_us, memory_order_relaxed) != 0) {
+            atomic_store_explicit(&e->first_error_us, 0, memory_order_relaxed);
+        }
+        if (atomic_load_explicit(&e->first_slow_us, memory_order_relaxed) != 0) {
+            atomic_store_explicit(&e->first_slow_us, 0, memory_order_relaxed);
+        }
+        for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+            if (atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed) != 0) {
+                atomic_store_explicit(&e->ok_clients[i], 0, memory_order_relaxed);
+            }
+        }
+    }
+}
+
+/* ---- the row ---- */
+
+static uint32_t to_u32(uint64_t n)
+{
+    return n >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)n;
+}
+
+static void fill_latency(pm_row *row, const pm_totals *delta)
+{
+    row->p50_us = to_u32(pm_hist_quantile(delta->hist, 0.50));
+    row->p90_us = to_u32(pm_hist_quantile(delta->hist, 0.90));
+    row->p99_us = to_u32(pm_hist_quantile(delta->hist, 0.99));
+    /* A maximum cannot be differenced: exact when it is the longest of the run, else its bucket's middle. */
+    row->max_us = to_u32(delta->max_us != 0 ? delta->max_us : pm_hist_quantile(delta->hist, 1.0));
+}
+
+static void fill_statuses(pm_row *row, const pm_totals *delta)
+{
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        uint64_t n = delta->status[i];
+
+        row->requests += n;
+        if (n != 0 && i < 500) {
+            row->classes[i / 100] += to_u32(n);
+        }
+        if (i >= 400 && i < 500) {
+            row->errors += n;
+        }
+    }
+    row->e500 = to_u32(delta->status[400]);
+    row->e502 = to_u32(delta->status[402]);
+    row->e503 = to_u32(delta->status[403]);
+    row->e504 = to_u32(delta->status[404]);
+}
+
+static void fill_row(pm_fold *f, pm_tick *t, pm_row *row)
+{
+    row->tick = t->tick;
+    row->at_us = t->from_us;
+    row->span_us = t->span_us;
+    row->bytes = t->delta.bytes;
+    row->slow = t->figures[PM_SCOPE_SERVER].slow;
+    row->generation = f->server.generation;
+    fill_statuses(row, &t->delta);
+    fill_latency(row, &t->delta);
+    row->clients = row->error_clients = PM_UNKNOWN;
+    if (f->clients) {
+        row->clients = to_u32((uint64_t)(pm_sketch_count(t->sketch[0]) + 0.5));
+        row->error_clients = to_u32((uint64_t)(pm_sketch_count(t->sketch[1]) + 0.5));
+    }
+    row->busy = row->idle = row->limit = PM_UNKNOWN;
+    if (f->workers != NULL) {
+        f->workers(f->ctx, &row->busy, &row->idle, &row->limit);
+    }
+    row->busy_max = row->busy;
+    row->flags = f->server.orphaned ? PM_ROW_ORPHANED : 0;
+}
+
+/** Distinct clients of the last seconds, for a rule that asks for their share. */
+static void count_window_clients(pm_fold *f, pm_tick *t, uint32_t scope, const pm_burst_rule *rule)
+{
+    uint8_t all[PM_SKETCH_SIZE] = {0}, error[PM_SKETCH_SIZE] = {0};
+    uint32_t only = PM_POOLS;
+
+    if (rule->clients <= 0 || !f->clients) {
+        return;
+    }
+    if (scope != PM_SCOPE_SERVER) {
+        only = atomic_load_explicit(&f->live->vhosts[scope - 1].pool, memory_order_relaxed);
+        only &= PM_POOLS - 1;
+        if (only == 0 || t->figures[scope].requests == 0) {
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < rule->window && i < PM_SKETCHES_KEPT && i < t->tick; i++) {
+        uint8_t(*kept)[2][PM_SKETCH_SIZE] = f->state->sketches[(t->tick - i) % PM_SKETCHES_KEPT];
+
+        for (uint32_t p = 0; p < PM_POOLS; p++) {
+            if (only == PM_POOLS || only == p) {
+                pm_sketch_merge(all, kept[p][0]);
+                pm_sketch_merge(error, kept[p][1]);
+            }
+        }
+    }
+    t->figures[scope].clients = (uint32_t)(pm_sketch_count(all) + 0.5);
+    t->figures[scope].error_clients = (uint32_t)(pm_sketch_count(error) + 0.5);
+}
+
+void pm_figures_take(pm_fold *f, pm_tick *t)
+{
+    pm_second *second = pm_second_of(f->state, t->tick);
+    pm_figures *all = &t->figures[PM_SCOPE_SERVER];
+    pm_code_tick *codes = &f->state->scope[PM_SCOPE_SERVER].codes[t->tick % PM_SECONDS_KEPT];
+
+    t->epoch = f->state->epoch % PM_EPOCHS;
+    memset(second, 0, sizeof(*second));
+    memset(codes, 0, sizeof(*codes));
+    codes->tick = (uint32_t)t->tick;
+    take_totals(f, t);
+    take_flights(f, t, &second->row);
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        take_vhost_counts(f, t, v);
+    }
+    /* Counters first, then the epoch: a failure's time is written before it is counted, so what was counted
+     * has its time in the epoch that ends here. */
+    f->state->epoch = (t->epoch + 1) % PM_EPOCHS;
+    atomic_store_explicit(&f->live->header->epoch, f->state->epoch, memory_order_seq_cst);
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        take_vhost(f, t, v);
+    }
+    take_sketches(f, t);
+    clear_epoch(f, (t->epoch + 2) % PM_EPOCHS);
+    fill_row(f, t, &second->row);
+    all->at_us = t->now_us;
+    all->requests = second->row.requests;
+    all->errors = second->row.errors;
+    count_window_clients(f, t, PM_SCOPE_SERVER, &f->burst);
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        count_window_clients(f, t, v + 1, &f->vhost_burst[v]);
+    }
+    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+        second->hist[b] = to_u32(t->delta.hist[b]);
+    }
+}

@@ -1,0 +1,511 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * fold.c: the tick, and how a run begins.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold_private.h"
+#include "pm_text.h"
+#include "pm_time.h"
+
+#define MINUTE_US (60 * PM_SECOND)
+#define CLOCK_STEP_US (2 * PM_SECOND)
+
+uint64_t pm_ledger_size(uint32_t vhosts)
+{
+    return sizeof(pm_ledger) + sizeof(pm_scope_state) * ((uint64_t)vhosts + 1);
+}
+
+void pm_ledger_init(pm_ledger *state, uint64_t size, uint64_t run, uint32_t vhosts)
+{
+    state->magic = PM_LEDGER_MAGIC;
+    state->size = size;
+    state->run = run;
+    state->scopes = vhosts + 1;
+    state->random = pm_time_now() | 1;
+    state->checkpoint.next_incident = 1;
+}
+
+void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
+                   const char *format, ...)
+{
+    pm_ledger *s = f->state;
+    pm_pending_event *e = &s->pending[s->pending_next % PM_PENDING_EVENTS];
+    va_list args;
+
+    if (s->pending_next - s->pending_first >= PM_PENDING_EVENTS) {
+        s->checkpoint.events_lost++;
+        return;
+    }
+    memset(e, 0, sizeof(*e));
+    e->at_us = at_us;
+    e->type = type;
+    e->severity = severity;
+    snprintf(e->data, sizeof(e->data), "%s", data != NULL ? data : "{}");
+    va_start(args, format);
+    vsnprintf(e->text, sizeof(e->text), format, args);
+    va_end(args);
+    s->pending_next++;
+}
+
+/* ---- minutes ---- */
+
+static void begin_minute(pm_ledger *s, const pm_row *row)
+{
+    pm_row *m = &s->minute.row;
+
+    memset(&s->minute, 0, sizeof(s->minute));
+    memset(s->minute_hist, 0, sizeof(s->minute_hist));
+    memset(s->minute_sketch, 0, sizeof(s->minute_sketch));
+    m->at_us = row->at_us - row->at_us % MINUTE_US;
+}
+
+static void end_minute(pm_ledger *s)
+{
+    s->minutes[s->minute.row.at_us / MINUTE_US % PM_MINUTES_KEPT] = s->minute;
+}
+
+static void add_counts(pm_row *m, const pm_row *row)
+{
+    m->tick = row->tick;
+    m->span_us += row->span_us;
+    m->requests += row->requests;
+    m->errors += row->errors;
+    m->slow += row->slow;
+    m->bytes += row->bytes;
+    for (int i = 0; i < 5; i++) {
+        m->classes[i] += row->classes[i];
+    }
+    m->e500 += row->e500;
+    m->e502 += row->e502;
+    m->e503 += row->e503;
+    m->e504 += row->e504;
+    m->max_us = row->max_us > m->max_us ? row->max_us : m->max_us;
+    m->oldest_ms = row->oldest_ms > m->oldest_ms ? row->oldest_ms : m->oldest_ms;
+    m->busy = row->busy;
+    m->idle = row->idle;
+    m->limit = row->limit;
+    m->in_flight = row->in_flight;
+    m->generation = row->generation;
+    m->flags |= row->flags;
+    if (row->busy != PM_UNKNOWN && row->busy > m->busy_max) {
+        m->busy_max = row->busy;
+    }
+}
+
+static void add_to_minute(pm_fold *f, pm_tick *t, const pm_row *row)
+{
+    pm_ledger *s = f->state;
+    pm_row *m = &s->minute.row;
+
+    if (row->at_us / MINUTE_US != m->at_us / MINUTE_US) {
+        if (m->span_us != 0) {
+            pm_capture_put_minute(f->capture, m);
+            end_minute(s);
+        }
+        begin_minute(s, row);
+    }
+    add_counts(m, row);
+    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+        s->minute_hist[b] += t->delta.hist[b];
+        s->minute.hist[b] = (uint32_t)s->minute_hist[b];
+    }
+    m->p50_us = (uint32_t)pm_hist_quantile(s->minute_hist, 0.50);
+    m->p90_us = (uint32_t)pm_hist_quantile(s->minute_hist, 0.90);
+    m->p99_us = (uint32_t)pm_hist_quantile(s->minute_hist, 0.99);
+    m->clients = m->error_clients = PM_UNKNOWN;
+    if (f->clients) {
+        pm_sketch_merge(s->minute_sketch[0], t->sketch[0]);
+        pm_sketch_merge(s->minute_sketch[1], t->sketch[1]);
+        m->clients = (uint32_t)(pm_sketch_count(s->minute_sketch[0]) + 0.5);
+        m->error_clients = (uint32_t)(pm_sketch_count(s->minute_sketch[1]) + 0.5);
+    }
+}
+
+/* ---- what others handed over ---- */
+
+void pm_samples_drain(pm_fold *f, pm_tick *t)
+{
+    pm_ledger *s = f->state;
+    pm_live_sample sample;
+    enum pm_ring_result r;
+    uint64_t lost;
+
+    t->sample_from = s->recent_next;
+    for (uint32_t i = 0; i < f->live->geo.samples * 2; i++) {
+        r = pm_ring_read(&f->live->samples, &s->samples_at, &sample, i == 0, &lost);
+        if (r == PM_RING_EMPTY || r == PM_RING_PENDING) {
+            return;
+        }
+        if (r == PM_RING_READ) {
+            pm_live_sample *to = &s->recent[s->recent_next++ % PM_RECENT_SAMPLES];
+
+            /* From shared memory: every string ends, every number is in its range. */
+            *to = sample;
+            to->method[sizeof(to->method) - 1] = to->uri[sizeof(to->uri) - 1] = '\0';
+            to->host[sizeof(to->host) - 1] = to->backend[sizeof(to->backend) - 1] = '\0';
+            to->client[sizeof(to->client) - 1] = '\0';
+            to->request_id[sizeof(to->request_id) - 1] = '\0';
+            to->vhost = to->vhost < f->live->geo.vhosts ? to->vhost : 0;
+            to->at_us = to->at_us > t->now_us ? t->now_us : to->at_us;
+        }
+    }
+}
+
+void pm_journal_drain(pm_fold *f, pm_tick *t)
+{
+    pm_ledger *s = f->state;
+    pm_live_note note;
+    enum pm_ring_result r;
+    uint64_t lost;
+
+    for (uint32_t i = 0; i < f->live->geo.journal * 2; i++) {
+        int stuck = s->pending_since != 0 && t->tick > s->pending_since + 1;
+
+        r = pm_ring_read(&f->live->journal, &s->journal_at, &note, stuck, &lost);
+        if (r == PM_RING_EMPTY || r == PM_RING_PENDING) {
+            s->pending_since = r == PM_RING_EMPTY ? 0
+                               : s->pending_since ? s->pending_since
+                                                  : t->tick;
+            return;
+        }
+        s->pending_since = 0;
+        s->checkpoint.events_lost += lost;
+        if (r == PM_RING_READ && note.type > PM_EV_NONE && note.type < PM_EV_TYPES) {
+            char text[PM_EVENT_TEXT];
+
+            note.data[sizeof(note.data) - 1] = '\0';
+            pm_text_clean(text, sizeof(text), note.text, sizeof(note.text));
+            pm_fold_event(f, note.at_us < t->now_us ? note.at_us : t->now_us, note.type,
+                          note.severity <= PM_CRITICAL ? note.severity : PM_CRITICAL,
+                          note.data[0] ? note.data : "{}", "%s", text);
+        }
+    }
+}
+
+/* ---- the tick ---- */
+
+static void judge_scopes(pm_fold *f, pm_tick *t)
+{
+    for (uint32_t i = 0; i < t->scopes; i++) {
+        const pm_burst_rule *burst = i == PM_SCOPE_SERVER ? &f->burst : &f->vhost_burst[i - 1];
+        const pm_slow_rule *slow = i == PM_SCOPE_SERVER ? &f->slow : &f->vhost_slow[i - 1];
+
+        pm_detect_step(&f->state->scope[i].detect, burst, slow, &t->figures[i], &t->verdicts[i]);
+    }
+}
+
+static void fill_server(pm_fold *f, pm_tick *t, const pm_row *row)
+{
+    pm_server *to = &f->state->checkpoint.server;
+    pm_server was = *to;
+
+    *to = f->server;
+    to->run = f->state->run;
+    to->stopped_us = atomic_load(&f->state->stopping) ? t->now_us : 0;
+    to->heartbeat_us = t->now_us;
+    to->write_failures = was.write_failures;
+    to->crashes = was.crashes;
+    to->config_failures = was.config_failures;
+    to->dependency_missing = was.dependency_missing;
+    memcpy(to->trouble, was.trouble, sizeof(to->trouble));
+    to->in_flight = row->in_flight;
+    to->oldest_ms = row->oldest_ms;
+    to->busy = row->busy;
+    to->idle = row->idle;
+    to->limit = row->limit;
+}
+
+/** Wall and monotonic clock part: say so, and never let time in the record run backwards. */
+static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
+{
+    pm_ledger *s = f->state;
+    int64_t wall = (int64_t)(t->now_us - s->last_us);
+    int64_t real = (int64_t)(monotonic_us - s->last_monotonic_us);
+    int64_t step = wall - real;
+
+    if (s->last_monotonic_us == 0 ||
+        (step < (int64_t)CLOCK_STEP_US && step > -(int64_t)CLOCK_STEP_US)) {
+        return;
+    }
+    {
+        char data[64];
+
+        snprintf(data, sizeof(data), "{\"seconds\":%lld.%03lld}", (long long)(step / 1000000),
+                 (long long)(llabs(step) / 1000 % 1000));
+        pm_fold_event(f, t->now_us, PM_EV_CLOCK_STEP, PM_WARNING, data,
+                      "The clock was set %s by %lld.%03lld s", step > 0 ? "forward" : "back",
+                      (long long)(llabs(step) / 1000000), (long long)(llabs(step) / 1000 % 1000));
+    }
+    t->from_us = t->now_us - (uint64_t)(real > 0 ? real : 0);
+}
+
+static pm_tick *working_memory(pm_fold *f)
+{
+    uint32_t scopes = f->live->geo.vhosts + 1;
+    pm_figures *figures;
+    pm_verdict *verdicts;
+    pm_tick *t = f->tick;
+
+    if (t == NULL) {
+        t = calloc(1, sizeof(*t) + scopes * (sizeof(*figures) + sizeof(*verdicts)));
+        if (t == NULL) {
+            return NULL;
+        }
+        f->tick = t;
+    }
+    figures = (void *)(t + 1);
+    verdicts = (void *)(figures + scopes);
+    memset(t, 0, sizeof(*t) + scopes * (sizeof(*figures) + sizeof(*verdicts)));
+    t->scopes = scopes;
+    t->figures = figures;
+    t->verdicts = verdicts;
+    return t;
+}
+
+/** Regions of dead runs: when nobody can write to them any more, the parent may remove them. */
+static void check_drained(pm_fold *f, pm_tick *t)
+{
+    if (t->tick % 5 != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        if (f->old[i] != NULL && t->now_us > f->state->started + 3 * PM_SECOND &&
+            pm_live_children_alive(f->old[i], 1) == 0 && f->state->written_tick == t->tick) {
+            atomic_fetch_or(&f->state->drained, 1u << i);
+        }
+    }
+}
+
+void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
+{
+    pm_ledger *s = f->state;
+    pm_tick *t = working_memory(f);
+    pm_second *second;
+
+    if (t == NULL) {
+        return; /* no memory now: the counters wait for the next tick */
+    }
+    t->tick = s->checkpoint.tick + 1;
+    t->now_us = now_us;
+    t->from_us = s->last_us != 0 ? s->last_us : now_us;
+    check_clock(f, t, monotonic_us);
+    t->span_us = t->now_us > t->from_us ? t->now_us - t->from_us : 1;
+    s->checkpoint.tick = t->tick;
+    pm_figures_take(f, t);
+    second = pm_second_of(s, t->tick);
+    pm_samples_drain(f, t);
+    pm_journal_drain(f, t);
+    judge_scopes(f, t);
+    pm_incidents_step(f, t);
+    add_to_minute(f, t, &second->row);
+    fill_server(f, t, &second->row);
+    s->last_us = now_us;
+    s->last_monotonic_us = monotonic_us;
+    if (s->started == 0) {
+        s->started = now_us;
+    }
+    atomic_store(&s->heartbeat_us, monotonic_us);
+    atomic_store_explicit(&f->live->header->heartbeat_us, now_us, memory_order_relaxed);
+    pm_keep_tick(f, t);
+    check_drained(f, t);
+}
+
+/* ---- how a run begins ---- */
+
+/** Forget what was counted of regions that are gone: nobody adds to them any more. */
+static void prune_consumed(pm_fold *f)
+{
+    pm_checkpoint *cp = &f->state->checkpoint;
+
+    for (int i = 0; i < PM_RUNS; i++) {
+        int present = cp->consumed[i].run == f->live->run;
+
+        for (uint32_t o = 0; o < PM_OLD_REGIONS; o++) {
+            present |= f->old[o] != NULL && f->old[o]->run == cp->consumed[i].run;
+        }
+        if (!present) {
+            cp->consumed[i].run = 0;
+        }
+    }
+}
+
+static void resume_incidents(pm_fold *f, apr_pool_t *pool)
+{
+    pm_incident **list;
+    size_t count, samples_count;
+    pm_sample *samples;
+
+    if (pm_capture_incidents(f->capture, &list, &count, pool) != APR_SUCCESS) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (list[i]->id >= f->state->checkpoint.next_incident) {
+            f->state->checkpoint.next_incident = list[i]->id + 1;
+        }
+        if (list[i]->open && pm_capture_samples(f->capture, list[i], &samples, &samples_count,
+                                                pool) == APR_SUCCESS) {
+            pm_incident_resume(f, list[i], samples, samples_count);
+        }
+    }
+}
+
+/** The minutes and seconds that are on record stand behind the first incidents of this run, too. */
+static void remember_minutes(pm_fold *f, uint64_t now, apr_pool_t *pool)
+{
+    pm_row *rows;
+    size_t count;
+
+    if (pm_capture_minutes(f->capture, now - 3600 * PM_SECOND, now, &rows, &count, pool) !=
+        APR_SUCCESS) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        pm_second *m = &f->state->minutes[rows[i].at_us / MINUTE_US % PM_MINUTES_KEPT];
+
+        memset(m, 0, sizeof(*m));
+        m->row = rows[i];
+    }
+}
+
+/** When the failures came that a dead run counted after its last tick: they are in its last epoch. */
+static void take_old_times(pm_fold *f, pm_tick *t)
+{
+    pm_figures *fig = &t->figures[PM_SCOPE_SERVER];
+
+    for (uint32_t i = 0; i < PM_OLD_REGIONS && fig->errors > 0; i++) {
+        const pm_live *old = f->old[i];
+        uint32_t epoch;
+
+        if (old == NULL || old->layout != PM_LIVE_LAYOUT) {
+            continue;
+        }
+        epoch = atomic_load(&old->header->epoch) % PM_EPOCHS;
+        for (uint32_t v = 0; v < old->geo.vhosts; v++) {
+            uint64_t first = atomic_load(&old->vhosts[v].epoch[epoch].first_error_us);
+            uint64_t last = atomic_load(&old->vhosts[v].last_error_us);
+
+            if (first != 0 && first <= t->now_us &&
+                (fig->first_error_us == 0 || first < fig->first_error_us)) {
+                fig->first_error_us = first;
+            }
+            if (last <= t->now_us && last > fig->last_error_us) {
+                fig->last_error_us = last;
+            }
+        }
+    }
+    if (fig->last_error_us > f->state->scope[PM_SCOPE_SERVER].last_error_us) {
+        f->state->scope[PM_SCOPE_SERVER].last_error_us = fig->last_error_us;
+    }
+}
+
+/** The parent puts a stop on record itself; a recorder killed before its last tick left no other word of it. */
+static int stop_on_record(pm_fold *f, const pm_server *last, apr_pool_t *pool)
+{
+    pm_event *events;
+    size_t count;
+
+    if (last->stopped_us != 0) {
+        return 1;
+    }
+    if (pm_capture_events(f->capture, last->started_us, UINT64_MAX, &events, &count, pool) !=
+        APR_SUCCESS) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].type == PM_EV_SERVER_STOP && events[i].run == last->run) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** Requests that the last run counted after its last tick: one row of their own, judged like any other. */
+static void recover(pm_fold *f, uint64_t last_alive)
+{
+    pm_ledger *s = f->state;
+    pm_tick *t = working_memory(f);
+    uint64_t now = pm_time_now();
+
+    if (t == NULL || last_alive == 0) {
+        return;
+    }
+    t->tick = s->checkpoint.tick + 1;
+    t->from_us = last_alive;
+    t->now_us = last_alive + PM_SECOND < now ? last_alive + PM_SECOND : now;
+    t->span_us = t->now_us - t->from_us;
+    s->checkpoint.tick = t->tick;
+    pm_figures_take(f, t);
+    take_old_times(f, t);
+    pm_second_of(s, t->tick)->row.flags |= PM_ROW_RECOVERED;
+    judge_scopes(f, t);
+    pm_incidents_step(f, t);
+    add_to_minute(f, t, &pm_second_of(s, t->tick)->row);
+}
+
+static void say_unclean(pm_fold *f, uint64_t last_alive, uint64_t now)
+{
+    char when[PM_TIME_SIZE], span[PM_TIME_SIZE], data[160];
+    uint64_t gap = now > last_alive ? now - last_alive : 0;
+    uint64_t at = f->server.started_us > last_alive ? f->server.started_us : now;
+
+    snprintf(data, sizeof(data), "{\"last_alive\":\"%s\",\"gap\":%llu.%03llu}",
+             pm_time_format(last_alive, when), (unsigned long long)(gap / PM_SECOND),
+             (unsigned long long)(gap / 1000 % 1000));
+    pm_fold_event(f, at, PM_EV_SERVER_UNCLEAN, PM_CRITICAL, data,
+                  "The last run ended without a stop: last alive %s, %s before this start", when,
+                  pm_time_span(gap, span));
+    pm_incident_down(f, last_alive, now);
+}
+
+static void say_reboot(pm_fold *f, const pm_server *last)
+{
+    char data[160];
+
+    if (last->boot_id[0] == '\0' || strcmp(last->boot_id, f->server.boot_id) == 0) {
+        return;
+    }
+    snprintf(data, sizeof(data), "{\"from\":\"%.36s\",\"to\":\"%.36s\"}", last->boot_id,
+             f->server.boot_id);
+    pm_fold_event(f, f->server.started_us, PM_EV_HOST_REBOOT, PM_WARNING, data,
+                  "The machine was started anew since the last run");
+}
+
+apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
+{
+    pm_ledger *s = f->state;
+    pm_server last;
+    uint64_t now = pm_time_now();
+    apr_status_t rv;
+
+    if (s->started != 0) {
+        return APR_SUCCESS; /* another recorder of this run was here: its state is ours */
+    }
+    rv = pm_capture_checkpoint(f->capture, &s->checkpoint);
+    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        return pm_fail(err, rv, "the checkpoint of %s cannot be read", pm_capture_path(f->capture));
+    }
+    if (s->checkpoint.next_incident == 0) {
+        s->checkpoint.next_incident = 1;
+    }
+    last = s->checkpoint.server;
+    s->written_tick = s->checkpoint.tick;
+    s->checkpoint.server.trouble[0] = '\0';
+    prune_consumed(f);
+    resume_incidents(f, pool);
+    remember_minutes(f, now, pool);
+    if (last.run != 0 && last.run != s->run) {
+        recover(f, last.heartbeat_us);
+        say_reboot(f, &last);
+        if (last.heartbeat_us != 0 && !stop_on_record(f, &last, pool)) {
+            say_unclean(f, last.heartbeat_us, now);
+        }
+    }
+    s->last_us = now;
+    s->last_monotonic_us = pm_time_monotonic();
+    s->started = now;
+    return APR_SUCCESS;
+}

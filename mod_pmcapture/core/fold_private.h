@@ -1,0 +1,51 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * fold_private.h: what the parts of a tick hand to each other.
+ *
+ *   figures.c    counters -> the figures of each scope, a row
+ *   incident.c   figures -> incidents opened, moved on, closed
+ *   keep.c       all of it -> the capture file
+ *   fold.c       the tick, and how a run begins
+ */
+#ifndef PM_FOLD_PRIVATE_H
+#define PM_FOLD_PRIVATE_H
+
+#include "pm_fold.h"
+
+typedef struct pm_tick {
+    uint64_t tick, from_us, now_us, span_us;
+    uint32_t scopes;
+    uint32_t epoch;       /* the one that ends with this tick */
+    uint64_t sample_from; /* number of the first sample of this tick in state->recent */
+    pm_totals delta;
+    uint64_t pool_delta[PM_POOLS][PM_HIST_BUCKETS];
+    uint64_t pool_now[PM_POOLS][PM_HIST_BUCKETS];
+    pm_totals snapshot;                /* working memory of one region's sum */
+    uint8_t sketch[2][PM_SKETCH_SIZE]; /* the server's: all, error */
+    pm_figures *figures;               /* [scopes] */
+    pm_verdict *verdicts;              /* [scopes] */
+} pm_tick;
+
+#define PM_SCOPE_SERVER 0u
+
+/** The slot of a tick in the rings of the last seconds. */
+static inline pm_second *pm_second_of(pm_ledger *s, uint64_t tick)
+{
+    return &s->seconds[tick % PM_SECONDS_KEPT];
+}
+
+void pm_figures_take(pm_fold *f, pm_tick *t);
+void pm_samples_drain(pm_fold *f, pm_tick *t);
+void pm_journal_drain(pm_fold *f, pm_tick *t);
+
+void pm_incidents_step(pm_fold *f, pm_tick *t);
+/** A gap in service that nobody meant: joins an open incident or becomes one of its own. */
+void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us);
+/** Take up an incident that the last run left open. */
+void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample *samples,
+                        size_t count);
+
+/** Write what this tick brought. */
+void pm_keep_tick(pm_fold *f, pm_tick *t);
+
+#endif

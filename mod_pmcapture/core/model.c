@@ -1,0 +1,492 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * model.c: from a capture file, and what lies beside it, to a model.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "pm_live.h"
+#include "pm_source.h"
+#include "pm_story.h"
+#include "pm_text.h"
+#include "pm_time.h"
+
+#define MAX_REGIONS 16u
+#define AROUND_US (120 * PM_SECOND)
+#define FRESH_US (3 * PM_SECOND)
+#define MAX_NOTICES 8u
+
+typedef struct loading {
+    pm_model *m;
+    pm_capture *capture;
+    const pm_query *q;
+    apr_pool_t *pool;
+    pm_checkpoint *cp;
+    uint32_t region_count;
+    pm_live regions[MAX_REGIONS];
+} loading;
+
+const char *pm_state_name(enum pm_state state)
+{
+    static const char *const names[] = {"unknown", "running", "stopped", "down"};
+
+    return names[state <= PM_STATE_DOWN ? state : PM_STATE_UNKNOWN];
+}
+
+uint64_t pm_model_requests(const pm_totals *totals)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        n += totals->status[i];
+    }
+    return n;
+}
+
+uint64_t pm_model_errors(const pm_totals *totals)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 400; i < 500; i++) {
+        n += totals->status[i];
+    }
+    return n;
+}
+
+static void notice(loading *l, const char *sentence)
+{
+    if (l->m->notice_count < MAX_NOTICES && sentence[0] != '\0') {
+        char *clean = apr_palloc(l->pool, 512);
+
+        pm_text_clean(clean, 512, sentence, 1024);
+        l->m->notices[l->m->notice_count++] = clean;
+    }
+}
+
+/* ---- live regions beside the file ---- */
+
+static void found_region(void *ctx, const char *path, uint64_t run)
+{
+    loading *l = ctx;
+
+    (void)run;
+    if (l->region_count < MAX_REGIONS &&
+        pm_live_attach(&l->regions[l->region_count], path, 0, NULL) == APR_SUCCESS) {
+        if (memcmp(l->regions[l->region_count].capture_id, pm_capture_id(l->capture), 16) == 0) {
+            l->region_count++;
+        }
+        else {
+            pm_live_detach(&l->regions[l->region_count]);
+        }
+    }
+}
+
+static void find_regions(loading *l, const char *run_dir)
+{
+    char target[512];
+
+    if (run_dir == NULL) {
+        const char *link = apr_pstrcat(l->pool, pm_capture_path(l->capture), ".run", NULL);
+        ssize_t n = readlink(link, target, sizeof(target) - 1);
+
+        if (n <= 0) {
+            return;
+        }
+        target[n] = '\0';
+        run_dir = target;
+    }
+    if (run_dir[0] == '/') {
+        pm_live_find(run_dir, pm_capture_id(l->capture), found_region, l);
+    }
+}
+
+/* ---- the server's state ---- */
+
+/** Is this the very file that the recorder writes, and not a copy? */
+static int is_original(const loading *l)
+{
+    const pm_server *s = &l->cp->server;
+    struct stat st;
+
+    return fstat(pm_capture_fd(l->capture), &st) == 0 && s->file_ino == (uint64_t)st.st_ino &&
+           s->file_dev == (uint64_t)st.st_dev;
+}
+
+static enum pm_state find_state(const loading *l)
+{
+    const pm_server *s = &l->cp->server;
+    char boot[40];
+
+    if (s->run == 0 || !is_original(l)) {
+        return PM_STATE_UNKNOWN;
+    }
+    if (s->stopped_us != 0) {
+        return PM_STATE_STOPPED;
+    }
+    pm_boot_id(boot);
+    if (strcmp(boot, s->boot_id) == 0 && s->pid_start != 0 &&
+        pm_process_start(s->pid) == s->pid_start) {
+        return PM_STATE_RUNNING;
+    }
+    /* In another container its pid tells nothing, its heartbeat does. */
+    if (s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
+        return PM_STATE_RUNNING;
+    }
+    return PM_STATE_DOWN;
+}
+
+/** Nobody is left to take the next tick? Then what the regions hold is final, and ours to count. */
+static int all_dead(loading *l)
+{
+    if (l->m->state == PM_STATE_RUNNING) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < l->region_count; i++) {
+        if (pm_live_parent_alive(&l->regions[i]) || pm_live_children_alive(&l->regions[i], 1) > 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static uint64_t forward(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
+}
+
+static void add_remainder(loading *l, const pm_totals *now, uint64_t run)
+{
+    static const pm_totals nothing;
+    const pm_totals *seen = &nothing;
+    pm_totals *to = &l->m->totals;
+
+    for (int i = 0; i < PM_RUNS; i++) {
+        if (l->cp->consumed[i].run == run) {
+            seen = &l->cp->consumed[i].totals;
+        }
+    }
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        to->status[i] += forward(now->status[i], seen->status[i]);
+    }
+    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+        to->hist[b] += forward(now->hist[b], seen->hist[b]);
+    }
+    to->bytes += forward(now->bytes, seen->bytes);
+    to->max_us = now->max_us > to->max_us ? now->max_us : to->max_us;
+}
+
+static void count_remainder(loading *l)
+{
+    pm_totals *now = apr_palloc(l->pool, sizeof(*now));
+
+    if (all_dead(l)) {
+        for (uint32_t i = 0; i < l->region_count; i++) {
+            pm_live_totals(&l->regions[i], now, NULL);
+            add_remainder(l, now, l->regions[i].run);
+        }
+    }
+}
+
+/** Virtual hosts of the newest run, from its live region. */
+static void load_vhosts(loading *l)
+{
+    const pm_live *live = NULL;
+    pm_tally *list;
+
+    for (uint32_t i = 0; i < l->region_count; i++) {
+        if (l->regions[i].run == l->cp->server.run && l->regions[i].vhosts != NULL) {
+            live = &l->regions[i];
+        }
+    }
+    if (live == NULL) {
+        return;
+    }
+    list = apr_pcalloc(l->pool, sizeof(*list) * live->geo.vhosts);
+    for (uint32_t v = 0; v < live->geo.vhosts; v++) {
+        pm_tally *to = &list[l->m->vhost_count];
+
+        pm_text_clean(to->key, sizeof(to->key), live->vhosts[v].name, PM_KEY);
+        pm_text_clean(to->defined, sizeof(to->defined), live->vhosts[v].defined, PM_KEY);
+        for (uint32_t s = 0; s < live->geo.vhost_stripes; s++) {
+            pm_vhost_count *c = &live->vhost_counts[(uint64_t)s * live->geo.vhosts + v];
+
+            to->requests += atomic_load_explicit(&c->requests, memory_order_relaxed);
+            to->errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
+        }
+        if (to->key[0] != '\0') {
+            l->m->vhost_count++;
+        }
+    }
+    l->m->vhosts = list;
+}
+
+/* ---- history ---- */
+
+static apr_status_t load_cases(loading *l)
+{
+    pm_incident **list;
+    size_t count;
+    apr_status_t rv = pm_capture_incidents(l->capture, &list, &count, l->pool);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    l->m->cases = apr_pcalloc(l->pool, sizeof(pm_case) * (count + 1));
+    for (size_t i = 0; i < count; i++) {
+        pm_case *c = &l->m->cases[l->m->case_count];
+        pm_incident *in = list[i];
+        pm_sample *samples;
+
+        l->m->incidents_by_kind[0] += (in->kinds & (PM_KIND_ERRORS | PM_KIND_CLIENTS)) != 0;
+        l->m->incidents_by_kind[1] += (in->kinds & PM_KIND_SLOW) != 0;
+        l->m->incidents_by_kind[2] += (in->kinds & PM_KIND_DOWN) != 0;
+        if ((l->q->incident != 0 && in->id != l->q->incident) || in->onset_us >= l->q->until_us ||
+            (!in->open && in->end_us < l->q->since_us)) {
+            continue;
+        }
+        c->incident = in;
+        if (pm_capture_samples(l->capture, in, &samples, &c->sample_count, l->pool) ==
+            APR_SUCCESS) {
+            c->samples = samples;
+        }
+        l->m->case_count++;
+    }
+    return APR_SUCCESS;
+}
+
+/** What events and series cover: the query's bounds, or one incident and two minutes around it. */
+static void find_bounds(loading *l, uint64_t *since, uint64_t *until)
+{
+    *since = l->q->since_us;
+    *until = l->q->until_us;
+    if (l->q->incident != 0 && l->m->case_count == 1) {
+        const pm_incident *in = l->m->cases[0].incident;
+
+        *since = in->onset_us > AROUND_US ? in->onset_us - AROUND_US : 0;
+        *until = in->open ? UINT64_MAX : in->end_us + AROUND_US;
+    }
+}
+
+static apr_status_t load_rows(loading *l)
+{
+    pm_model *m = l->m;
+    pm_row *rows;
+    apr_status_t rv = pm_capture_seconds(l->capture, 0, UINT64_MAX, &rows, &m->row_count, l->pool);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    m->rows = rows;
+    m->resolution_us = PM_SECOND;
+    m->oldest_second_us = m->row_count > 0 ? rows[0].at_us : 0;
+    return APR_SUCCESS;
+}
+
+/** Keep what lies in the bounds; minutes when the seconds do not reach back that far. */
+static apr_status_t bound_history(loading *l, uint64_t since, uint64_t until)
+{
+    pm_model *m = l->m;
+    size_t first = 0, last;
+
+    if (since != 0 && l->q->incident == 0 && m->oldest_second_us > since + 60 * PM_SECOND) {
+        pm_row *rows;
+        apr_status_t rv =
+            pm_capture_minutes(l->capture, since, until, &rows, &m->row_count, l->pool);
+
+        m->rows = rows;
+        m->resolution_us = 60 * PM_SECOND;
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    else {
+        while (first < m->row_count && m->rows[first].at_us < since) {
+            first++;
+        }
+        for (last = first; last < m->row_count && m->rows[last].at_us < until; last++) {
+        }
+        m->rows += first;
+        m->row_count = last - first;
+    }
+    for (first = 0; first < m->event_count && m->events[first].at_us < since; first++) {
+    }
+    for (last = first; last < m->event_count && m->events[last].at_us < until; last++) {
+    }
+    m->events += first;
+    m->event_count = last - first;
+    return APR_SUCCESS;
+}
+
+/** While the server runs, only what the last tick knew: then two readers of one tick read the same. */
+static void drop_newer_events(loading *l, pm_event *events)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->m->event_count; i++) {
+        if (l->m->state != PM_STATE_RUNNING || events[i].seq <= l->cp->last_event) {
+            events[kept++] = events[i];
+        }
+    }
+    l->m->event_count = kept;
+}
+
+static apr_status_t load_history(loading *l)
+{
+    pm_model *m = l->m;
+    uint64_t since, until;
+    pm_event *events;
+    apr_status_t rv = load_cases(l);
+
+    if (rv == APR_SUCCESS) {
+        rv = pm_capture_events(l->capture, 0, UINT64_MAX, &events, &m->event_count, l->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    m->events = events;
+    drop_newer_events(l, events);
+    rv = load_rows(l);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (size_t i = 0; i < m->case_count; i++) {
+        pm_story_tell(m, &m->cases[i], l->pool);
+    }
+    find_bounds(l, &since, &until);
+    return bound_history(l, since, until);
+}
+
+static void say_damage(loading *l)
+{
+    pm_damage d = pm_capture_damage(l->capture);
+
+    if (d.records != 0) {
+        notice(l, apr_psprintf(l->pool, "%llu damaged records were skipped in %s",
+                               (unsigned long long)d.records, pm_capture_path(l->capture)));
+    }
+    if (d.missing_bytes != 0) {
+        notice(l, apr_psprintf(l->pool,
+                               "%s is %llu bytes shorter than it should be: what was there is lost",
+                               pm_capture_path(l->capture), (unsigned long long)d.missing_bytes));
+    }
+}
+
+static void fill_model(loading *l)
+{
+    pm_model *m = l->m;
+
+    m->generated_us = pm_time_now();
+    m->capture_id = pm_capture_id_text(l->capture);
+    m->path = pm_capture_path(l->capture);
+    m->created_us = pm_capture_created(l->capture);
+    m->notices = apr_pcalloc(l->pool, sizeof(char *) * MAX_NOTICES);
+    m->tick = l->cp->tick;
+    m->events_lost = l->cp->events_lost;
+    m->server = l->cp->server;
+    m->totals = l->cp->totals;
+    m->state = find_state(l);
+}
+
+apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const char *run_dir,
+                           const pm_query *query, apr_pool_t *pool, pm_error *err)
+{
+    loading *l = apr_pcalloc(pool, sizeof(*l));
+    apr_status_t rv;
+
+    l->m = apr_pcalloc(pool, sizeof(*l->m));
+    l->cp = apr_pcalloc(pool, sizeof(*l->cp));
+    l->capture = capture;
+    l->q = query;
+    l->pool = pool;
+    rv = pm_capture_checkpoint(capture, l->cp);
+    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
+    }
+    fill_model(l);
+    find_regions(l, run_dir);
+    count_remainder(l);
+    load_vhosts(l);
+    rv = load_history(l);
+    for (uint32_t i = 0; i < l->region_count; i++) {
+        pm_live_detach(&l->regions[i]);
+    }
+    if (rv != APR_SUCCESS) {
+        return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
+    }
+    notice(l, l->cp->server.trouble);
+    say_damage(l);
+    *out = l->m;
+    return APR_SUCCESS;
+}
+
+/* ---- queries ---- */
+
+static apr_status_t set_view(pm_query *q, const char *value, pm_error *err)
+{
+    static const struct {
+        const char *name;
+        uint32_t view;
+    } views[] = {{"summary", PM_VIEW_TOTALS | PM_VIEW_INCIDENTS},
+                 {"incidents", PM_VIEW_INCIDENTS},
+                 {"events", PM_VIEW_EVENTS},
+                 {"series", PM_VIEW_SERIES}};
+
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        if (strcmp(value, views[i].name) == 0) {
+            q->view = views[i].view;
+            return APR_SUCCESS;
+        }
+    }
+    return pm_fail(err, APR_EINVAL, "view must be summary, incidents, events or series");
+}
+
+static int whole_number(const char *value, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end;
+
+    if (value[0] < '0' || value[0] > '9') {
+        return 0;
+    }
+    errno = 0;
+    *out = strtoull(value, &end, 10);
+    return errno == 0 && *end == '\0' && *out >= least && *out <= most;
+}
+
+apr_status_t pm_query_set(pm_query *q, const char *key, const char *value, uint64_t now_us,
+                          pm_error *err)
+{
+    uint64_t n;
+
+    if (strcmp(key, "view") == 0) {
+        return set_view(q, value, err);
+    }
+    if (strcmp(key, "since") == 0 || strcmp(key, "until") == 0) {
+        uint64_t *to = key[0] == 's' ? &q->since_us : &q->until_us;
+
+        if (!pm_time_parse(value, now_us, to)) {
+            return pm_fail(err, APR_EINVAL,
+                           "%s must be a time such as 2026-11-20T21:30:05Z, or -15m from now", key);
+        }
+        return APR_SUCCESS;
+    }
+    if (strcmp(key, "incident") == 0) {
+        if (!whole_number(value, 1, UINT64_MAX - 1, &q->incident)) {
+            return pm_fail(err, APR_EINVAL, "incident must be the number of an incident, from 1");
+        }
+        return APR_SUCCESS;
+    }
+    if (strcmp(key, "refresh") == 0) {
+        if (!whole_number(value, 1, 86400, &n)) {
+            return pm_fail(err, APR_EINVAL, "refresh must be a number of seconds from 1 to 86400");
+        }
+        q->refresh = (uint32_t)n;
+        return APR_SUCCESS;
+    }
+    return APR_ENOTIMPL;
+}

@@ -1,0 +1,353 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * directives.c: the directives: what they accept, and what they say of what they don't.
+ */
+#include "glue.h"
+
+#include <apr_strings.h>
+#include <stdlib.h>
+
+#include "pm_time.h"
+
+enum {
+    SET_FIRST = 1,
+    SET_RATIO = 2,
+    SET_WINDOW = 4,
+    SET_CLEAR = 8,
+    SET_CLIENTS = 16,
+    SET_THRESHOLD = 32,
+    SET_ON = 64
+};
+
+static const pm_burst_rule default_burst = {10, 10, 60, 0, 0.05, 0};
+static const pm_slow_rule default_slow = {1, 20, 30, 60, 5 * PM_SECOND, 0.20};
+
+void pm_global_defaults(apr_pool_t *pconf)
+{
+    pm_config = apr_pcalloc(pconf, sizeof(*pm_config));
+    pm_config->keep = PM_RETENTION_DEFAULT;
+    pm_config->clients = PM_CLIENTS_MASKED;
+    pm_config->samples = 32;
+}
+
+/* ---- per server, per directory ---- */
+
+void *pm_create_server_conf(apr_pool_t *p, server_rec *s)
+{
+    pm_server_conf *c = apr_pcalloc(p, sizeof(*c));
+
+    (void)s;
+    c->burst = default_burst;
+    c->slow = default_slow;
+    return c;
+}
+
+void *pm_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
+{
+    const pm_server_conf *base = base_conf, *add = add_conf;
+    pm_server_conf *c = apr_pmemdup(p, base, sizeof(*c));
+    uint32_t b = add->burst_set, s = add->slow_set;
+
+    c->burst_set |= b;
+    c->burst.errors = b & SET_FIRST ? add->burst.errors : base->burst.errors;
+    c->burst.ratio = b & SET_RATIO ? add->burst.ratio : base->burst.ratio;
+    c->burst.window = b & SET_WINDOW ? add->burst.window : base->burst.window;
+    c->burst.clear = b & SET_CLEAR ? add->burst.clear : base->burst.clear;
+    c->burst.clients = b & SET_CLIENTS ? add->burst.clients : base->burst.clients;
+    c->slow_set |= s;
+    c->slow.on = s & SET_ON ? add->slow.on : base->slow.on;
+    c->slow.requests = s & SET_FIRST ? add->slow.requests : base->slow.requests;
+    c->slow.ratio = s & SET_RATIO ? add->slow.ratio : base->slow.ratio;
+    c->slow.window = s & SET_WINDOW ? add->slow.window : base->slow.window;
+    c->slow.clear = s & SET_CLEAR ? add->slow.clear : base->slow.clear;
+    c->slow.threshold_us = s & SET_THRESHOLD ? add->slow.threshold_us : base->slow.threshold_us;
+    return c;
+}
+
+void *pm_create_dir_conf(apr_pool_t *p, char *dir)
+{
+    pm_dir_conf *c = apr_palloc(p, sizeof(*c));
+
+    (void)dir;
+    c->record = -1;
+    return c;
+}
+
+void *pm_merge_dir_conf(apr_pool_t *p, void *base_conf, void *add_conf)
+{
+    const pm_dir_conf *base = base_conf, *add = add_conf;
+    pm_dir_conf *c = apr_palloc(p, sizeof(*c));
+
+    c->record = add->record != -1 ? add->record : base->record;
+    return c;
+}
+
+/* ---- values ---- */
+
+static const char *bad(cmd_parms *cmd, const char *value, const char *accepted)
+{
+    return apr_psprintf(cmd->pool, "%s: '%s' is not accepted: %s", cmd->cmd->name, value, accepted);
+}
+
+static int number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9') {
+        return 0;
+    }
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0' && *out >= least && *out <= most;
+}
+
+static int number32(const char *text, uint32_t least, uint32_t most, uint32_t *out)
+{
+    uint64_t n;
+
+    if (!number(text, least, most, &n)) {
+        return 0;
+    }
+    *out = (uint32_t)n;
+    return 1;
+}
+
+/** "5%" or "0.5%": more than 0, at most 100. Without the locale's help. */
+static int percent(const char *text, double *out)
+{
+    double value = 0, unit = 1;
+    int digits = 0, point = 0;
+
+    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++) {
+        if (*text == '.') {
+            point = 1;
+            continue;
+        }
+        if (++digits > 9) {
+            return 0;
+        }
+        value = value * 10 + (*text - '0');
+        unit *= point ? 10 : 1;
+    }
+    *out = value / unit / 100;
+    return digits > 0 && text[0] == '%' && text[1] == '\0' && *out > 0 && *out <= 1;
+}
+
+/** Seconds for a rule: "10", "10s", "2m". */
+static int seconds(const char *text, uint32_t most, uint32_t *out)
+{
+    uint64_t us;
+
+    if (!pm_time_duration(text, &us) || us % PM_SECOND != 0 || us < PM_SECOND ||
+        us / PM_SECOND > most) {
+        return 0;
+    }
+    *out = (uint32_t)(us / PM_SECOND);
+    return 1;
+}
+
+/** If `arg` is "key=value", its value. */
+static const char *value_of(const char *arg, const char *key)
+{
+    size_t n = strlen(key);
+
+    return strncmp(arg, key, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+/* ---- directives ---- */
+
+static const char *set_file(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *where;
+
+    (void)dir;
+    /* Read while the configuration is being read (EXEC_ON_READ): there cmd->directive is NULL. */
+    where = cmd->config_file ? apr_psprintf(cmd->pool, "%s:%d", cmd->config_file->name,
+                                            cmd->config_file->line_number)
+                             : "?";
+    if (arg[0] == '\0') {
+        return bad(cmd, arg, "give the path of the capture file, such as logs/pmcapture.pmc");
+    }
+    if (strstr(arg, "${") != NULL) {
+        return NULL; /* an undefined variable: there is no file of that name to be made */
+    }
+    arg = ap_server_root_relative(cmd->pool, arg);
+    if (arg == NULL) {
+        return bad(cmd, "", "it is no path");
+    }
+    if (pm_config->file != NULL && strcmp(pm_config->file, arg) != 0) {
+        return bad(cmd, arg,
+                   apr_psprintf(cmd->pool,
+                                "there is one capture file for the whole server, and %s names %s",
+                                pm_config->file_where, pm_config->file));
+    }
+    pm_config->file = apr_pstrdup(cmd->pool, arg);
+    pm_config->file_where = where;
+    return NULL;
+}
+
+static const char *set_record(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((pm_dir_conf *)dir)->record = on;
+    return NULL;
+}
+
+static const char *set_burst(cmd_parms *cmd, void *dir, const char *arg)
+{
+    pm_server_conf *c = pm_conf_of(cmd->server);
+    pm_burst_rule *rule = &c->burst;
+    const char *v;
+
+    (void)dir;
+    if ((v = value_of(arg, "errors")) != NULL && number32(v, 1, 1000000000, &rule->errors)) {
+        c->burst_set |= SET_FIRST;
+    }
+    else if ((v = value_of(arg, "ratio")) != NULL && percent(v, &rule->ratio)) {
+        c->burst_set |= SET_RATIO;
+    }
+    else if ((v = value_of(arg, "clients")) != NULL && percent(v, &rule->clients)) {
+        c->burst_set |= SET_CLIENTS;
+    }
+    else if ((v = value_of(arg, "window")) != NULL && seconds(v, PM_WINDOW_MAX, &rule->window)) {
+        c->burst_set |= SET_WINDOW;
+    }
+    else if ((v = value_of(arg, "clear")) != NULL && seconds(v, 86400, &rule->clear)) {
+        c->burst_set |= SET_CLEAR;
+    }
+    else {
+        return bad(cmd, arg,
+                   "write errors=N (from 1), ratio=P% or clients=P% (above 0, up to 100), window=S "
+                   "(1 to 120 "
+                   "seconds), clear=S (1 to 86400 seconds)");
+    }
+    return NULL;
+}
+
+static const char *set_slow(cmd_parms *cmd, void *dir, const char *arg)
+{
+    pm_server_conf *c = pm_conf_of(cmd->server);
+    pm_slow_rule *rule = &c->slow;
+    const char *v;
+
+    (void)dir;
+    c->slow_set |= SET_ON;
+    rule->on = 1;
+    if (strcasecmp(arg, "Off") == 0) {
+        rule->on = 0;
+    }
+    else if ((v = value_of(arg, "threshold")) != NULL && pm_time_duration(v, &rule->threshold_us) &&
+             rule->threshold_us >= 1000 && rule->threshold_us <= 3600 * PM_SECOND) {
+        c->slow_set |= SET_THRESHOLD;
+    }
+    else if ((v = value_of(arg, "ratio")) != NULL && percent(v, &rule->ratio)) {
+        c->slow_set |= SET_RATIO;
+    }
+    else if ((v = value_of(arg, "requests")) != NULL &&
+             number32(v, 1, 1000000000, &rule->requests)) {
+        c->slow_set |= SET_FIRST;
+    }
+    else if ((v = value_of(arg, "window")) != NULL && seconds(v, PM_WINDOW_MAX, &rule->window)) {
+        c->slow_set |= SET_WINDOW;
+    }
+    else if ((v = value_of(arg, "clear")) != NULL && seconds(v, 86400, &rule->clear)) {
+        c->slow_set |= SET_CLEAR;
+    }
+    else {
+        return bad(cmd, arg,
+                   "write Off, or threshold=T (1ms to 3600s), ratio=P% (above 0, up to 100), "
+                   "requests=N (from 1), "
+                   "window=S (1 to 120 seconds), clear=S (1 to 86400 seconds)");
+    }
+    return NULL;
+}
+
+static int kept(const char *text, uint64_t unit, uint64_t least, uint64_t most, uint64_t *out)
+{
+    uint64_t us;
+
+    if (!pm_time_duration(text, &us) || us % unit != 0) {
+        return 0;
+    }
+    *out = us / unit;
+    return *out >= least && *out <= most;
+}
+
+static const char *set_retention(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY), *v;
+    pm_retention *keep = &pm_config->keep;
+
+    (void)dir;
+    if (err != NULL) {
+        return err;
+    }
+    if (((v = value_of(arg, "seconds")) != NULL && kept(v, PM_SECOND, 60, 86400, &keep->seconds)) ||
+        ((v = value_of(arg, "minutes")) != NULL &&
+         kept(v, 60 * PM_SECOND, 60, 400 * 1440, &keep->minutes)) ||
+        ((v = value_of(arg, "incidents")) != NULL && number32(v, 1, 65536, &keep->incidents)) ||
+        ((v = value_of(arg, "events")) != NULL && number32(v, 64, 1048576, &keep->events))) {
+        return NULL;
+    }
+    return bad(cmd, arg,
+               "write seconds=DUR (60s to 24h), minutes=DUR (1h to 400d, whole minutes), "
+               "incidents=N (1 to 65536), "
+               "events=N (64 to 1048576)");
+}
+
+static const char *set_clients(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const names[] = {"full", "masked", "hashed", "off"};
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    for (int i = 0; err == NULL && i < 4; i++) {
+        if (strcasecmp(arg, names[i]) == 0) {
+            pm_config->clients = (enum pm_clients_mode)i;
+            return NULL;
+        }
+    }
+    return err != NULL ? err : bad(cmd, arg, "write full, masked, hashed or off");
+}
+
+static const char *set_query(cmd_parms *cmd, void *dir, int on)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    pm_config->query = on;
+    return err;
+}
+
+static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL && !number32(arg, 0, PM_SAMPLES_MAX, &pm_config->samples)) {
+        err = bad(cmd, arg, "write a number from 0 to 256");
+    }
+    return err;
+}
+
+const command_rec pm_commands[] = {
+    AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
+                  "path of the capture file, relative to ServerRoot"),
+    AP_INIT_FLAG("PMCapture", set_record, NULL, RSRC_CONF | ACCESS_CONF,
+                 "On or Off: record requests"),
+    AP_INIT_ITERATE(
+        "PMCaptureBurst", set_burst, NULL, RSRC_CONF,
+        "errors=N ratio=P% clients=P% window=S clear=S: when an error incident opens and closes"),
+    AP_INIT_ITERATE(
+        "PMCaptureSlow", set_slow, NULL, RSRC_CONF,
+        "threshold=T ratio=P% requests=N window=S clear=S, or Off: when a latency incident opens"),
+    AP_INIT_ITERATE(
+        "PMCaptureRetention", set_retention, NULL, RSRC_CONF,
+        "seconds=DUR minutes=DUR incidents=N events=N: how much history the capture file holds"),
+    AP_INIT_TAKE1("PMCaptureClients", set_clients, NULL, RSRC_CONF,
+                  "full, masked, hashed or off: how a client address may be kept"),
+    AP_INIT_FLAG("PMCaptureQuery", set_query, NULL, RSRC_CONF,
+                 "On or Off: keep query strings in samples"),
+    AP_INIT_TAKE1("PMCaptureSamples", set_samples, NULL, RSRC_CONF,
+                  "failing requests kept whole per incident, 0 to 256"),
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -1,0 +1,115 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * glue.h: what the parts that see httpd share.
+ *
+ *   mod_pmcapture.c   the module: hook table, command table
+ *   directives.c      the directives
+ *   record.c          requests -> live region (the hot path), samples
+ *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
+ *   recorder.c        the recorder processes
+ *   handler.c         /pm-status
+ */
+#ifndef PM_GLUE_H
+#define PM_GLUE_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <scoreboard.h>
+
+#include "pm_capture.h"
+#include "pm_fold.h"
+#include "pm_live.h"
+#include "pm_text.h"
+
+#define PM_VERSION "1.0.0"
+
+/** Directives that exist once. Lives in pconf. */
+typedef struct pm_global {
+    const char *file;       /* PMCaptureFile as given; NULL = none */
+    const char *file_where; /* "file:line" of it */
+    pm_retention keep;
+    enum pm_clients_mode clients;
+    int query;
+    uint32_t samples;
+} pm_global;
+
+/** Per server. A rule's members that were given are bits in *_set: they are merged one by one. */
+typedef struct pm_server_conf {
+    pm_burst_rule burst;
+    pm_slow_rule slow;
+    uint32_t burst_set, slow_set;
+    uint32_t vhost; /* number in the live region, from post_config on */
+} pm_server_conf;
+
+/** Per directory: PMCapture. */
+typedef struct pm_dir_conf {
+    int record; /* -1 = not given */
+} pm_dir_conf;
+
+/** A connection's request under way, for the filters. */
+typedef struct pm_conn {
+    request_rec *r; /* NULL = none */
+    uint32_t flight;
+    uint64_t waited_us; /* for the client's request body */
+} pm_conn;
+
+/** This process's view; set in post_config, inherited by every child. */
+typedef struct pm_glue {
+    pm_live live;        /* live.header == NULL: nothing is recorded */
+    pm_capture *capture; /* the parent's and the recorders' */
+    const char *capture_path;
+    const char *run_dir;
+    pm_ledger *state;
+    pm_live old[PM_OLD_REGIONS];
+    int read_fd;    /* the capture file for the handler; -1 = none */
+    uint32_t child; /* this process's number in the live region */
+    uint32_t generation;
+    char trouble[256]; /* what is not recorded, one sentence */
+} pm_glue;
+
+extern module AP_MODULE_DECLARE_DATA pmcapture_module;
+extern pm_glue pm;
+extern pm_global *pm_config;
+
+/* directives.c */
+extern const command_rec pm_commands[];
+void *pm_create_server_conf(apr_pool_t *p, server_rec *s);
+void *pm_merge_server_conf(apr_pool_t *p, void *base, void *add);
+void *pm_create_dir_conf(apr_pool_t *p, char *dir);
+void *pm_merge_dir_conf(apr_pool_t *p, void *base, void *add);
+void pm_global_defaults(apr_pool_t *pconf);
+
+static inline pm_server_conf *pm_conf_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &pmcapture_module);
+}
+
+/* record.c */
+int pm_request_arrived(request_rec *r);
+int pm_request_fixups(request_rec *r);
+int pm_request_done(request_rec *r);
+int pm_connection_opened(conn_rec *c, void *socket);
+void pm_register_filters(void);
+
+/* lifecycle.c */
+int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+int pm_pre_mpm(apr_pool_t *p, ap_scoreboard_e type);
+int pm_monitor(apr_pool_t *p, server_rec *s);
+void pm_child_init(apr_pool_t *pchild, server_rec *s);
+/** A name for people and for the same virtual host in the next generation. */
+const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
+void pm_say(server_rec *s, int level, const char *sentence);
+
+/* recorder.c */
+/** Fork the recorders of this generation, and let those of the last one go. */
+void pm_recorders_start(apr_pool_t *pconf, server_rec *s);
+/** The server ends in order: the recorders take the last tick and leave. */
+void pm_recorders_stop(void);
+
+/* handler.c */
+int pm_handler(request_rec *r);
+
+#endif

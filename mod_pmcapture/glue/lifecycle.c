@@ -1,0 +1,608 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * lifecycle.c: what happens when the server starts, reloads and stops, and who may touch what.
+ *
+ * Whatever goes wrong here, httpd starts and serves: post_config returns OK and says what is not recorded.
+ */
+#include "glue.h"
+
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <fcntl.h>
+#include <http_main.h>
+#include <limits.h>
+#include <mpm_common.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unixd.h>
+
+#include "pm_lease.h"
+#include "pm_time.h"
+#include "retained.h"
+
+APLOG_USE_MODULE(pmcapture);
+
+#define LOCK_WAIT_US 200000u
+
+pm_retained *pm_retained_get(void)
+{
+    pm_retained *kept = ap_retained_data_get(PM_RETAINED_KEY);
+
+    if (kept == NULL) {
+        kept = ap_retained_data_create(PM_RETAINED_KEY, sizeof(*kept));
+        kept->size = sizeof(*kept);
+    }
+    return kept;
+}
+
+void pm_say(server_rec *s, int level, const char *sentence)
+{
+    if (sentence[0] != '\0') {
+        ap_log_error(APLOG_MARK, level, 0, s, "mod_pmcapture: %s", sentence);
+    }
+}
+
+/** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
+static void trouble(server_rec *s, const char *sentence)
+{
+    apr_cpystrn(pm.trouble, sentence, sizeof(pm.trouble));
+    pm_say(s, APLOG_CRIT, sentence);
+}
+
+/* ---- events that the parent writes itself ---- */
+
+static void write_event(uint64_t at, uint32_t type, const char *data, const char *text)
+{
+    pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = PM_INFO};
+
+    if (pm.capture == NULL || pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
+        return;
+    }
+    apr_cpystrn(e.text, text, sizeof(e.text));
+    e.data = data;
+    e.data_len = (uint32_t)strlen(data);
+    if (pm_capture_put_event(pm.capture, &e) == APR_SUCCESS) {
+        pm_capture_sync(pm.capture);
+    }
+    pm_capture_unlock(pm.capture);
+}
+
+static void write_load_events(apr_pool_t *p, pm_retained *kept)
+{
+    const char *generation = apr_psprintf(p, "{\"generation\":%u}", pm.generation);
+    uint64_t now = pm_time_now();
+
+    if (!kept->started) {
+        write_event(kept->started_us, PM_EV_SERVER_START,
+                    apr_psprintf(p, "{\"pid\":%ld}", (long)getpid()),
+                    apr_psprintf(p, "httpd started, pid %ld, %s", (long)getpid(),
+                                 ap_get_server_description()));
+        write_event(now, PM_EV_CONFIG_LOAD, generation, "The configuration was loaded");
+    }
+    else {
+        int graceful = !ap_unixd_mpm_get_retained_data()->is_ungraceful;
+
+        kept->reload_us = now;
+        write_event(now, PM_EV_CONFIG_RELOAD,
+                    apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u}",
+                                 graceful ? "graceful" : "restart", pm.generation),
+                    apr_psprintf(p, "The configuration was loaded again (%s), generation %u",
+                                 graceful ? "graceful" : "restart", pm.generation));
+    }
+}
+
+/* ---- virtual hosts ---- */
+
+const char *pm_vhost_key(apr_pool_t *p, const server_rec *s)
+{
+    const char *name = s->server_hostname != NULL ? s->server_hostname : "_default_";
+    apr_port_t port = s->port;
+    char *key = apr_palloc(p, PM_KEY);
+
+    if (s->is_virtual && s->addrs != NULL && s->addrs->host_port != 0) {
+        port = s->addrs->host_port;
+    }
+    pm_text_clean(key, PM_KEY - 8, name, PM_KEY);
+    if (port != 0) {
+        apr_snprintf(key + strlen(key), 8, ":%u", port);
+    }
+    return key;
+}
+
+static const char *vhost_defined(apr_pool_t *p, const server_rec *s)
+{
+    char *where = apr_palloc(p, PM_KEY);
+
+    if (s->defn_name == NULL) {
+        return "";
+    }
+    pm_text_clean(where, PM_KEY, apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number),
+                  PM_KEY);
+    return where;
+}
+
+static uint32_t count_vhosts(const server_rec *s)
+{
+    uint32_t n = 0;
+
+    for (; s != NULL; s = s->next) {
+        n++;
+    }
+    return n;
+}
+
+/** The number of a name: the one it had in the last generation, else a free one, else 0 "(other)". */
+static uint32_t number_of(const char *key)
+{
+    uint32_t room = 0;
+
+    for (uint32_t v = 1; v < pm.live.geo.vhosts; v++) {
+        const char *name = pm.state->scope[v + 1].name;
+
+        if (strcmp(name, key) == 0) {
+            return v;
+        }
+        if (name[0] == '\0' && room == 0) {
+            room = v;
+        }
+    }
+    return room;
+}
+
+/** Every virtual host gets its number; the first PM_POOLS - 1 also sketches and latencies of their own. */
+static void number_vhosts(apr_pool_t *p, server_rec *main_server)
+{
+    apr_hash_t *taken = apr_hash_make(p);
+
+    for (server_rec *s = main_server; s != NULL; s = s->next) {
+        const char *key = pm_vhost_key(p, s), *where = vhost_defined(p, s);
+        pm_vhost_live *vh;
+        uint32_t v;
+
+        if (apr_hash_get(taken, key, APR_HASH_KEY_STRING) != NULL) {
+            key = apr_pstrmemdup(p, apr_psprintf(p, "%s (%s)", key, where), PM_KEY - 1);
+        }
+        apr_hash_set(taken, key, APR_HASH_KEY_STRING, s);
+        v = number_of(key);
+        pm_conf_of(s)->vhost = v;
+        if (v == 0) {
+            continue;
+        }
+        vh = &pm.live.vhosts[v];
+        apr_cpystrn(pm.state->scope[v + 1].name, key, PM_KEY);
+        apr_cpystrn(vh->name, key, PM_KEY);
+        apr_cpystrn(vh->defined, where, PM_KEY);
+        atomic_store(&vh->pool, v < PM_POOLS ? v : 0);
+    }
+    apr_cpystrn(pm.live.vhosts[0].name, "(other)", PM_KEY);
+}
+
+/* ---- the capture file ---- */
+
+/** Another server's recorder holds the file? Ours of the last generation, and one whose parent is dead, don't
+ *  count: the former is leaving, the latter is told to. */
+static int in_use(pm_capture *c, const pm_retained *kept)
+{
+    pm_checkpoint *cp;
+    pid_t holder = pm_lease_holder(c);
+    int used;
+
+    if (holder == 0 || holder == kept->recorder[0] || holder == kept->recorder[1]) {
+        return 0;
+    }
+    cp = calloc(1, sizeof(*cp));
+    if (cp == NULL || pm_capture_checkpoint(c, cp) != APR_SUCCESS) {
+        free(cp);
+        return 1;
+    }
+    used = holder < 0 || pm_process_start(cp->server.pid) == cp->server.pid_start;
+    free(cp);
+    if (!used) {
+        kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */
+    }
+    return used;
+}
+
+/** With the link CAPTURE.run the tools find the runtime directory, and the live region in it. */
+static void link_run_dir(apr_pool_t *p, const char *path)
+{
+    const char *link = apr_pstrcat(p, path, ".run", NULL),
+               *fresh = apr_pstrcat(p, link, ".new", NULL);
+    char old[PATH_MAX];
+    ssize_t n = readlink(link, old, sizeof(old) - 1);
+
+    if (n > 0 && (size_t)n == strlen(pm.run_dir) && memcmp(old, pm.run_dir, (size_t)n) == 0) {
+        return;
+    }
+    unlink(fresh);
+    if (symlink(pm.run_dir, fresh) == 0 && rename(fresh, link) != 0) {
+        unlink(fresh);
+    }
+}
+
+static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
+                                 const pm_retention *keep, pm_error *err)
+{
+    pm_retention want = *keep;
+    char notice[512] = "";
+    apr_status_t rv;
+
+    want.samples = pm_config->samples;
+    rv = pm_capture_create(&pm.capture, path, &want, p, notice, err);
+    if (rv != APR_SUCCESS) {
+        pm.capture = NULL;
+        return rv;
+    }
+    pm_say(s, APLOG_WARNING, notice);
+    if (in_use(pm.capture, pm_retained_get())) {
+        pm_capture_close(pm.capture);
+        pm.capture = NULL;
+        return pm_fail(err, APR_EBUSY, "The capture file %s is in use by another running httpd",
+                       path);
+    }
+    pm.capture_path = path;
+    /* The handler reads in processes that may not enter the log directory. */
+    pm.read_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return APR_SUCCESS;
+}
+
+/** Without a capture file, or when it cannot be had: the last minutes, in the runtime directory. */
+static void open_memory_capture(apr_pool_t *p, server_rec *s)
+{
+    pm_retained *kept = pm_retained_get();
+    pm_error err;
+    pm_retention keep = PM_RETENTION_MEMORY;
+
+    apr_snprintf(kept->memory_capture, sizeof(kept->memory_capture), "%s/pmcapture-%ld.pmc",
+                 pm.run_dir, (long)getpid());
+    if (!kept->started) {
+        unlink(kept->memory_capture); /* of a dead process that had this pid */
+    }
+    if (open_capture(p, s, kept->memory_capture, &keep, &err) != APR_SUCCESS) {
+        trouble(s, apr_psprintf(p, "Nothing is recorded: %s", err.text));
+        kept->memory_capture[0] = '\0';
+    }
+}
+
+static void find_capture(apr_pool_t *p, server_rec *s)
+{
+    pm_error err;
+
+    pm.trouble[0] = '\0';
+    if (pm_config->file == NULL) {
+        pm_say(s, APLOG_NOTICE,
+               "no PMCaptureFile: the last 5 minutes are kept in memory, nothing on disk");
+    }
+    else if (open_capture(p, s, pm_config->file, &pm_config->keep, &err) != APR_SUCCESS) {
+        trouble(
+            s, apr_psprintf(p, "No history is kept on disk, the last 5 minutes in memory alone: %s",
+                            err.text));
+    }
+    else {
+        link_run_dir(p, pm.capture_path);
+        return;
+    }
+    open_memory_capture(p, s);
+}
+
+/* ---- the live region ---- */
+
+static long group_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (long)st.st_gid : -1;
+}
+
+static pm_live_geometry plan(server_rec *s)
+{
+    int processes = 0, threads = 0;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &processes);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    processes = processes > 0 ? processes : 256;
+    threads = threads > 0 ? threads : 1;
+    return pm_live_plan(cores > 0 ? (uint32_t)cores : 1, (uint32_t)(processes * threads),
+                        (uint32_t)processes, count_vhosts(s) + 1);
+}
+
+static void retire(pm_retained *kept)
+{
+    for (int i = 0; i < (int)PM_OLD_REGIONS && kept->live.base != NULL; i++) {
+        if (kept->old[i].base == NULL) {
+            kept->old[i] = kept->live;
+            kept->live.base = NULL;
+        }
+    }
+    if (kept->state.base != NULL) {
+        munmap(kept->state.base, kept->state.size);
+        kept->state.base = NULL;
+    }
+}
+
+/** The region of the last generation, if it is ours and still large enough. */
+static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
+{
+    if (kept->live.base == NULL || kept->state.base == NULL ||
+        pm_live_adopt(&pm.live, kept->live.base, kept->live.size, kept->live.path, NULL) !=
+            APR_SUCCESS) {
+        return 0;
+    }
+    pm.state = kept->state.base;
+    if (pm.live.layout == PM_LIVE_LAYOUT && pm.state->magic == PM_LEDGER_MAGIC &&
+        pm.state->size == kept->state.size &&
+        pm_ledger_size(pm.live.geo.vhosts) == pm.state->size &&
+        memcmp(pm.live.capture_id, pm_capture_id(pm.capture), 16) == 0 &&
+        pm.live.geo.vhosts >= want->vhosts - want->vhosts / 4 &&
+        pm.live.geo.flights >= want->flights) {
+        return 1;
+    }
+    pm.live.header = NULL;
+    pm.state = NULL;
+    return 0;
+}
+
+static void found_old(void *ctx, const char *path, uint64_t run)
+{
+    pm_retained *kept = ctx;
+    pm_live region;
+
+    (void)run;
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        if (kept->old[i].base == NULL) {
+            if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
+                kept->old[i].base = region.header;
+                kept->old[i].size = region.size;
+                apr_cpystrn(kept->old[i].path, path, sizeof(kept->old[i].path));
+            }
+            else {
+                unlink(
+                    path); /* no region of ours, though it has such a name: nothing to be had of it */
+            }
+            return;
+        }
+    }
+}
+
+static void adopt_old(pm_retained *kept, uint64_t *run)
+{
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        if (kept->old[i].base != NULL &&
+            pm_live_adopt(&pm.old[i], kept->old[i].base, kept->old[i].size, kept->old[i].path,
+                          NULL) == APR_SUCCESS) {
+            *run = pm.old[i].run > *run ? pm.old[i].run : *run;
+        }
+        else {
+            pm.old[i].header = NULL;
+        }
+    }
+}
+
+static int create_state(pm_retained *kept, uint64_t run)
+{
+    uint64_t size = pm_ledger_size(pm.live.geo.vhosts);
+    void *base =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (base == MAP_FAILED) {
+        return 0;
+    }
+    pm_ledger_init(base, size, run, pm.live.geo.vhosts);
+    kept->state = (pm_mapping){.base = base, .size = size};
+    pm.state = base;
+    return 1;
+}
+
+static uint64_t last_run(void)
+{
+    pm_checkpoint *cp = calloc(1, sizeof(*cp));
+    uint64_t run = 0;
+
+    if (cp != NULL && pm_capture_checkpoint(pm.capture, cp) == APR_SUCCESS) {
+        run = cp->server.run;
+    }
+    free(cp);
+    return run;
+}
+
+static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
+{
+    pm_live_geometry want = plan(s);
+    uint64_t run = last_run();
+    apr_status_t rv;
+
+    if (reuse_region(kept, &want)) {
+        adopt_old(kept, &run);
+        return APR_SUCCESS;
+    }
+    retire(kept);
+    if (!kept->started) {
+        pm_live_find(pm.run_dir, pm_capture_id(pm.capture), found_old, kept);
+    }
+    adopt_old(kept, &run);
+    rv = pm_live_create(&pm.live, pm.run_dir, pm_capture_id(pm.capture), run + 1, &want,
+                        group_of(pm.capture_path), err);
+    if (rv != APR_SUCCESS) {
+        pm.live.header = NULL;
+        return rv;
+    }
+    kept->live = (pm_mapping){.base = pm.live.header, .size = pm.live.size};
+    apr_cpystrn(kept->live.path, pm.live.path, sizeof(kept->live.path));
+    if (!create_state(kept, run + 1)) {
+        unlink(pm.live.path);
+        pm_live_detach(&pm.live);
+        kept->live.base = NULL;
+        return pm_fail(err, APR_ENOMEM, "no memory for the recorder's state");
+    }
+    return APR_SUCCESS;
+}
+
+/** What the recorders have drained is in the totals, and nobody writes to it any more. */
+static void remove_drained(pm_retained *kept)
+{
+    uint32_t drained = pm.state != NULL ? atomic_exchange(&pm.state->drained, 0) : 0;
+
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        if ((drained >> i & 1) && kept->old[i].base != NULL) {
+            unlink(kept->old[i].path);
+            munmap(kept->old[i].base, kept->old[i].size);
+            kept->old[i].base = NULL;
+            pm.old[i].header = NULL;
+        }
+    }
+}
+
+/* ---- hooks ---- */
+
+static apr_status_t configuration_goes(void *unused)
+{
+    pm_retained *kept = pm_retained_get();
+
+    (void)unused;
+    if (kept->parent != getpid() || !kept->started) {
+        return APR_SUCCESS; /* a child, a first pass, or a command beside the server */
+    }
+    if (pm.read_fd >= 0) {
+        close(pm.read_fd);
+        pm.read_fd = -1;
+    }
+    if (ap_unixd_mpm_get_retained_data()->shutdown_pending ||
+        ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
+        write_event(pm_time_now(), PM_EV_SERVER_STOP, "{}", "httpd was stopped");
+        pm_recorders_stop();
+        remove_drained(kept);
+        if (kept->live.base != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) == 2) {
+            unlink(kept->live.path); /* the last tick is on disk */
+        }
+        if (kept->memory_capture[0] != '\0') {
+            unlink(kept->memory_capture);
+        }
+    }
+    return APR_SUCCESS;
+}
+
+static void find_run_dir(apr_pool_t *p)
+{
+    char *dir = ap_runtime_dir_relative(p, "");
+    size_t n = dir != NULL ? strlen(dir) : 0;
+
+    while (n > 1 && dir[n - 1] == '/') {
+        dir[--n] = '\0';
+    }
+    pm.run_dir = n > 0 ? dir : "/";
+}
+
+int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    pm_retained *kept = pm_retained_get();
+    pm_error err;
+    int generation = 0;
+
+    (void)plog;
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
+        ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
+        return OK;
+    }
+    if (!kept->started) {
+        kept->started_us = pm_time_now();
+        kept->parent = getpid();
+    }
+    generation = ap_state_query(AP_SQ_CONFIG_GEN);
+    pm.generation = generation > 0 ? (uint32_t)generation : 0;
+    find_run_dir(pconf);
+    find_capture(pconf, s);
+    if (pm.capture != NULL && find_region(s, kept, &err) != APR_SUCCESS) {
+        trouble(s, apr_psprintf(ptemp, "Nothing is recorded: %s", err.text));
+    }
+    if (pm.live.header != NULL) {
+        number_vhosts(ptemp, s);
+        write_load_events(ptemp, kept);
+        if (ap_scoreboard_image != NULL) {
+            pm_recorders_start(pconf, s);
+        }
+    }
+    kept->started = 1;
+    kept->generation = pm.generation;
+    /* Registered last, so it runs first: the capture file is still open then. */
+    apr_pool_cleanup_register(pconf, NULL, configuration_goes, apr_pool_cleanup_null);
+    return OK;
+}
+
+/** The first generation's scoreboard is made after post_config, and the recorder reads it. */
+int pm_pre_mpm(apr_pool_t *p, ap_scoreboard_e type)
+{
+    pm_retained *kept = pm_retained_get();
+
+    (void)type;
+    if (pm.live.header != NULL && kept->recorder[0] == 0) {
+        pm_recorders_start(p, ap_server_conf);
+    }
+    return OK;
+}
+
+int pm_monitor(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    remove_drained(pm_retained_get());
+    return DECLINED;
+}
+
+static apr_status_t child_goes(void *unused)
+{
+    (void)unused;
+    if (pm.live.header != NULL && pm.child < pm.live.geo.children) {
+        atomic_store_explicit(&pm.live.children[pm.child].state, PM_CHILD_ENDED,
+                              memory_order_relaxed);
+    }
+    return APR_SUCCESS;
+}
+
+static void claim_child(void)
+{
+    uint32_t pid = (uint32_t)getpid();
+    uint64_t start = pm_process_start(pid);
+
+    for (uint32_t i = 0; i < pm.live.geo.children; i++) {
+        pm_child *c = &pm.live.children[i];
+        uint32_t none = 0;
+
+        if (atomic_compare_exchange_strong(&c->pid, &none, pid)) {
+            atomic_store(&c->start, start);
+            atomic_store(&c->generation, pm.generation);
+            atomic_store(&c->state, PM_CHILD_ALIVE);
+            pm.child = i;
+            return;
+        }
+    }
+    pm.child = UINT16_MAX;
+}
+
+/** A worker keeps the live region, and a descriptor to read history with. Nothing with which history could
+ *  be written. */
+void pm_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    pm_retained *kept = pm_retained_get();
+
+    (void)s;
+    if (pm.capture != NULL) {
+        pm_capture_close(pm.capture);
+        pm.capture = NULL;
+    }
+    if (kept->state.base != NULL) {
+        munmap(kept->state.base, kept->state.size);
+    }
+    pm.state = NULL;
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        if (kept->old[i].base != NULL) {
+            munmap(kept->old[i].base, kept->old[i].size);
+        }
+    }
+    if (pm.live.header != NULL) {
+        claim_child();
+        apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);
+    }
+}

@@ -1,0 +1,368 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * record.c: requests. The good one's path is short: a slot when it arrives, a clock and a few adds when
+ * it is done. The rest of this file runs for failures and slow requests alone.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "glue.h"
+
+#include <apr_strings.h>
+#include <http_connection.h>
+#include <http_request.h>
+#include <linux/tcp.h>
+#include <sys/socket.h>
+
+#include "pm_time.h"
+
+static ap_filter_rec_t *sending_filter, *body_filter;
+
+static pm_conn *conn_of(const conn_rec *c)
+{
+    return c->conn_config != NULL ? ap_get_module_config(c->conn_config, &pmcapture_module) : NULL;
+}
+
+static int recorded(const request_rec *r)
+{
+    const pm_dir_conf *c = ap_get_module_config(r->per_dir_config, &pmcapture_module);
+
+    return c->record != 0;
+}
+
+/* ---- whom a request waits for ---- */
+
+static void set_flight_state(uint32_t flight, uint32_t state)
+{
+    if (flight < pm.live.geo.flights) {
+        atomic_store_explicit(&pm.live.flights[flight].state, state, memory_order_relaxed);
+    }
+}
+
+/** On the way out: while the client takes the reply it is not the server that is slow. A tunnel stays one. */
+static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    pm_conn *pc = f->ctx;
+    request_rec *r = pc->r;
+    uint32_t flight = pc->flight;
+    apr_status_t rv;
+    int last;
+
+    if (r == NULL || APR_BRIGADE_EMPTY(bb)) {
+        return ap_pass_brigade(f->next, bb);
+    }
+    if (r->status == HTTP_SWITCHING_PROTOCOLS || r->method_number == M_CONNECT) {
+        set_flight_state(flight, PM_FLIGHT_TUNNEL);
+        return ap_pass_brigade(f->next, bb);
+    }
+    /* With the end-of-request bucket the handler's work is done; what remains is sending. */
+    last = AP_BUCKET_IS_EOR(APR_BRIGADE_LAST(bb));
+    set_flight_state(flight, PM_FLIGHT_SENDING);
+    rv = ap_pass_brigade(f->next, bb);
+    if (!last && pc->r == r) {
+        set_flight_state(flight, PM_FLIGHT_WORKING);
+    }
+    return rv;
+}
+
+/** On the way in: while the client sends its body it is not the server that is slow. */
+static apr_status_t watch_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                               apr_read_type_e block, apr_off_t readbytes)
+{
+    pm_conn *pc = f->ctx;
+    uint64_t from = pm_time_monotonic();
+    uint32_t flight = pc->flight;
+    apr_status_t rv;
+
+    set_flight_state(flight, PM_FLIGHT_SENDING);
+    rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+    if (pc->flight == flight) {
+        set_flight_state(flight, PM_FLIGHT_WORKING);
+    }
+    pc->waited_us += pm_time_monotonic() - from;
+    return rv;
+}
+
+void pm_register_filters(void)
+{
+    sending_filter =
+        ap_register_output_filter("PMCAPTURE_SENDING", watch_sending, NULL, AP_FTYPE_CONNECTION);
+    body_filter = ap_register_input_filter("PMCAPTURE_BODY", watch_body, NULL, AP_FTYPE_PROTOCOL);
+}
+
+int pm_connection_opened(conn_rec *c, void *socket)
+{
+    pm_conn *pc;
+
+    (void)socket;
+    if (pm.live.header == NULL) {
+        return DECLINED;
+    }
+    pc = apr_pcalloc(c->pool, sizeof(*pc));
+    pc->flight = PM_NO_FLIGHT;
+    ap_set_module_config(c->conn_config, &pmcapture_module, pc);
+    ap_add_output_filter_handle(sending_filter, pc, NULL, c);
+    return OK;
+}
+
+/* ---- arrival ---- */
+
+static int has_body(const request_rec *r)
+{
+    return r->method_number == M_POST || r->method_number == M_PUT || r->method_number == M_PATCH;
+}
+
+int pm_request_arrived(request_rec *r)
+{
+    pm_conn *pc;
+    uint32_t flight;
+
+    /* The hook runs again for an internal redirect: the request is the first one's. */
+    if (pm.live.header == NULL || r->prev != NULL || r->main != NULL || !recorded(r)) {
+        return DECLINED;
+    }
+    flight = pm_live_arrived(&pm.live, (uint32_t)((uint64_t)r->connection->id * 0x9e3779b1u >> 8),
+                             (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost);
+    /* No allocation: the number itself is what the request remembers. */
+    ap_set_module_config(r->request_config, &pmcapture_module, (void *)((uintptr_t)flight + 1));
+    pc = conn_of(r->connection);
+    if (pc != NULL) {
+        pc->r = r;
+        pc->flight = flight;
+        pc->waited_us = 0;
+        if (has_body(r)) {
+            ap_add_input_filter_handle(body_filter, pc, r, r->connection);
+        }
+    }
+    return DECLINED;
+}
+
+static void leave(request_rec *r)
+{
+    uintptr_t flight = (uintptr_t)ap_get_module_config(r->request_config, &pmcapture_module);
+
+    if (flight != 0) {
+        pm_live_left(&pm.live, (uint32_t)(flight - 1), (uint64_t)r->request_time);
+        ap_set_module_config(r->request_config, &pmcapture_module, NULL);
+    }
+}
+
+/** Only here is it known what a <Location> says of PMCapture: those that do not count leave the table. */
+int pm_request_fixups(request_rec *r)
+{
+    if (pm.live.header != NULL && r->prev == NULL && r->main == NULL && !recorded(r)) {
+        leave(r);
+    }
+    return DECLINED;
+}
+
+/* ---- completion: failures and slow ones ---- */
+
+/** How long the kernel had something for the client that it would not take, over the connection's life. */
+static uint64_t client_was_busy(const conn_rec *c)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+    apr_socket_t *socket = ap_get_conn_socket((conn_rec *)(c->master != NULL ? c->master : c));
+    apr_os_sock_t fd;
+
+    if (socket == NULL || apr_os_sock_get(&fd, socket) != APR_SUCCESS ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+        size < offsetof(struct tcp_info, tcpi_busy_time) + sizeof(info.tcpi_busy_time)) {
+        return 0;
+    }
+    return info.tcpi_busy_time;
+}
+
+/** Longer than the threshold, and neither a tunnel nor a client that sent or took its time? */
+static int is_slow(const request_rec *r, const request_rec *final, uint64_t took_us,
+                   uint64_t threshold_us)
+{
+    const pm_conn *pc = conn_of(r->connection);
+    uint64_t client_us = pc != NULL && pc->r == r ? pc->waited_us : 0;
+
+    if (final->status == HTTP_SWITCHING_PROTOCOLS || r->method_number == M_CONNECT ||
+        final->status == HTTP_REQUEST_TIME_OUT) {
+        return 0;
+    }
+    client_us += client_was_busy(r->connection);
+    return took_us > client_us && took_us - client_us > threshold_us;
+}
+
+/** "http://app:8080" of "proxy:http://user:secret@app:8080/path". */
+static void fill_backend(char *out, size_t size, const request_rec *final)
+{
+    const char *url = NULL, *at, *end;
+    const char *worker = apr_table_get(final->subprocess_env, "BALANCER_WORKER_NAME");
+    const char *uds = apr_table_get(final->notes, "uds_path");
+
+    if (uds != NULL) {
+        pm_text_clean(out, size, uds, size);
+        return;
+    }
+    if (worker != NULL) {
+        url = worker;
+    }
+    else if (final->filename != NULL && strncmp(final->filename, "proxy:", 6) == 0) {
+        url = final->filename + 6;
+    }
+    if (url == NULL || (end = strstr(url, "://")) == NULL) {
+        return;
+    }
+    end += 3;
+    at = end;
+    end += strcspn(end, "/?#");
+    for (const char *p = at; p < end; p++) { /* a password is no part of a name */
+        at = *p == '@' ? p + 1 : at;
+    }
+    if ((size_t)(strstr(url, "://") - url) < 16) {
+        char scheme[20];
+
+        apr_cpystrn(scheme, url, (size_t)(strstr(url, "://") - url) + 4);
+        snprintf(out, size, "%s", scheme);
+        pm_text_clean(out + strlen(out), size - strlen(out), at, (size_t)(end - at));
+    }
+}
+
+static uint32_t failure_of(const request_rec *final, const char *backend)
+{
+    if (backend[0] == '\0') {
+        return PM_FAILURE_NONE;
+    }
+    if (apr_table_get(final->notes, "proxy_timedout") != NULL ||
+        final->status == HTTP_GATEWAY_TIME_OUT) {
+        return PM_FAILURE_TIMEOUT;
+    }
+    if (apr_table_get(final->notes, "proxy-status") != NULL ||
+        final->status != HTTP_SERVICE_UNAVAILABLE) {
+        return PM_FAILURE_ANSWERED;
+    }
+    return PM_FAILURE_REFUSED;
+}
+
+static void fill_sample(pm_live_sample *to, const request_rec *r, const request_rec *final)
+{
+    const char *host = apr_table_get(r->headers_in, "Host");
+    const char *id = apr_table_get(r->subprocess_env, "UNIQUE_ID");
+    const char *uri = r->unparsed_uri != NULL ? r->unparsed_uri : "";
+    apr_sockaddr_t *addr = r->useragent_addr;
+
+    pm_text_clean(to->method, sizeof(to->method), r->method != NULL ? r->method : "", 16);
+    pm_text_uri(to->uri, sizeof(to->uri), uri, 4 * sizeof(to->uri), pm_config->query);
+    host = host != NULL ? host : r->hostname;
+    if (host != NULL) {
+        pm_text_clean(to->host, sizeof(to->host), host, sizeof(to->host));
+    }
+    fill_backend(to->backend, sizeof(to->backend), final);
+    to->failure = failure_of(final, to->backend);
+    if (addr != NULL) {
+        pm_text_client(to->client, sizeof(to->client), addr->ipaddr_ptr, (size_t)addr->ipaddr_len,
+                       pm_config->clients, pm.live.key);
+    }
+    id = id != NULL ? id : r->log_id != NULL ? r->log_id : r->connection->log_id;
+    if (id != NULL) {
+        pm_text_clean(to->request_id, sizeof(to->request_id), id, sizeof(to->request_id));
+    }
+}
+
+/** Hand a request over whole, so many a second. */
+static void sample(const request_rec *r, const request_rec *final, const pm_completed *done,
+                   int failed)
+{
+    pm_live_sample s = {0};
+
+    if (!pm_live_sample_room(&pm.live)) {
+        return;
+    }
+    s.at_us = done->arrival_us;
+    s.latency_us = done->done_us - done->arrival_us;
+    s.status = done->status;
+    s.vhost = done->vhost;
+    s.flags = (r->connection->aborted ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
+    fill_sample(&s, r, final);
+    pm_ring_write(&pm.live.samples, &s);
+}
+
+/* ---- completion ---- */
+
+/** Programs that look whether the server is well: that they see it well proves nothing. */
+static int is_monitor(const request_rec *r)
+{
+    static const char *const agents[] = {"health",     "kube-probe", "GoogleHC",
+                                         "check_http", "Prometheus", "Blackbox",
+                                         "HAProxy",    "Zabbix",     "Pingdom",
+                                         "Uptime",     "StatusCake", "Datadog",
+                                         "monit/",     "Nagios",     "Icinga",
+                                         "Site24x7",   "Monitor",    "internal dummy connection"};
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+
+    for (size_t i = 0; agent != NULL && i < sizeof(agents) / sizeof(agents[0]); i++) {
+        if (ap_strcasestr(agent, agents[i]) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static uint64_t client_hash(const request_rec *r)
+{
+    const apr_sockaddr_t *addr = r->useragent_addr;
+    uint64_t seed, hash;
+
+    if (pm_config->clients == PM_CLIENTS_OFF || addr == NULL || addr->ipaddr_ptr == NULL ||
+        addr->ipaddr_len <= 0) {
+        return 0; /* a Unix socket's client has no address to tell it by */
+    }
+    memcpy(&seed, pm.live.key, sizeof(seed));
+    hash = XXH3_64bits_withSeed(addr->ipaddr_ptr, (size_t)addr->ipaddr_len, seed);
+    return hash != 0 ? hash : 1;
+}
+
+int pm_request_done(request_rec *r)
+{
+    const request_rec *final = r;
+    const pm_server_conf *conf;
+    pm_completed done = {0};
+    pm_conn *pc;
+    int failed;
+
+    if (pm.live.header == NULL) {
+        return DECLINED;
+    }
+    leave(r);
+    if (!recorded(r)) {
+        return DECLINED;
+    }
+    while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
+        final = final->next;
+    }
+    conf = pm_conf_of(r->server);
+    done.done_us = (uint64_t)apr_time_now();
+    /* Wall clocks are set back: then the request took no time rather than an age. */
+    done.arrival_us = (uint64_t)r->request_time < done.done_us && r->request_time > 0
+                          ? (uint64_t)r->request_time
+                          : done.done_us;
+    done.status = (uint32_t) final->status;
+    done.bytes = final->bytes_sent > 0 ? (uint64_t) final->bytes_sent : 0;
+    done.vhost = conf->vhost;
+    done.stripe = pm_live_stripe(&pm.live, (uint64_t)r->connection->id);
+    done.client = client_hash(r);
+    failed = done.status >= 500 && done.status <= 599;
+    if (conf->slow.on && done.done_us - done.arrival_us > conf->slow.threshold_us) {
+        done.slow =
+            (uint32_t)is_slow(r, final, done.done_us - done.arrival_us, conf->slow.threshold_us);
+    }
+    if (!failed && done.client != 0 && pm_live_wants_client(&pm.live, done.vhost, done.client)) {
+        done.monitor = (uint32_t)is_monitor(r);
+    }
+    pm_live_count(&pm.live, &done);
+    if (failed || done.slow) {
+        sample(r, final, &done, failed);
+    }
+    pc = conn_of(r->connection);
+    if (pc != NULL && pc->r == r) {
+        pc->r = NULL;
+        pc->flight = PM_NO_FLIGHT;
+    }
+    return DECLINED;
+}

@@ -1,0 +1,451 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * recorder.c: the recorder processes.
+ *
+ * Two of them, alike: the one that holds the lease (pm_lease.h) ticks, the other waits. The waiting one takes over
+ * when the lease is free, and sees to it that it becomes free when its holder shows no sign of life: a stopped
+ * process would otherwise keep it until the parent's next look, which may be ten seconds away. The parent forks them with each
+ * generation, because they work by its configuration, and again when one dies.
+ */
+#include "glue.h"
+
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <http_main.h>
+#include <mpm_common.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <unixd.h>
+
+#include "pm_lease.h"
+#include "pm_time.h"
+#include "retained.h"
+
+APLOG_USE_MODULE(pmcapture);
+
+#define STANDBY_POLL_US 400000u
+#define STALE_US (1700 * 1000ull) /* a tick is a second; with the poll, taken over within 3 s */
+#define STALE_WRITING_US (30 * PM_SECOND) /* a slow disk is no dead recorder */
+#define STOP_WAIT_MS 1500
+#define RESPAWN_US PM_SECOND
+
+static volatile sig_atomic_t told_to_go;
+static apr_proc_t recorders[2];
+static apr_pool_t *recorder_pool;
+static server_rec *recorder_server;
+
+static void on_term(int sig)
+{
+    (void)sig;
+    told_to_go = 1;
+}
+
+/* ---- becoming a recorder ---- */
+
+/** A helper that keeps the listening sockets makes the next start fail: all is closed but what it works with. */
+static void close_descriptors(server_rec *s)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int log_fd = 2, error_fd = -1;
+    struct dirent *e;
+
+    if (s->error_log != NULL && apr_os_file_get(&error_fd, s->error_log) != APR_SUCCESS) {
+        error_fd = -1;
+    }
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        int fd = atoi(e->d_name);
+
+        if (fd > 2 && fd != log_fd && fd != error_fd && fd != dirfd(d) &&
+            fd != pm_capture_fd(pm.capture)) {
+            close(fd);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    pm.read_fd = -1;
+}
+
+static void set_signals(void)
+{
+    struct sigaction term = {.sa_handler = on_term}, ignore = {.sa_handler = SIG_IGN},
+                     usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int sig = 1; sig < 32; sig++) {
+        sigaction(sig, &usual, NULL);
+    }
+    sigaction(SIGTERM, &term, NULL);
+    /* What the parent's process group is told does not concern it. */
+    sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGUSR1, &ignore, NULL);
+    sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGWINCH, &ignore, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* ---- what a tick needs to know of httpd ---- */
+
+static void count_workers(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit)
+{
+    int processes = 0, threads = 0, daemons = 0, per_child = 0;
+
+    (void)ctx;
+    if (ap_scoreboard_image == NULL) {
+        return;
+    }
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &processes);
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &per_child);
+    *busy = *idle = 0;
+    *limit = (uint32_t)(daemons * (per_child > 0 ? per_child : 1));
+    for (int i = 0; i < processes; i++) {
+        process_score *ps = ap_get_scoreboard_process(i);
+
+        for (int j = 0; ps != NULL && ps->pid != 0 && j < (threads > 0 ? threads : 1); j++) {
+            int status = ap_get_scoreboard_worker_from_indexes(i, j)->status;
+
+            if (status == SERVER_READY) {
+                *idle += !ps->quiescing;
+            }
+            else if (status != SERVER_DEAD && status != SERVER_STARTING &&
+                     status != SERVER_IDLE_KILL) {
+                *busy += 1;
+            }
+        }
+    }
+}
+
+static void say(void *ctx, int severity, const char *sentence)
+{
+    pm_say(ctx, severity == PM_CRITICAL ? APLOG_CRIT : APLOG_WARNING, sentence);
+}
+
+static void host_id(char out[40])
+{
+    char id[64] = "";
+    int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, id, sizeof(id));
+    uint64_t hash = 14695981039346656037ull;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    for (ssize_t i = 0; i < n; i++) { /* FNV-1a: the id itself is not to leave the machine */
+        hash = (hash ^ (uint8_t)id[i]) * 1099511628211ull;
+    }
+    if (n > 0) {
+        apr_snprintf(out, 40, "%016" APR_UINT64_T_HEX_FMT, hash);
+    }
+}
+
+static void fill_server(pm_server *to)
+{
+    const pm_retained *kept = pm_retained_get();
+    struct stat st;
+
+    to->started_us = kept->started_us;
+    to->config_loaded_us = kept->reload_us != 0 ? kept->reload_us : kept->started_us;
+    to->reload_us = kept->reload_us;
+    to->pid = (uint32_t)kept->parent;
+    to->pid_start = pm.live.parent_start;
+    to->generation = pm.generation;
+    if (fstat(pm_capture_fd(pm.capture), &st) == 0) {
+        to->file_dev = (uint64_t)st.st_dev;
+        to->file_ino = (uint64_t)st.st_ino;
+    }
+    pm_boot_id(to->boot_id);
+    host_id(to->host_id);
+    apr_cpystrn(to->software, ap_get_server_description(), sizeof(to->software));
+    apr_cpystrn(to->mpm, ap_show_mpm(), sizeof(to->mpm));
+    apr_cpystrn(to->module_version, PM_VERSION, sizeof(to->module_version));
+    apr_cpystrn(to->trouble, pm.trouble, sizeof(to->trouble));
+}
+
+static pm_fold *make_fold(apr_pool_t *p, server_rec *main_server)
+{
+    uint32_t room = pm.live.geo.vhosts;
+    pm_fold *f = apr_pcalloc(p, sizeof(*f));
+    pm_burst_rule *burst = apr_palloc(p, room * sizeof(*burst));
+    pm_slow_rule *slow = apr_palloc(p, room * sizeof(*slow));
+    const char **names = apr_pcalloc(p, room * sizeof(*names));
+    const char **defined = apr_pcalloc(p, room * sizeof(*defined));
+    const pm_server_conf *main_conf = pm_conf_of(main_server);
+
+    for (uint32_t v = 0; v < room; v++) {
+        burst[v] = main_conf->burst;
+        slow[v] = main_conf->slow;
+        /* One that this generation lacks may still be served by the last one's processes. */
+        names[v] = pm.state->scope[v + 1].name[0] ? pm.state->scope[v + 1].name : NULL;
+    }
+    for (server_rec *s = main_server; s != NULL; s = s->next) {
+        uint32_t v = pm_conf_of(s)->vhost;
+
+        if (v != 0) {
+            burst[v] = pm_conf_of(s)->burst;
+            slow[v] = pm_conf_of(s)->slow;
+            defined[v] = s->defn_name != NULL
+                             ? apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number)
+                             : NULL;
+        }
+    }
+    *f = (pm_fold){.state = pm.state,
+                   .live = &pm.live,
+                   .capture = pm.capture,
+                   .burst = main_conf->burst,
+                   .slow = main_conf->slow,
+                   .vhost_burst = burst,
+                   .vhost_slow = slow,
+                   .vhost_names = names,
+                   .vhost_defined = defined,
+                   .samples = pm_config->samples,
+                   .clients = pm_config->clients != PM_CLIENTS_OFF,
+                   .workers = count_workers,
+                   .say = say,
+                   .ctx = main_server};
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        f->old[i] = pm.old[i].header != NULL ? &pm.old[i] : NULL;
+    }
+    fill_server(&f->server);
+    return f;
+}
+
+/* ---- the loop ---- */
+
+static void nap(uint64_t us)
+{
+    struct timespec t = {(time_t)(us / PM_SECOND), (long)(us % PM_SECOND * 1000)};
+
+    if (!told_to_go) {
+        nanosleep(&t, NULL); /* a signal ends it early */
+    }
+}
+
+static int is_recorder(pid_t pid)
+{
+    for (int i = 0; i < 4; i++) {
+        if (pid > 0 && atomic_load(&pm.state->recorder[i]) == (uint32_t)pid) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** No sign of life from the lease's holder: end it, whatever it is doing. Killed, not asked: a stopped process would
+ *  not listen, and one that came back later would write over its successor's work. */
+static void fence_stale_holder(uint64_t now)
+{
+    uint64_t beat = atomic_load(&pm.state->heartbeat_us);
+    uint64_t writing = atomic_load(&pm.state->writing_us);
+    pid_t holder;
+
+    if (beat == 0 || now < beat + STALE_US || (writing != 0 && now < writing + STALE_WRITING_US)) {
+        return;
+    }
+    holder = pm_lease_holder(pm.capture);
+    if (is_recorder(holder) && holder != getpid()) {
+        kill(holder, SIGKILL);
+    }
+}
+
+/** 1 when there is nothing left to record: the parent has gone, and no worker lives on. */
+static int all_gone(pm_fold *f, pid_t parent)
+{
+    if (getppid() == parent) {
+        return 0;
+    }
+    f->server.orphaned = 1;
+    return pm_live_children_alive(&pm.live, 1) == 0;
+}
+
+/** Wait for the lease; 0 when told to go before it came. */
+static int wait_for_lease(pm_fold *f, pid_t parent)
+{
+    uint64_t born = pm_time_monotonic();
+
+    while (!pm_lease_take(pm.capture)) {
+        uint64_t now = pm_time_monotonic();
+
+        if (told_to_go || all_gone(f, parent)) {
+            return 0;
+        }
+        fence_stale_holder(now);
+        /* Just after a reload the last generation's is on its way out. */
+        nap(now < born + 2 * PM_SECOND ? 50000 : STANDBY_POLL_US);
+    }
+    return 1;
+}
+
+/** Ticks fall on whole seconds of the wall clock, so that a row is a second of the calendar. */
+static void sleep_to_next_second(void)
+{
+    uint64_t now = pm_time_now();
+
+    nap(PM_SECOND - now % PM_SECOND + 200);
+}
+
+static void record_ticks(pm_fold *f, pid_t parent)
+{
+    for (;;) {
+        int leaving;
+
+        sleep_to_next_second();
+        leaving = all_gone(f, parent) || (told_to_go && atomic_load(&pm.state->stopping));
+        if (told_to_go && !leaving) {
+            return; /* a reload: the next generation's takes the tick */
+        }
+        pm_fold_tick(f, pm_time_now(), pm_time_monotonic());
+        if (leaving) {
+            uint32_t one = 1;
+
+            atomic_compare_exchange_strong(&pm.state->stopping, &one, 2);
+            return;
+        }
+    }
+}
+
+static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
+{
+    apr_pool_t *pool;
+    pm_error err;
+    pm_fold *f;
+
+    setpgid(0, 0);
+    set_signals();
+    prctl(PR_SET_NAME, "pmcapture");
+    close_descriptors(s);
+    if (geteuid() == 0 && ap_run_drop_privileges(pconf, s) != 0) {
+        _exit(1);
+    }
+    prctl(PR_SET_DUMPABLE, 0);
+    apr_pool_create(&pool, pconf);
+    f = make_fold(pool, s);
+    if (!wait_for_lease(f, parent)) {
+        _exit(0);
+    }
+    if (pm_fold_begin(f, pool, &err) != APR_SUCCESS) {
+        pm_say(s, APLOG_CRIT, apr_psprintf(pool, "Nothing is recorded: %s", err.text));
+        _exit(1);
+    }
+    record_ticks(f, parent);
+    _exit(0);
+}
+
+/* ---- the parent's side ---- */
+
+static void spawn(int i);
+
+/** Called by the MPM when a recorder has died, and when its registration ends. */
+static void recorder_changed(int reason, void *data, int status)
+{
+    int i = (int)(intptr_t)data;
+    static uint64_t last[2];
+    uint64_t now = pm_time_monotonic();
+
+    (void)status;
+    if (reason != APR_OC_REASON_DEATH && reason != APR_OC_REASON_LOST) {
+        return;
+    }
+    apr_proc_other_child_unregister(data);
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_RUN_MPM &&
+        !ap_unixd_mpm_get_retained_data()->shutdown_pending &&
+        (last[i] == 0 || now > last[i] + RESPAWN_US)) {
+        last[i] = now;
+        spawn(i);
+    }
+}
+
+static void spawn(int i)
+{
+    pm_retained *kept = pm_retained_get();
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid == 0) {
+        recorder_main(recorder_pool, recorder_server, parent);
+    }
+    if (pid < 0) {
+        pm_say(recorder_server, APLOG_CRIT,
+               "the recorder process could not be started: fork failed");
+        return;
+    }
+    kept->recorder[i] = pid;
+    atomic_store(&pm.state->recorder[i], (uint32_t)pid);
+    recorders[i].pid = pid;
+    recorders[i].in = recorders[i].out = recorders[i].err = NULL;
+    apr_proc_other_child_register(&recorders[i], recorder_changed, (void *)(intptr_t)i, NULL,
+                                  recorder_pool);
+}
+
+static void forget_leaver(int reason, void *data, int status)
+{
+    (void)status;
+    if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
+        apr_proc_other_child_unregister(data);
+    }
+}
+
+void pm_recorders_start(apr_pool_t *pconf, server_rec *s)
+{
+    pm_retained *kept = pm_retained_get();
+    static apr_proc_t leaving[2];
+    pid_t old[2] = {kept->recorder[0], kept->recorder[1]};
+
+    recorder_pool = pconf;
+    recorder_server = s;
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&pm.state->recorder[i + 2], (uint32_t)old[i]);
+        spawn(i);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (old[i] > 0 && kill(old[i], SIGTERM) == 0) {
+            /* Known to the new generation, or the MPM would call it a long lost child. */
+            leaving[i].pid = old[i];
+            apr_proc_other_child_register(&leaving[i], forget_leaver, &leaving[i], NULL, pconf);
+        }
+    }
+}
+
+void pm_recorders_stop(void)
+{
+    pm_retained *kept = pm_retained_get();
+
+    if (pm.state == NULL) {
+        return;
+    }
+    atomic_store(&pm.state->stopping, 1);
+    for (int i = 0; i < 2; i++) {
+        if (kept->recorder[i] > 0) {
+            kill(kept->recorder[i], SIGTERM);
+        }
+    }
+    /* The stop returns when the record is complete, or after a moment: it is not ours to hold up. */
+    for (int ms = 0; ms < STOP_WAIT_MS; ms += 10) {
+        int left = 0;
+
+        for (int i = 0; i < 2; i++) {
+            if (kept->recorder[i] > 0 && waitpid(kept->recorder[i], NULL, WNOHANG) == 0) {
+                left = 1;
+            }
+            else {
+                kept->recorder[i] = 0;
+            }
+        }
+        if (!left) {
+            return;
+        }
+        usleep(10000);
+    }
+}

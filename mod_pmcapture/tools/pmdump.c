@@ -1,0 +1,137 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * pmdump: a capture file, and the live region if there is one, to the capture document.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+
+#include "pm_source.h"
+#include "pm_time.h"
+
+#define EXIT_USAGE 2
+#define EXIT_UNREADABLE 3
+
+static const char usage[] =
+    "Usage: pmdump [OPTION]... FILE\n"
+    "Write what the capture file FILE holds to standard output, as the JSON document "
+    "pmcapture.v1.\n"
+    "FILE may be in use, left by a dead server, damaged, or copied from elsewhere.\n\n"
+    "  --since T, --until T   bounds: 2026-11-20T21:30:05Z, or -15m from now\n"
+    "  --incident N           that incident alone\n"
+    "  --view V               summary, incidents, events or series alone\n"
+    "  --run-dir DIR          look for the live region in DIR (default: where FILE.run points;\n"
+    "                         \"\" looks nowhere)\n"
+    "  --help                 this\n\n"
+    "Exit: 0 done, 2 usage, 3 FILE cannot be read.\n"
+    "pmcapture(1) makes lists and reports of it.\n";
+
+typedef struct command {
+    pm_query query;
+    const char *run_dir, *file;
+} command;
+
+static apr_status_t to_stdout(void *ctx, const char *bytes, size_t len)
+{
+    return fwrite(bytes, 1, len, ctx) == len ? APR_SUCCESS : APR_EGENERAL;
+}
+
+static int complain(const char *sentence)
+{
+    fprintf(stderr, "pmdump: %s (pmdump --help)\n", sentence);
+    return EXIT_USAGE;
+}
+
+/** 0, or the exit code. */
+static int take_option(command *c, const char *option, const char *value)
+{
+    pm_error err;
+    apr_status_t rv;
+
+    if (value == NULL) {
+        snprintf(err.text, sizeof(err.text), "%.40s wants a value, or is no option", option);
+        return complain(err.text);
+    }
+    if (strcmp(option, "--run-dir") == 0) {
+        c->run_dir = value;
+        return 0;
+    }
+    rv = strcmp(option, "--refresh") == 0
+             ? APR_ENOTIMPL
+             : pm_query_set(&c->query, option + 2, value, pm_time_now(), &err);
+    if (rv == APR_ENOTIMPL) {
+        snprintf(err.text, sizeof(err.text), "there is no option %.40s", option);
+    }
+    return rv == APR_SUCCESS ? 0 : complain(err.text);
+}
+
+static int parse(command *c, int argc, char **argv)
+{
+    c->query = PM_QUERY_ALL;
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0') {
+            int rc = take_option(c, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+
+            if (rc != 0) {
+                return rc;
+            }
+            i++;
+        }
+        else if (c->file == NULL) {
+            c->file = argv[i];
+        }
+        else {
+            return complain("one FILE at a time");
+        }
+    }
+    return c->file != NULL ? 0 : complain("name a capture FILE");
+}
+
+static int dump(const command *c, apr_pool_t *pool)
+{
+    pm_capture *capture;
+    pm_model *model;
+    pm_error err;
+    apr_status_t rv = pm_capture_open(&capture, c->file, pool, &err);
+
+    if (rv == APR_SUCCESS) {
+        rv = pm_model_load(&model, capture, c->run_dir, &c->query, pool, &err);
+    }
+    if (rv != APR_SUCCESS) {
+        fprintf(stderr, "pmdump: %s\n", err.text);
+        return EXIT_UNREADABLE;
+    }
+    rv = pm_encode_json(model, &c->query, to_stdout, stdout);
+    if (fflush(stdout) != 0 || rv != APR_SUCCESS) {
+        fprintf(stderr, "pmdump: the document could not be written out\n");
+        return EXIT_UNREADABLE;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    command c = {0};
+    apr_pool_t *pool;
+    int rc;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        }
+    }
+    rc = parse(&c, argc, argv);
+    if (rc != 0) {
+        return rc;
+    }
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        fprintf(stderr, "pmdump: no memory\n");
+        return EXIT_UNREADABLE;
+    }
+    rc = dump(&c, pool);
+    apr_terminate();
+    return rc;
+}

@@ -1,0 +1,190 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""pmcapture status: one screen: state, open incident, last change."""
+from datetime import timedelta
+
+from . import text
+from .output import print_json
+from .postmortem import brief, place
+
+HELP = "one screen: state, open incident, last change"
+EXAMPLES = """\
+  pmcapture status                                the server with its file in the usual place
+  pmcapture status -u http://localhost/pm-status  the same from the running server itself
+  pmcapture status --tz Africa/Lagos              local times beside UTC
+  pmcapture status --json                         the summary document, for programs"""
+CHANGES = (
+    "server.start",
+    "server.stop",
+    "server.unclean",
+    "host.reboot",
+    "config.load",
+    "config.reload",
+    "config.changed",
+    "config.rejected",
+    "config.failed",
+    "start.failed",
+    "config.drift",
+    "dependency.missing",
+    "dependency.changed",
+    "route.moved",
+    "file.changed",
+    "note",
+)
+STYLES = {"running": "green", "stopped": "yellow", "down": "red", "unknown": "yellow"}
+RECENT = 60
+
+
+def add_arguments(parser):
+    """Nothing but the common options."""
+
+
+def run(session):
+    document = session.source.get(view="summary")
+    if session.args.json:
+        print_json(document.raw)
+        return 0
+    heartbeat = document["server"]["heartbeat"]
+    events = session.source.get(view="events").events
+    recent = (
+        session.source.get(view="series", since=heartbeat - timedelta(seconds=RECENT))
+        if heartbeat
+        else None
+    )
+    screen = Screen(session, document)
+    screen.head()
+    screen.incidents()
+    screen.last_change(events)
+    screen.traffic(list(recent.series()) if recent else [])
+    screen.record()
+    return 0
+
+
+class Screen:
+    """A label and what it says, a line each."""
+
+    def __init__(self, session, document):
+        self.out, self.zone, self.document = session.out, session.zone, document
+        self.now = document["generated"] or session.now
+
+    def row(self, label, value, style=None):
+        columns = max(self.out.columns - 17, 30) if self.out.columns else None
+        for number, line in enumerate(text.wrap(value, columns)):
+            self.out.line(f"  {'' if number else label:<15}{self.out.paint(style, line)}")
+
+    def ago(self, at):
+        if at is None:
+            return "at a time not known"
+        return f"{self.zone.show(at)}, {text.duration(abs((self.now - at).total_seconds()))} ago"
+
+    def head(self):
+        server = self.document["server"]
+        state = server["state"] or "unknown"
+        name = self.out.paint("bold", server["host"] or "this server")
+        self.out.line(
+            f"{self.out.paint(STYLES.get(state), '●')} {name}: "
+            f"{self.out.paint(STYLES.get(state), state)}{self._why(state)}"
+        )
+        about = [
+            server["software"],
+            server["mpm"] and f"{server['mpm']} MPM",
+            server["module_version"] and f"mod_pmcapture {server['module_version']}",
+        ]
+        self.row("Server", ", ".join(part for part in about if part) or text.UNKNOWN)
+        self.row("Started", self.ago(server["started"]))
+        self.row(
+            "Configuration",
+            f"generation {text.count(server['generation'])}, loaded "
+            f"{self.ago(server['config_loaded'])}",
+        )
+        if server["orphaned"]:
+            self.row(
+                "Orphaned",
+                "the parent process is gone and its children serve on: start the server again "
+                "after ending them",
+                "red",
+            )
+
+    def _why(self, state):
+        last = self.document["server"]["heartbeat"]
+        return {
+            "down": f", last alive {self.ago(last)}",
+            "stopped": f" in order, last alive {self.ago(last)}",
+            "unknown": " (the file is a copy or from another host)",
+        }.get(state, "")
+
+    def incidents(self):
+        incidents = self.document.incidents
+        still = [i for i in incidents if i["state"] != "closed"]
+        for incident in still:
+            self.row("OPEN", one_line(incident, self.zone), "red")
+        if not still:
+            self.row("Incident", "none is open", "green")
+        done = [i for i in incidents if i["state"] == "closed"]
+        if done:
+            self.row("Last incident", one_line(done[-1], self.zone))
+
+    def last_change(self, events):
+        changes = [e for e in events if e["type"] in CHANGES]
+        if not changes:
+            self.row("Last change", "none on record")
+            return
+        last = changes[-1]
+        self.row(
+            "Last change",
+            f"{self.ago(last['at'])}: {last['type']}: {last['text'] or ''} (event {last['seq']})",
+        )
+
+    def traffic(self, rows):
+        rows = [r for r in rows if r.get("span") and r.get("requests") is not None]
+        seconds = sum(r["span"] for r in rows)
+        if seconds > 0:
+            requests = sum(r["requests"] for r in rows)
+            errors = sum(r.get("errors") or 0 for r in rows)
+            self.row(
+                "Traffic",
+                f"{text.decimal(requests / seconds)} requests a second, {text.count(errors)} of "
+                f"{text.count(requests)} failed, in the last {text.duration(seconds)} on record",
+            )
+        workers, flight = self.document["workers"], self.document["in_flight"]
+        self.row(
+            "Workers",
+            f"{text.count(workers['busy'])} busy, {text.count(workers['idle'])} idle, limit "
+            f"{text.count(workers['limit'])}; {text.count(flight['requests'])} requests in flight"
+            + (f", the oldest for {text.duration(flight['oldest'])}" if flight["oldest"] else ""),
+        )
+        totals = self.document["totals"]
+        self.row(
+            "Counted",
+            f"{text.count(totals['requests'])} requests, {text.count(totals['errors'])} failed, "
+            f"{text.size(totals['bytes'])} "
+            f"since {self.zone.show(self.document['capture']['created'])}",
+        )
+        latency = totals["latency"]
+        if latency["p50"] is not None:
+            self.row(
+                "Latency", ", ".join(f"{name} {text.latency(latency[name])}" for name in latency)
+            )
+
+    def record(self):
+        capture = self.document["capture"]
+        oldest = capture["oldest_second"]
+        reach = f", seconds since {self.zone.show(oldest)}" if oldest else ""
+        self.row(
+            "Record",
+            f"{capture['path'] or 'shared memory'}{reach}, "
+            f"{text.plural(len(self.document.incidents), 'incident')}",
+        )
+        for sentence in self.document.notices:
+            self.row("Notice", sentence, "yellow")
+
+
+def one_line(incident, zone):
+    """An incident on the screen: which, where, since when, how bad."""
+    kinds = text.listing(incident["kinds"]) or "incident"
+    lasted = text.duration(incident["duration"])
+    span = f"lasted {lasted}" if incident["state"] == "closed" else f"{lasted} so far"
+    return (
+        f"{incident['id']}, {kinds} on {place(incident)}, since "
+        f"{zone.show(incident['onset'])}, {span}: "
+        f"{brief(incident)} (pmcapture show {incident['id']})"
+    )

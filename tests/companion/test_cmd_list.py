@@ -1,0 +1,145 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""list and show."""
+import json
+import os
+import pty
+import subprocess
+
+import builder
+import pytest
+from conftest import SCRIPT, environment
+
+
+def test_list_has_a_row_for_each_incident_and_the_newest_last(pmcapture, saved):
+    lines = pmcapture("list", "-f", saved).stdout.splitlines()
+    assert lines[0].split()[:3] == ["ID", "STATE", "ONSET"]
+    assert [line.split()[0] for line in lines[1:]] == ["6", "7"]
+    assert lines[2].split()[1:4] == ["closed", "2026-11-20", "21:30:05"]
+
+
+def test_list_shows_the_local_onset_beside_utc(pmcapture, saved):
+    out = pmcapture("list", "-f", saved, "--tz", "Africa/Lagos").stdout
+    assert "2026-11-20 21:30:05  2026-11-20 22:30:05" in out and "ONSET (Africa/Lagos)" in out
+
+
+@pytest.mark.parametrize(
+    "bounds, ids",
+    [
+        ([], [6, 7]),
+        (["--since", "2026-11-20T21:32:00Z"], [7]),
+        (["--since", "2026-11-20T21:33:00Z"], []),
+        (["--until", "2026-11-20T21:00:00Z"], [6]),
+        (["--since", "2026-11-20T19:31:00Z", "--until", "2026-11-20T21:30:06Z"], [6, 7]),
+    ],
+)
+def test_an_incident_is_listed_when_a_part_of_it_is_within_the_bounds(
+    pmcapture, saved, bounds, ids
+):
+    done = pmcapture("list", "-f", saved, "--json", *bounds)
+    assert [i["id"] for i in json.loads(done.stdout)["incidents"]] == ids
+    assert done.returncode == (0 if ids else 1)
+
+
+def test_an_empty_list_is_said_and_exits_with_1(pmcapture, save):
+    done = pmcapture("list", "-f", save(incidents=[]))
+    assert (done.returncode, done.stdout) == (1, "") and "no incident on record" in done.stderr
+
+
+def test_show_names_every_part_of_the_incident(pmcapture, saved):
+    out = pmcapture("show", "7", "-f", saved).stdout
+    for words in (
+        "Incident 7, closed: 503 errors and slow responses on api.example.org:80",
+        "1,204 of 8,310 answered requests to virtual host api.example.org:80 failed with a server "
+        "error (14.5 %), mostly with status 503.",
+        "About 312 of 1,050 clients met an error: 29.7 % ± 0.93 points",
+        "21:29:50.923        −14 s  config.changed",
+        "(event 41)",
+        '+ ProxyPass "/api" "http://127.0.0.1:9001/" '
+        "(VirtualHost *:80, /etc/apache2/sites-enabled/api.conf:14)",
+        "1. config.changed: ProxyPass /api now points to",
+        "evidence: event 41 and 42",
+        "traffic surge: 62.8 requests a second",
+        "refused: 1,190, timeout: 14",
+        "not counted",
+        "POST api.example.org/api/login",
+        "The recorder closed it at 2026-11-20 21:33:18 UTC, event 46.",
+    ):
+        assert words in out, (words, out)
+
+
+def test_negative_numbers_count_from_the_newest(pmcapture, saved):
+    assert pmcapture("show", "-1", "-f", saved).stdout == pmcapture("show", "7", "-f", saved).stdout
+    assert pmcapture("-f", saved, "show", "-2").stdout == pmcapture("show", 6, "-f", saved).stdout
+    assert pmcapture("show", "-f", saved).stdout == pmcapture("show", "7", "-f", saved).stdout
+
+
+@pytest.mark.parametrize("wanted", ["5", "-3", str(2**63)])
+def test_an_incident_that_is_not_there_exits_with_1(pmcapture, saved, wanted):
+    done = pmcapture("show", wanted, "-f", saved)
+    assert done.returncode == 1 and done.stdout == "" and "there is no incident" in done.stderr
+
+
+@pytest.mark.parametrize("wanted", ["0", "x", "1.5", str(2**64), "9" * 5000, "-x"])
+def test_what_is_no_id_is_a_usage_error(pmcapture, saved, wanted):
+    done = pmcapture("show", wanted, "-f", saved)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+
+
+def test_show_as_json_is_the_document_of_that_incident_alone(pmcapture, saved):
+    found = json.loads(pmcapture("show", "-1", "-f", saved, "--json").stdout)
+    assert found["schema"] == "pmcapture.v1" and found["incidents"] == [builder.incident()]
+    assert {e["seq"] for e in found["events"]} == {41, 42, 43, 44, 45, 46}
+
+
+def test_an_open_incident_is_said_to_be_still_open(pmcapture, save):
+    out = pmcapture("show", "-f", save(incidents=[builder.still_open()])).stdout
+    assert "still open" in out and "counts until 2026-11-20 21:40:05 UTC only" in out
+    assert "Not resolved" in out and "duration 0" not in out
+
+
+def test_a_down_incident_says_how_many_found_nobody(pmcapture, saved):
+    out = pmcapture("show", "6", "-f", saved).stdout
+    assert "Nobody was served for 1 min 30 s" in out and "about 5,580 ± 310 requests" in out
+    assert "failed with" not in out
+
+
+def test_nothing_near_before_is_not_told_as_nothing_changed(pmcapture, save):
+    quiet = builder.incident(changes=[], ruled_out=[])
+    out = pmcapture("show", "-f", save(incidents=[quiet])).stdout
+    assert "does not say that configuration and deployments are cleared" in out
+
+
+def on_a_terminal(*words, **variables):
+    """What the script prints when it believes to be on a terminal of 80 columns."""
+    master, slave = pty.openpty()
+    variables = environment(TERM="xterm", COLUMNS="80", **variables)
+    child = subprocess.Popen([str(SCRIPT), *map(str, words)], stdout=slave, env=variables)
+    os.close(slave)
+    printed = b""
+    while True:
+        try:
+            read = os.read(master, 65536)
+        except OSError:
+            break
+        if not read:
+            break
+        printed += read
+    os.close(master)
+    assert child.wait(timeout=30) == 0
+    return printed.decode().replace("\r\n", "\n")
+
+
+def test_there_is_colour_on_a_terminal_and_none_elsewhere(pmcapture, saved):
+    assert "\x1b[" in on_a_terminal("show", "-f", saved)
+    assert "\x1b" not in pmcapture("show", "-f", saved).stdout
+
+
+def test_no_color_turns_colour_off(saved):
+    assert "\x1b" not in on_a_terminal("show", "-f", saved, NO_COLOR="1")
+
+
+def test_a_terminal_of_80_columns_is_not_overrun_by_sentences(saved):
+    printed = on_a_terminal("show", "-f", saved, NO_COLOR="1")
+    summary = printed[: printed.index("\n\nTimeline")]
+    assert max(map(len, summary.splitlines()[1:])) <= 80
+    assert "1 directive was changed in\n" in printed or "sites-enabled/api.conf" in printed

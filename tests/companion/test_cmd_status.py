@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""status and check."""
+import json
+
+import builder
+import pytest
+
+
+def server(**changes):
+    return {**builder.document()["server"], **changes}
+
+
+def test_status_says_state_open_incident_and_last_change_on_one_screen(pmcapture, save):
+    path = save(incidents=[builder.earlier(), builder.still_open()])
+    out = pmcapture("status", "-f", path, "--tz", "Africa/Lagos").stdout
+    assert "web1.example.org: running" in out
+    assert "OPEN           7, errors and slow on virtual host api.example.org:80" in out
+    assert "1,204 of 8,310 requests failed (14.5 %)" in out
+    assert "2026-11-20 21:32:17 UTC / 22:32:17 WAT, 7 min 48 s ago: config.reload" in out
+    assert "(event 45)" in out and "62 requests a second, 0 of" in out
+    assert out.count("\n") <= 24
+
+
+def test_no_command_is_status(pmcapture, saved):
+    assert pmcapture("-f", saved).stdout == pmcapture("status", "-f", saved).stdout
+
+
+def test_status_says_that_no_incident_is_open_and_names_the_last(pmcapture, saved):
+    out = pmcapture("status", "-f", saved).stdout
+    assert "none is open" in out and "Last incident  7," in out
+
+
+def test_status_of_an_empty_capture_is_no_error(pmcapture, save):
+    path = save(incidents=[], events=[], series={"resolution": 1, "columns": [], "rows": []})
+    done = pmcapture("status", "-f", path)
+    assert done.returncode == 0 and "none on record" in done.stdout
+
+
+def test_status_prints_what_was_lost(pmcapture, save):
+    lost = {
+        **builder.document()["capture"],
+        "events_lost": 3,
+        "notices": ["2 records are damaged."],
+    }
+    out = pmcapture("status", "-f", save(capture=lost)).stdout
+    assert "2 records are damaged." in out and "3 events could not be recorded" in out
+
+
+@pytest.mark.parametrize("state", ["down", "stopped", "unknown"])
+def test_status_says_when_a_server_that_does_not_run_was_last_alive(pmcapture, save, state):
+    out = pmcapture("status", "-f", save(server=server(state=state))).stdout
+    assert f"web1.example.org: {state}" in out
+    assert "last alive 2026-11-20 21:40:04 UTC" in out or state == "unknown"
+
+
+@pytest.mark.parametrize(
+    "state, incidents, code, words",
+    [
+        ("running", [builder.incident()], 0, "OK: running, no incident open"),
+        ("running", [builder.still_open()], 1, "WARNING: incident 7"),
+        ("down", [builder.still_open()], 2, "CRITICAL: the server is down, last alive"),
+        ("stopped", [], 2, "CRITICAL: the server was stopped in order"),
+        ("unknown", [builder.still_open()], 3, "UNKNOWN: the file is a copy"),
+        ("sideways", [], 3, "UNKNOWN"),
+    ],
+)
+def test_check_answers_with_nagios_exit_code_and_one_line(
+    pmcapture, save, state, incidents, code, words
+):
+    done = pmcapture("check", "-f", save(server=server(state=state), incidents=incidents))
+    assert done.returncode == code and done.stdout.startswith("PMCAPTURE") and words in done.stdout
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_check_gives_perfdata_that_a_monitor_can_parse(pmcapture, saved):
+    text, _, figures = pmcapture("check", "-f", saved).stdout.strip().partition(" | ")
+    parsed = dict(item.split("=") for item in figures.split(" "))
+    assert parsed["requests"] == "5400000c" and parsed["errors"] == "1204c"
+    assert parsed["p99"] == "0.041s" and parsed["heartbeat_age"] == "1.0s"
+    assert "|" not in text
+
+
+def test_a_bar_in_a_name_does_not_reach_the_perfdata(pmcapture, save):
+    hostile = builder.incident(state="open", end=None, scope={"vhost": "a|b=1;c"})
+    done = pmcapture("check", "-f", save(incidents=[hostile]))
+    assert done.stdout.count("|") == 1
+
+
+def test_check_of_an_orphaned_server_is_critical(pmcapture, saved, save):
+    done = pmcapture("check", "-f", save(server=server(orphaned=True)))
+    assert done.returncode == 2 and "parent process is gone" in done.stdout
+
+
+def test_check_of_a_source_that_cannot_be_read_is_unknown_on_standard_output(pmcapture, tmp_path):
+    done = pmcapture("check", "-f", tmp_path / "none")
+    assert done.returncode == 3 and done.stdout.startswith("PMCAPTURE UNKNOWN: ")
+
+
+def test_check_as_json_has_the_same_answer(pmcapture, saved):
+    done = pmcapture("check", "-f", saved, "--json")
+    found = json.loads(done.stdout)
+    assert (found["status"], found["exit"]) == ("OK", 0) and found["perfdata"]["busy"] == 12

@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""--help teaches by example, and its examples work; the manual page is sound."""
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT, SCRIPT, environment
+
+from pmcapture_lib.cli import COMMANDS
+
+PAGE = ROOT / "scripts" / "pmcapture.1"
+EXAMPLE = re.compile(r"^  (pmcapture .*?)(?:  .*)?$", re.M)
+
+
+def examples():
+    for command in COMMANDS.values():
+        for line in EXAMPLE.findall(command.EXAMPLES):
+            yield line
+    literal = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", PAGE.read_text(), re.M | re.S)
+    yield from "".join(literal).splitlines()
+
+
+@pytest.mark.parametrize("example", sorted(set(examples())))
+def test_an_example_of_the_help_or_the_manual_works(example, save, tmp_path):
+    save("saved.json")
+    save("evidence.pmc")
+    source = {"PMCAPTURE_FILE": str(tmp_path / "saved.json")}
+    words = example.replace("-u http://localhost/pm-status", "").replace("--follow", "")
+    done = subprocess.run(
+        ["sh", "-c", words],
+        cwd=tmp_path,
+        env=environment(PATH=f"{SCRIPT.parent}:/usr/bin:/bin", **source),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # A relative time may hold nothing of the outage: then 1, and a sentence.
+    relative = re.search(r"--since (-|to|y)|-t |--type dep", words)
+    assert done.returncode == 0 or relative and done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_in_100_columns_and_shows_examples(pmcapture, command):
+    done = pmcapture(*command.split(), "--help", COLUMNS="100")
+    assert done.returncode == 0 and done.stderr == ""
+    assert len(EXAMPLE.findall(done.stdout)) >= 3
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "words", ["lst", "list --sinse now", "show 1 2", "export --format xml", "-f"]
+)
+def test_a_wrong_command_line_is_one_sentence_and_exits_with_2(pmcapture, words):
+    done = pmcapture(*words.split())
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "--help" in done.stderr
+
+
+def test_the_manual_page_names_every_command_and_option(pmcapture):
+    page = PAGE.read_text()
+    for name in COMMANDS:
+        assert f".It Cm {name}" in page
+        for option in re.findall(
+            r"--([a-z]+)", pmcapture(name, "--help").stdout.split("examples:")[0]
+        ):
+            assert option == "help" or f"Fl Fl {option}" in page or f"Fl {option}" in page, option
+
+
+def test_the_manual_page_is_sound():
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", str(PAGE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -45,16 +45,18 @@ static const char style[] =
     "padding:1.1rem 1.25rem;margin:1rem 0}"
     "section.open{border-left:.35rem solid var(--bad)}.note{border-left:.35rem solid var(--warn)}"
     ".lead{font-size:1.1rem;margin:.3rem 0 1rem}"
-    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.75rem;margin:."
+    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.75rem;margin:."
     "5rem 0}"
     "dl div{border:1px solid var(--line);border-radius:.4rem;padding:.45rem .7rem}"
     "dt{font-size:.85rem;color:var(--dim)}dd{margin:0;font-size:1.1rem;font-weight:600;"
     "font-variant-numeric:tabular-nums}dd small{font-weight:400;display:block}"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}"
+    "dd .d{display:block;font-size:.85rem;font-weight:400}"
+    ".scroll{overflow-x:auto}.scroll+.scroll{margin-top:1.1rem}table{border-collapse:collapse;"
+    "width:100%;font-size:.92rem}"
     "th,td{text-align:left;padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--line);"
     "vertical-align:top}th{font-weight:600;color:var(--dim);white-space:nowrap}"
     "tr:last-child td{border-bottom:0}.n{text-align:right;font-variant-numeric:tabular-nums}"
-    ".wide{min-width:18rem;overflow-wrap:anywhere}time,.k{white-space:nowrap;"
+    ".wide{min-width:14rem;overflow-wrap:anywhere}time,.k{white-space:nowrap;"
     "font-variant-numeric:tabular-nums}.d{color:var(--dim)}"
     "ol,ul{margin:.4rem 0;padding-left:1.4rem}li{margin:.25rem 0;overflow-wrap:anywhere}"
     ".line{list-style:none;padding:0;margin:.4rem 0 0 .4rem;border-left:2px solid var(--line)}"
@@ -70,7 +72,7 @@ static const char style[] =
     "figure{margin:.75rem 0 0}svg{display:block;width:100%;height:8rem;background:var(--bg);"
     "border-radius:.3rem}figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;"
     "gap:0 1rem;font-size:.85rem;color:var(--dim)}"
-    ".r{fill:var(--bar)}.e{fill:var(--bad)}.g{fill:var(--gap)}.w{fill:var(--badbg)}"
+    ".r{fill:var(--bar)}.e{fill:var(--bad)}.g{fill:var(--gap);opacity:.6}.w{fill:var(--badbg)}"
     ".key::before{content:\"\";display:inline-block;width:.7rem;height:.7rem;margin-right:.3rem;"
     "border-radius:.15rem}.kr::before{background:var(--bar)}.ke::before{background:var(--bad)}"
     ".kg::before{background:var(--gap)}details{margin-top:1rem}summary{cursor:pointer;font-weight:"
@@ -268,7 +270,7 @@ static void chart_bars(pm_out *o, const chart *c, enum bars which, const char *c
             height = count && height < 25 ? 25 : height; /* one error is to be seen */
         }
         if (which == GAPS) {
-            height = c->bins[b].span_us ? 0 : 60;
+            height = c->bins[b].span_us ? 0 : 1000;
         }
         if (height) {
             pm_out_format(o, "M%u 1000v-%dh9v%dz", b * 10, height, height);

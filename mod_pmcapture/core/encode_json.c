@@ -469,7 +469,8 @@ static void story(pm_json *j, const pm_case *c)
         pm_json_object(j);
         time_member(j, "at", c->timeline[n].at_us);
         text_member(j, "kind", c->timeline[n].kind);
-        text_member(j, "text", c->timeline[n].text);
+        pm_json_key(j, "text");
+        pm_json_string(j, c->timeline[n].text);
         pm_json_object_end(j);
     }
     pm_json_array_end(j);

@@ -38,10 +38,10 @@ const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PE
     else if (part && percent < 0.1) {
         apr_cpystrn(out, "< 0.1 %", PM_STORY_PERCENT);
     }
-    else if (part < whole && percent >= 99.5) {
-        apr_cpystrn(out, percent >= 99.9 ? "> 99.9 %" : "99.5 %", PM_STORY_PERCENT);
+    else if (part < whole && percent >= 99.95) {
+        apr_cpystrn(out, "> 99.9 %", PM_STORY_PERCENT);
     }
-    else if (part && percent < 10) {
+    else if (part && (percent < 10 || (part < whole && percent >= 99.5))) {
         apr_snprintf(out, PM_STORY_PERCENT, "%.1f %%", percent);
     }
     else {
@@ -109,14 +109,75 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     if (i->vhost[0]) {
         add(out, " on %s", i->vhost);
     }
-    add(out, i->open ? " in %s so far" : " in %s",
-        pm_time_span(pm_story_until(m, i) - i->onset_us, span));
+    if (i->kinds != PM_KIND_DOWN) {
+        add(out, " in %s", pm_time_span(pm_story_until(m, i) - i->onset_us, span));
+    }
+    if (i->open) {
+        add(out, " so far");
+    }
     if (i->clients_known && hit) {
         add(out, "; about %" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
             hit, clients < hit ? hit : clients,
             pm_story_percent(hit, clients < hit ? hit : clients, percent));
     }
     return out;
+}
+
+/* ---- slices of time ---- */
+
+static size_t first_event(const pm_model *m, uint64_t at_us)
+{
+    size_t low = 0, high = m->event_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (m->events[middle].at_us < at_us) {
+            low = middle + 1;
+        }
+        else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static size_t first_row(const pm_model *m, uint64_t at_us)
+{
+    size_t low = 0, high = m->row_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (m->rows[middle].at_us < at_us) {
+            low = middle + 1;
+        }
+        else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+pm_slice pm_story_events(const pm_telling *t, uint64_t from_us, uint64_t until_us)
+{
+    return (pm_slice){first_event(t->m, from_us), first_event(t->m, until_us + 1)};
+}
+
+pm_slice pm_story_rows(const pm_telling *t, uint64_t from_us, uint64_t until_us)
+{
+    return (pm_slice){first_row(t->m, from_us), first_row(t->m, until_us)};
+}
+
+pm_slice pm_story_rows_over(const pm_telling *t, uint64_t from_us, uint64_t until_us)
+{
+    pm_slice s = pm_story_rows(t, from_us, until_us);
+    const pm_row *rows = t->m->rows;
+
+    if (s.first && rows[s.first - 1].at_us + rows[s.first - 1].span_us > from_us) {
+        s.first--;
+    }
+    return s;
 }
 
 /* ---- what changed ---- */
@@ -334,7 +395,8 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
     }
     moment(line, t->until_us, "end",
            apr_psprintf(t->pool, "%s: %s",
-                        i->kinds == PM_KIND_DOWN ? "Served again" : "The last failure was over",
+                        i->kinds == PM_KIND_DOWN ? "Served again"
+                                                 : "The last request that failed was answered",
                         headline));
     if (i->closed_us > t->until_us) {
         moment(line, i->closed_us, "recovered",
@@ -344,15 +406,15 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
 }
 
 /* What is no change, but belongs beside the figures. */
-static int is_sign(const pm_telling *t, const pm_event *e)
+static int is_sign(uint32_t type)
 {
-    return (e->type == PM_EV_WORKERS_EXHAUSTED || e->type == PM_EV_TRAFFIC_SILENCE ||
-            e->type == PM_EV_CLOCK_STEP || e->type == PM_EV_ERROR_LOG) &&
-           e->at_us >= pm_story_back(t->i->onset_us, NEAR_US) && e->at_us <= t->until_us;
+    return type == PM_EV_WORKERS_EXHAUSTED || type == PM_EV_TRAFFIC_SILENCE ||
+           type == PM_EV_CLOCK_STEP || type == PM_EV_ERROR_LOG;
 }
 
 static void tell_events(pm_telling *t, apr_array_header_t *line)
 {
+    pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, NEAR_US), t->until_us);
     int signs = 0;
     uint64_t cut_at = 0;
 
@@ -360,10 +422,10 @@ static void tell_events(pm_telling *t, apr_array_header_t *line)
         const pm_event *e = t->c->changes[n];
         moment(line, e->at_us, pm_event_name(e->type), e->text);
     }
-    for (size_t n = 0; n < t->m->event_count; n++) {
+    for (size_t n = s.first; n < s.last; n++) {
         const pm_event *e = &t->m->events[n];
 
-        if (!is_sign(t, e)) {
+        if (!is_sign(e->type)) {
             continue;
         }
         if (++signs <= OTHER_EVENTS_MAX) {
@@ -392,32 +454,36 @@ static int was_kept(const pm_telling *t, uint64_t at_us)
             at_us + 2 * PM_SECOND < i->end_us + NEAR_US);
 }
 
+static void gap(pm_telling *t, apr_array_header_t *line, uint64_t from_us, uint64_t until_us)
+{
+    char span[PM_TIME_SIZE];
+
+    moment(line, from_us, "gap",
+           apr_psprintf(t->pool,
+                        was_kept(t, from_us) ? "Nothing on record for %s"
+                                             : "The detail of the next %s is no longer kept",
+                        pm_time_span(until_us - from_us, span)));
+}
+
 static void tell_gaps(pm_telling *t, apr_array_header_t *line)
 {
     const pm_model *m = t->m;
-    uint64_t from = pm_story_back(t->i->onset_us, NEAR_US), until = t->until_us + NEAR_US;
+    pm_slice s = pm_story_rows(t, pm_story_back(t->i->onset_us, NEAR_US), t->until_us + NEAR_US);
     char span[PM_TIME_SIZE];
 
-    for (size_t n = 0; n + 1 < m->row_count; n++) {
+    /* the row before the first may be where a gap begins */
+    for (size_t n = s.first ? s.first - 1 : 0; n < s.last; n++) {
         const pm_row *row = &m->rows[n];
-        uint64_t next = row[1].at_us;
         uint64_t covered = row->span_us > m->resolution_us ? row->span_us : m->resolution_us;
-        uint64_t end = row->at_us + covered;
+        uint64_t next = n + 1 < m->row_count ? row[1].at_us : t->until_us;
 
-        if (next <= from || row->at_us >= until) {
-            continue;
-        }
         if (row->span_us >= 5 * m->resolution_us) {
             moment(line, row->at_us, "gap",
                    apr_psprintf(t->pool, "One figure covers %s: no detail within",
                                 pm_time_span(row->span_us, span)));
         }
-        if (next >= end + m->resolution_us) {
-            moment(line, end, "gap",
-                   apr_psprintf(t->pool,
-                                was_kept(t, end) ? "Nothing on record for %s"
-                                                 : "The detail of the next %s is no longer kept",
-                                pm_time_span(next - end, span)));
+        if (next >= row->at_us + covered + m->resolution_us) {
+            gap(t, line, row->at_us + covered, next);
         }
     }
 }
@@ -425,16 +491,15 @@ static void tell_gaps(pm_telling *t, apr_array_header_t *line)
 static const char *step_text(const pm_telling *t, uint64_t from_us, uint64_t until_us)
 {
     uint64_t requests = 0, errors = 0, slowest = 0;
+    pm_slice s = pm_story_rows(t, from_us, until_us);
     char span[PM_TIME_SIZE], latency[PM_TIME_SIZE], percent[PM_STORY_PERCENT];
 
-    for (size_t n = 0; n < t->m->row_count; n++) {
+    for (size_t n = s.first; n < s.last; n++) {
         const pm_row *row = &t->m->rows[n];
 
-        if (row->at_us >= from_us && row->at_us < until_us) {
-            requests += row->requests;
-            errors += row->errors;
-            slowest = row->max_us > slowest ? row->max_us : slowest;
-        }
+        requests += row->requests;
+        errors += row->errors;
+        slowest = row->max_us > slowest ? row->max_us : slowest;
     }
     if (!requests) {
         return NULL;
@@ -453,8 +518,9 @@ static void tell_steps(pm_telling *t, apr_array_header_t *line)
     uint64_t length = t->until_us - t->i->onset_us;
     uint64_t step = (length / STEPS_MAX / minute + 1) * minute;
 
-    for (uint64_t at = t->i->onset_us; length > minute && at < t->until_us; at += step) {
-        uint64_t until = at + step < t->until_us ? at + step : t->until_us;
+    for (uint64_t n = 0; length > minute && n * step < length; n++) {
+        uint64_t at = t->i->onset_us + n * step;
+        uint64_t until = (n + 1) * step < length ? at + step : t->until_us;
         const char *text = step_text(t, at, until);
 
         if (text) {

@@ -19,6 +19,18 @@ typedef struct pm_telling {
     uint64_t until_us; /* pm_story_until */
 } pm_telling;
 
+/** Indexes first .. last - 1. Both lists are in order of time, and a full history is long. */
+typedef struct pm_slice {
+    size_t first, last;
+} pm_slice;
+
+/** Events with from <= at <= until. */
+pm_slice pm_story_events(const pm_telling *t, uint64_t from_us, uint64_t until_us);
+/** Rows that start in from <= at < until. */
+pm_slice pm_story_rows(const pm_telling *t, uint64_t from_us, uint64_t until_us);
+/** And the one before them, when it reaches into from. */
+pm_slice pm_story_rows_over(const pm_telling *t, uint64_t from_us, uint64_t until_us);
+
 /** Fill c->causes: what stands nearest to the onset, with evidence. */
 void pm_tell_causes(pm_telling *t);
 /** Fill c->cleared: suspects that the figures clear. */

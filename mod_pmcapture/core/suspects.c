@@ -98,8 +98,10 @@ static void add_event_candidate(pm_telling *t, apr_array_header_t *found,
     const pm_event *nearest = NULL;
     uint64_t *seqs = apr_palloc(t->pool, EVIDENCE_MAX * sizeof(*seqs));
     size_t count = 0;
+    pm_slice s =
+        pm_story_events(t, pm_story_back(t->i->onset_us, rule->before), t->until_us + MINUTE);
 
-    for (size_t n = 0; n < t->m->event_count; n++) {
+    for (size_t n = s.first; n < s.last; n++) {
         const pm_event *e = &t->m->events[n];
 
         if (!in_reach(t, rule, e)) {
@@ -332,31 +334,27 @@ static int every_second(const pm_telling *t, uint64_t from, uint64_t until)
     const pm_model *m = t->m;
     uint64_t slack = 3 * PM_SECOND / 2; /* a tick may be late */
     uint64_t covered = from;
+    pm_slice s = pm_story_rows_over(t, from, until);
 
     if (m->resolution_us != PM_SECOND) {
         return 0;
     }
-    for (size_t n = 0; n < m->row_count; n++) {
-        const pm_row *row = &m->rows[n];
-
-        if (row->at_us + row->span_us <= from || row->at_us >= until) {
-            continue;
-        }
-        if (row->at_us > covered + slack) {
+    for (size_t n = s.first; n < s.last; n++) {
+        if (m->rows[n].at_us > covered + slack) {
             return 0;
         }
-        covered = row->at_us + row->span_us;
+        covered = m->rows[n].at_us + m->rows[n].span_us;
     }
     return covered + slack >= until && covered > from;
 }
 
 static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
 {
-    for (size_t n = 0; n < t->m->event_count; n++) {
-        const pm_event *e = &t->m->events[n];
+    pm_slice s = pm_story_events(t, from, t->until_us);
 
+    for (size_t n = s.first; n < s.last; n++) {
         for (size_t k = 0; k < count; k++) {
-            if (e->type == types[k] && e->at_us >= from && e->at_us <= t->until_us) {
+            if (t->m->events[n].type == types[k]) {
                 return 1;
             }
         }
@@ -377,14 +375,11 @@ static uint64_t events_known_since(const pm_model *m)
 static double row_rate(const pm_telling *t, uint64_t from, uint64_t until)
 {
     uint64_t requests = 0, span = 0;
+    pm_slice s = pm_story_rows(t, from, until);
 
-    for (size_t n = 0; n < t->m->row_count; n++) {
-        const pm_row *row = &t->m->rows[n];
-
-        if (row->at_us >= from && row->at_us < until) {
-            requests += row->requests;
-            span += row->span_us;
-        }
+    for (size_t n = s.first; n < s.last; n++) {
+        requests += t->m->rows[n].requests;
+        span += t->m->rows[n].span_us;
     }
     return span ? (double)requests * (double)PM_SECOND / (double)span : 0;
 }
@@ -392,14 +387,12 @@ static double row_rate(const pm_telling *t, uint64_t from, uint64_t until)
 static uint32_t most_in_flight(const pm_telling *t)
 {
     uint32_t most = 0;
+    pm_slice s = pm_story_rows_over(t, t->i->onset_us, t->until_us);
 
-    for (size_t n = 0; n < t->m->row_count; n++) {
-        const pm_row *row = &t->m->rows[n];
+    for (size_t n = s.first; n < s.last; n++) {
+        uint32_t in_flight = t->m->rows[n].in_flight;
 
-        if (row->at_us + row->span_us > t->i->onset_us && row->at_us < t->until_us &&
-            row->in_flight != PM_UNKNOWN && row->in_flight > most) {
-            most = row->in_flight;
-        }
+        most = in_flight != PM_UNKNOWN && in_flight > most ? in_flight : most;
     }
     return most;
 }
@@ -512,17 +505,15 @@ static const char *no_shortage_of_workers(pm_telling *t)
     static const uint32_t types[] = {PM_EV_WORKERS_EXHAUSTED};
     uint64_t from = pm_story_back(t->i->onset_us, 10 * PM_SECOND);
     uint32_t least = PM_UNKNOWN, limit = PM_UNKNOWN;
+    pm_slice s = pm_story_rows_over(t, from, t->until_us);
     char span[PM_TIME_SIZE];
 
     if (!every_second(t, from, t->until_us) || any_event(t, from, types, 1)) {
         return NULL;
     }
-    for (size_t n = 0; n < t->m->row_count; n++) {
+    for (size_t n = s.first; n < s.last; n++) {
         const pm_row *row = &t->m->rows[n];
 
-        if (row->at_us + row->span_us <= from || row->at_us >= t->until_us) {
-            continue;
-        }
         if (row->idle == PM_UNKNOWN || row->idle == 0) {
             return NULL;
         }

@@ -1,0 +1,815 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * test_story.c: what is told of an incident, rule by rule.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "model_fixture.h"
+#include "splitmix.h"
+
+static apr_pool_t *pool;
+
+/* ---- what the tests ask ---- */
+
+static const pm_moment *find_moment(const pm_case *c, const char *kind)
+{
+    for (size_t n = 0; n < c->timeline_count; n++) {
+        if (!strcmp(c->timeline[n].kind, kind)) {
+            return &c->timeline[n];
+        }
+    }
+    return NULL;
+}
+
+static const pm_cause *find_cause(const pm_case *c, const char *kind)
+{
+    for (size_t n = 0; n < c->cause_count; n++) {
+        if (!strcmp(c->causes[n].kind, kind)) {
+            return &c->causes[n];
+        }
+    }
+    return NULL;
+}
+
+static const char *cleared(const pm_case *c, const char *hypothesis)
+{
+    for (size_t n = 0; n < c->cleared_count; n++) {
+        if (!strcmp(c->cleared[n].hypothesis, hypothesis)) {
+            return c->cleared[n].summary;
+        }
+    }
+    return NULL;
+}
+
+static void assert_contains(const char *text, const char *part)
+{
+    assert_non_null(text);
+    if (!strstr(text, part)) {
+        print_error("\"%s\" is not in \"%s\"\n", part, text);
+    }
+    assert_non_null(strstr(text, part));
+}
+
+static fixture *errors(void)
+{
+    fixture *f = fixture_make(pool);
+
+    add_incident(f, PM_KIND_ERRORS);
+    return f;
+}
+
+static fixture *down(void)
+{
+    fixture *f = fixture_make(pool);
+    pm_incident *i = add_incident(f, PM_KIND_DOWN);
+
+    i->requests = i->errors = i->status_code[0] = 0;
+    i->error_clients = 0;
+    i->peak_at_us = 0;
+    i->unserved_us = 12300000;
+    i->expected_requests = 246;
+    i->expected_error = 15.7;
+    i->closed_us = i->end_us;
+    return f;
+}
+
+/* ---- sentences ---- */
+
+static void a_percentage_says_neither_all_of_less_nor_nothing_of_some(void **state)
+{
+    static const struct {
+        uint64_t part, whole;
+        const char *text;
+    } cases[] = {{0, 0, "-"},        {0, 9, "0 %"},         {9, 9, "100 %"},
+                 {45, 60, "75 %"},   {1, 3, "33 %"},        {1, 100000, "< 0.1 %"},
+                 {4, 1000, "0.4 %"}, {996, 1000, "99.6 %"}, {99999, 100000, "> 99.9 %"},
+                 {98, 100, "98 %"}};
+    char text[PM_STORY_PERCENT];
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        assert_string_equal(pm_story_percent(cases[n].part, cases[n].whole, text), cases[n].text);
+    }
+}
+
+static void the_headline_gives_the_share_that_failed_and_the_clients_hit(void **state)
+{
+    fixture *f = errors();
+    char text[PM_STORY_HEADLINE];
+
+    (void)state;
+    assert_string_equal(pm_story_headline(&f->m, f->cases[0].incident, text),
+                        "45 of 60 requests (75 %) failed with 503 in 12 s; about 12 of 40 clients "
+                        "(30 %) met an error");
+}
+
+static void the_headline_of_a_server_that_was_gone_gives_what_was_expected(void **state)
+{
+    fixture *f = down();
+    char text[PM_STORY_HEADLINE];
+
+    (void)state;
+    assert_string_equal(
+        pm_story_headline(&f->m, f->cases[0].incident, text),
+        "Nobody was served for 12 s, in which about 246 (\302\261 16) requests were "
+        "expected");
+    f->cases[0].incident->before_us = 0;
+    assert_string_equal(pm_story_headline(&f->m, f->cases[0].incident, text),
+                        "Nobody was served for 12 s");
+}
+
+static void an_open_incident_lasts_to_the_last_heartbeat_or_to_now_when_down(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    assert_int_equal(pm_story_until(&f->m, i), ONSET + 12300000);
+    i->open = 1;
+    assert_int_equal(pm_story_until(&f->m, i), ONSET + 100 * S);
+    f->m.state = PM_STATE_DOWN;
+    assert_int_equal(pm_story_until(&f->m, i), ONSET + 101 * S);
+    f->m.generated_us = 5; /* a clock that was set back */
+    assert_int_equal(pm_story_until(&f->m, i), ONSET);
+}
+
+/* ---- changes ---- */
+
+static void changes_reach_from_an_hour_before_to_the_end_nearest_first(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_RELOAD, -3601, "too early", "{}");
+    add_event(f, PM_EV_CONFIG_RELOAD, -3599, "3", "{}");
+    add_event(f, PM_EV_SERVER_START, -5, "2", "{}");
+    add_event(f, PM_EV_INCIDENT_OPEN, 1, "no change", "{}");
+    add_event(f, PM_EV_NOTE, 3, "1", "{}");
+    add_event(f, PM_EV_CONFIG_RELOAD, 13, "after the end", "{}");
+    c = tell(f);
+    assert_int_equal(c->change_count, 3);
+    assert_string_equal(c->changes[0]->text, "1");
+    assert_string_equal(c->changes[1]->text, "2");
+    assert_string_equal(c->changes[2]->text, "3");
+}
+
+static void a_missing_library_is_a_change_however_long_ago_until_it_is_back(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_DEPENDENCY_MISSING, -90000, "gone", "{\"path\":\"/lib/a \\\"q\\\".so\"}");
+    add_event(f, PM_EV_DEPENDENCY_MISSING, -80000, "was back", "{\"path\":\"/lib/b.so\"}");
+    add_event(f, PM_EV_DEPENDENCY_CHANGED, -70000, "back", "{\"path\":\"/lib/b.so\",\"n\":1}");
+    add_event(f, PM_EV_DEPENDENCY_CHANGED, -60000, "other", "{\"path\":\"/lib/a\"}");
+    c = tell(f);
+    assert_int_equal(c->change_count, 1);
+    assert_string_equal(c->changes[0]->text, "gone");
+}
+
+static void a_note_to_this_incident_belongs_to_it_whenever_it_was_written(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_NOTE, 5000, "rolled back", "{\"incident\":1}");
+    add_event(f, PM_EV_NOTE, 5001, "another's", "{\"incident\":12}");
+    add_event(f, PM_EV_NOTE, 5002, "nobody's", "{\"say\":\"\\\"incident\\\":1\"}");
+    c = tell(f);
+    assert_int_equal(c->change_count, 1);
+    assert_string_equal(find_moment(c, "note")->text, "rolled back");
+}
+
+/* ---- timeline ---- */
+
+static void the_timeline_is_in_order_and_has_every_milestone(void **state)
+{
+    static const char *const kinds[] = {"config.reload", "onset", "detected", "peak",
+                                        "child.crash",   "end",   "recovered"};
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_RELOAD, -2, "Reloaded gracefully.", "{}");
+    add_event(f, PM_EV_CHILD_CRASH, 6, "Child 77 died.", "{}");
+    add_sample(f, 0, "http://127.0.0.1:8080");
+    c = tell(f);
+    assert_int_equal(c->timeline_count, 7);
+    for (int n = 0; n < 7; n++) {
+        assert_string_equal(c->timeline[n].kind, kinds[n]);
+    }
+    assert_string_equal(c->timeline[1].text,
+                        "The first request that failed arrived: GET www.example.org/api/login, "
+                        "answered 503, backend http://127.0.0.1:8080");
+    assert_string_equal(c->timeline[2].text, "Recognised as an incident, 1.5 s after its onset");
+    assert_string_equal(c->timeline[3].text,
+                        "Peak: 4.5 errors a second, 100 % of the requests failed");
+    assert_contains(c->timeline[5].text, "45 of 60 requests (75 %) failed");
+    assert_string_equal(c->timeline[6].text, "Closed: nothing had failed for 1 min");
+}
+
+static void an_open_incident_ends_its_timeline_with_still_open(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    f->cases[0].incident->open = 1;
+    f->cases[0].incident->closed_us = 0;
+    c = tell(f);
+    assert_null(find_moment(c, "end"));
+    assert_null(find_moment(c, "recovered"));
+    assert_string_equal(c->timeline[c->timeline_count - 1].kind, "open");
+}
+
+static void remove_rows(fixture *f, int first, int count)
+{
+    memmove(&f->rows[first], &f->rows[first + count],
+            (f->m.row_count - (size_t)(first + count)) * sizeof(pm_row));
+    f->m.row_count -= (size_t)count;
+}
+
+static void a_gap_is_named_with_its_length(void **state)
+{
+    fixture *f = errors();
+    const pm_moment *gap;
+
+    (void)state;
+    remove_rows(f, 1803, 5);
+    gap = find_moment(tell(f), "gap");
+    assert_non_null(gap);
+    assert_string_equal(gap->text, "Nothing on record for 5 s");
+    assert_int_equal(gap->at_us, ONSET - 123000 + 3 * S);
+}
+
+static void a_second_that_the_clock_cut_a_little_short_is_no_gap(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    for (int n = 1700; n < 1850; n++) {
+        f->rows[n].at_us += (uint64_t)(n % 7) * 40000;
+        f->rows[n].span_us -= (uint64_t)(n % 5) * 40000;
+    }
+    assert_null(find_moment(tell(f), "gap"));
+}
+
+static void a_row_over_many_seconds_is_said_to_hold_no_detail(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->rows[1803].span_us = 6 * S;
+    remove_rows(f, 1804, 5);
+    assert_string_equal(find_moment(tell(f), "gap")->text,
+                        "One figure covers 6 s: no detail within");
+}
+
+static void a_record_that_breaks_off_before_the_end_is_a_gap(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.row_count = 1805;
+    assert_string_equal(find_moment(tell(f), "gap")->text, "Nothing on record for 7.4 s");
+}
+
+static void detail_that_age_has_dropped_is_not_called_missing(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->cases[0].incident->onset_us = ONSET - 1000 * S;
+    remove_rows(f, 1000, 500);
+    f->m.oldest_second_us = ONSET - 60 * S;
+    assert_string_equal(find_moment(tell(f), "gap")->text,
+                        "The detail of the next 8 min 20 s is no longer kept");
+}
+
+static void a_long_incident_has_figures_for_each_minute(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+    const pm_case *c;
+    int lines = 0;
+
+    (void)state;
+    i->onset_us = ONSET - 300 * S;
+    c = tell(f);
+    for (size_t n = 0; n < c->timeline_count; n++) {
+        lines += !strcmp(c->timeline[n].kind, "minute");
+    }
+    assert_int_equal(lines, 6);
+    assert_string_equal(find_moment(c, "minute")->text,
+                        "Next 1 min: 1200 requests, 0 failed (0 %), slowest 12 ms");
+    i->onset_us = ONSET - 1790 * S;
+    c = tell(f);
+    assert_true(c->timeline_count < 40);
+}
+
+static void a_flood_of_log_lines_does_not_bury_the_timeline(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    for (int n = 0; n < 100; n++) {
+        add_event(f, PM_EV_ERROR_LOG, n * 0.1, "AH00052", "{}");
+    }
+    c = tell(f);
+    assert_int_equal(c->timeline_count, 5 + 40 + 1);
+    assert_string_equal(find_moment(c, "more")->text,
+                        "60 further events like these, not listed here");
+}
+
+/* ---- candidates ---- */
+
+static void each_event_is_a_candidate_within_its_reach_alone(void **state)
+{
+    static const struct {
+        uint32_t type, kind;
+        double in, out;
+        const char *name;
+    } rules[] = {
+        {PM_EV_CONFIG_CHANGED, PM_KIND_ERRORS, -599, -601, "config.changed"},
+        {PM_EV_CONFIG_CHANGED, PM_KIND_SLOW, -1, 1, "config.changed"},
+        {PM_EV_ROUTE_MOVED, PM_KIND_ERRORS, 59, 61, "route.moved"},
+        {PM_EV_ROUTE_MOVED, PM_KIND_ERRORS, -599, -601, "route.moved"},
+        {PM_EV_FILE_CHANGED, PM_KIND_ERRORS, -599, -601, "file.changed"},
+        {PM_EV_DEPENDENCY_CHANGED, PM_KIND_DOWN, -599, -601, "dependency.changed"},
+        {PM_EV_WORKERS_EXHAUSTED, PM_KIND_SLOW, 29, 31, "workers"},
+        {PM_EV_CHILD_CRASH, PM_KIND_ERRORS, -59, -61, "child.crash"},
+        {PM_EV_CONFIG_RELOAD, PM_KIND_ERRORS, -59, -61, "config.reload"},
+        {PM_EV_SERVER_START, PM_KIND_ERRORS, -59, -61, "server.start"},
+        {PM_EV_CONFIG_FAILED, PM_KIND_DOWN, -59, -61, "config.failed"},
+        {PM_EV_CONFIG_FAILED, PM_KIND_DOWN, 12, 40, "config.failed"},
+        {PM_EV_START_FAILED, PM_KIND_DOWN, 11, 40, "start.failed"},
+        {PM_EV_HOST_REBOOT, PM_KIND_DOWN, 20, 40, "host.reboot"},
+        {PM_EV_SERVER_UNCLEAN, PM_KIND_DOWN, 13, 40, "server.unclean"},
+    };
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(rules) / sizeof(rules[0]); n++) {
+        for (int inside = 0; inside < 2; inside++) {
+            fixture *f = fixture_make(pool);
+            const pm_cause *cause;
+
+            add_incident(f, rules[n].kind);
+            add_event(f, rules[n].type, inside ? rules[n].in : rules[n].out, "It.", "{}");
+            cause = find_cause(tell(f), rules[n].name);
+            if ((cause != NULL) != inside) {
+                print_error("%s, rule %d\n", rules[n].name, (int)n);
+            }
+            assert_int_equal(cause != NULL, inside);
+            if (cause) {
+                assert_int_equal(cause->evidence_count, 1);
+                assert_int_equal(cause->evidence[0], 1);
+                assert_int_equal(cause->before_onset_us, (int64_t)(rules[n].in * -1e6));
+            }
+        }
+    }
+}
+
+static void a_far_change_is_not_blamed_for_being_the_last(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_CHANGED, -700, "ProxyPass changed.", "{}");
+    add_event(f, PM_EV_FILE_CHANGED, -650, "index.php changed.", "{}");
+    assert_int_equal(tell(f)->cause_count, 0);
+    assert_int_equal(f->cases[0].change_count, 2);
+}
+
+static void the_nearer_of_two_likely_changes_stands_first(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_CHANGED, -580, "ProxyPass changed.", "{}");
+    add_event(f, PM_EV_FILE_CHANGED, -5, "index.php changed.", "{}");
+    c = tell(f);
+    assert_int_equal(c->cause_count, 2);
+    assert_string_equal(c->causes[0].kind, "file.changed");
+    assert_string_equal(c->causes[0].summary, "index.php changed (5 s before the onset)");
+    assert_int_equal(c->causes[0].rank, 1);
+    assert_int_equal(c->causes[1].rank, 2);
+}
+
+static void a_reload_is_no_candidate_beside_the_change_that_it_brought(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_RELOAD, -4, "Reloaded gracefully.", "{}");
+    c = tell(f);
+    assert_string_equal(c->causes[0].kind, "config.reload");
+    add_event(f, PM_EV_CONFIG_CHANGED, -4, "ProxyPass changed.", "{}");
+    c = tell(f);
+    assert_int_equal(c->cause_count, 1);
+    assert_string_equal(c->causes[0].kind, "config.changed");
+}
+
+static void events_alike_are_one_candidate_with_all_the_evidence(void **state)
+{
+    fixture *f = errors();
+    const pm_cause *cause;
+
+    (void)state;
+    for (int n = 0; n < 40; n++) {
+        add_event(f, PM_EV_CHILD_CRASH, n, "Child died of signal 11.", "{}");
+    }
+    cause = find_cause(tell(f), "child.crash");
+    assert_int_equal(f->cases[0].cause_count, 1);
+    assert_int_equal(cause->evidence_count, 32);
+    assert_string_equal(cause->summary,
+                        "Child died of signal 11 (0 s before the onset; 39 more like it)");
+}
+
+static void a_server_that_cannot_start_blames_the_missing_library_first(void **state)
+{
+    fixture *f = down();
+    const pm_case *c;
+
+    (void)state;
+    add_event(f, PM_EV_DEPENDENCY_MISSING, -86400, "/lib/libx.so is missing.",
+              "{\"path\":\"/lib/libx.so\"}");
+    add_event(f, PM_EV_CONFIG_CHANGED, -3000, "KeepAlive changed.", "{}");
+    add_event(f, PM_EV_START_FAILED, 2, "Cannot load mod_x.so.", "{}");
+    add_event(f, PM_EV_SERVER_UNCLEAN, 12, "The last run ended without a stop.", "{}");
+    c = tell(f);
+    assert_int_equal(c->cause_count, 3);
+    assert_string_equal(c->causes[0].kind, "dependency.missing");
+    assert_string_equal(c->causes[0].summary, "/lib/libx.so is missing (1 d before the onset)");
+    assert_string_equal(c->causes[1].kind, "start.failed");
+    assert_string_equal(c->causes[2].kind, "server.unclean");
+}
+
+static void the_backend_of_most_errors_is_a_candidate_and_how_it_failed(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+    pm_tally *b = add_tally(i->by_backend, "http://127.0.0.1:8080", 50, 40);
+
+    (void)state;
+    b->refused = 38;
+    b->timeout = 2;
+    assert_string_equal(find_cause(tell(f), "backend")->summary,
+                        "40 of 45 failing requests (89 %) had gone to backend "
+                        "http://127.0.0.1:8080: 38 refused, 2 timed out");
+    b->errors = 20;
+    assert_null(find_cause(tell(f), "backend"));
+    i->errors = 2;
+    b->errors = 2;
+    assert_null(find_cause(tell(f), "backend"));
+}
+
+static void the_samples_name_the_backend_when_no_tally_does(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    for (int n = 0; n < 8; n++) {
+        add_sample(f, n, n < 6 ? "http://127.0.0.1:8080" : "");
+    }
+    assert_string_equal(find_cause(tell(f), "backend")->summary,
+                        "6 of 8 failing requests kept as samples (75 %) had gone to backend "
+                        "http://127.0.0.1:8080");
+}
+
+static void twice_the_usual_traffic_is_a_candidate(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->requests = 600;
+    assert_contains(find_cause(tell(f), "traffic")->summary,
+                    "48.8 requests a second during the incident, 20.0 in the 30 min before it");
+    i->requests = 400;
+    assert_null(find_cause(tell(f), "traffic"));
+    i->requests = 600;
+    i->before_us = 30 * S; /* too little to be called usual */
+    assert_null(find_cause(tell(f), "traffic"));
+}
+
+static void one_client_that_met_every_error_is_a_candidate(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->error_clients = 1.0;
+    i->clients = 31;
+    assert_string_equal(find_cause(tell(f), "client")->summary,
+                        "One client alone met all 45 errors; about 30 others met none");
+    i->clients = 1.2; /* there was no other */
+    assert_null(find_cause(tell(f), "client"));
+}
+
+static void a_log_line_new_at_the_onset_is_a_candidate(void **state)
+{
+    fixture *f = errors();
+    pm_tally *line = add_tally(f->cases[0].incident->by_error_log, "AH00957: refused", 0, 45);
+
+    (void)state;
+    line->first_seen_us = ONSET + 4 * S;
+    assert_string_equal(find_cause(tell(f), "signature")->summary,
+                        "Error log line first seen 4 s after the onset, 45 times since: "
+                        "AH00957: refused");
+    line->first_seen_us = ONSET - 61 * S; /* known before */
+    assert_null(find_cause(tell(f), "signature"));
+    line->first_seen_us = 0;
+    assert_null(find_cause(tell(f), "signature"));
+}
+
+/* ---- what is cleared ---- */
+
+static void usual_traffic_clears_a_surge_and_gives_the_figures(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->requests = 246;
+    assert_string_equal(
+        cleared(tell(f), "traffic_surge"),
+        "No more traffic than usual: 20.0 requests a second during the incident, 20.0 "
+        "in the 30 min before it");
+    i->requests = 500;
+    assert_null(cleared(tell(f), "traffic_surge"));
+}
+
+static void a_hang_a_gap_or_too_little_history_clears_no_surge(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    f->rows[1805].in_flight = 500;
+    assert_null(cleared(tell(f), "traffic_surge"));
+    f->rows[1805].in_flight = 4;
+    i->before_us = 4 * S;
+    assert_null(cleared(tell(f), "traffic_surge"));
+    i->before_us = 1800 * S;
+    for (int n = 1740; n < 1800; n++) {
+        f->rows[n].requests = 100; /* it came before the failures */
+    }
+    assert_null(cleared(tell(f), "traffic_surge"));
+    for (int n = 1740; n < 1800; n++) {
+        f->rows[n].requests = 20;
+    }
+    assert_non_null(cleared(tell(f), "traffic_surge"));
+    remove_rows(f, 1803, 5);
+    assert_null(cleared(tell(f), "traffic_surge"));
+}
+
+static void many_clients_hit_clear_a_single_one(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    assert_null(
+        cleared(tell(f), "single_client")); /* 12 clients, 45 errors: one may stand behind most */
+    i->error_clients = 40;
+    assert_string_equal(cleared(tell(f), "single_client"),
+                        "Not one client: 45 errors met about 40 different clients");
+    i->clients_known = 0;
+    assert_null(cleared(tell(f), "single_client"));
+}
+
+static void a_fair_sample_of_clients_clears_a_single_one(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    for (int n = 0; n < 8; n++) {
+        apr_snprintf(add_sample(f, n, "")->client, 56, "192.0.%d.0/24", n / 3);
+    }
+    assert_contains(cleared(tell(f), "single_client"),
+                    "the busiest address stands behind 3 of 8 sampled failures");
+    strcpy(f->samples[7].client, f->samples[0].client);
+    strcpy(f->samples[6].client, f->samples[0].client);
+    assert_null(cleared(tell(f), "single_client"));
+}
+
+static void no_load_within_the_hour_clears_the_configuration(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
+    assert_string_equal(
+        cleared(tell(f), "configuration"),
+        "The server loaded no configuration in the 1 h before the onset, nor during the "
+        "incident; generation 3 ran throughout");
+    f->m.events_lost = 1;
+    assert_null(cleared(tell(f), "configuration"));
+    f->m.events_lost = 0;
+    add_event(f, PM_EV_CONFIG_RELOAD, 3, "Reloaded.", "{}");
+    assert_null(cleared(tell(f), "configuration"));
+}
+
+static void the_configuration_is_cleared_by_what_is_on_record_alone(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    assert_null(cleared(tell(f), "configuration")); /* no event at all: nobody watched */
+    f->m.created_us = ONSET - 300 * S;
+    add_event(f, PM_EV_NOTE, -250, "x", "{}");
+    assert_contains(cleared(tell(f), "configuration"),
+                    "in the 5 min before the onset (all that is on record)");
+    f->events[0].seq = 7; /* older ones have been pushed out */
+    f->events[0].at_us = ONSET - 30 * S;
+    assert_null(cleared(tell(f), "configuration"));
+}
+
+static void failing_requests_that_went_to_no_backend_clear_backends(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    assert_null(cleared(tell(f), "backend"));
+    for (int n = 0; n < 8; n++) {
+        add_sample(f, n, "");
+    }
+    assert_contains(cleared(tell(f), "backend"), "none of the 8 failing requests kept (of 45)");
+    strcpy(f->samples[3].backend, "http://127.0.0.1:8080");
+    assert_null(cleared(tell(f), "backend"));
+}
+
+static void an_idle_worker_in_each_second_clears_the_workers(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->rows[1807].idle = 3;
+    assert_contains(cleared(tell(f), "workers"),
+                    "at least 3 of at most 150 were idle in each of the 22 s");
+    f->rows[1807].idle = 0;
+    assert_null(cleared(tell(f), "workers"));
+    f->rows[1807].idle = PM_UNKNOWN;
+    assert_null(cleared(tell(f), "workers"));
+    f->rows[1807].idle = 70;
+    add_event(f, PM_EV_WORKERS_EXHAUSTED, 3, "No idle worker.", "{}");
+    assert_null(cleared(tell(f), "workers"));
+}
+
+static void every_second_on_record_clears_the_machine(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    assert_string_equal(
+        cleared(tell(f), "machine"),
+        "The machine was up: every second is on record from 1 min before the onset to "
+        "the end, with no restart and no step of the clock");
+    remove_rows(f, 1780, 4);
+    assert_null(cleared(tell(f), "machine"));
+}
+
+static void minutes_in_place_of_seconds_clear_nothing_that_needs_each_second(void **state)
+{
+    fixture *f = errors();
+    const pm_case *c;
+
+    (void)state;
+    f->m.resolution_us = 60 * S;
+    c = tell(f);
+    assert_null(cleared(c, "traffic_surge"));
+    assert_null(cleared(c, "workers"));
+    assert_null(cleared(c, "machine"));
+}
+
+static void a_server_that_was_gone_clears_neither_traffic_nor_machine(void **state)
+{
+    fixture *f = down();
+
+    (void)state;
+    assert_null(cleared(tell(f), "traffic_surge"));
+    assert_null(cleared(tell(f), "machine"));
+    assert_null(cleared(tell(f), "backend"));
+}
+
+static void what_nobody_watches_is_never_cleared(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
+    assert_null(cleared(tell(f), "deployment"));
+    assert_null(cleared(tell(f), "crashes"));
+}
+
+/* ---- whatever comes ---- */
+
+static void no_figures_make_the_story_fail(void **state)
+{
+    uint64_t seed = 42;
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        apr_pool_t *own;
+        fixture *f;
+        pm_incident *i;
+
+        apr_pool_create(&own, NULL);
+        f = fixture_make(own);
+        i = add_incident(f, (uint32_t)splitmix_next(&seed) & 15);
+        i->open = splitmix_next(&seed) & 1;
+        i->onset_us = splitmix_next(&seed) >> (splitmix_next(&seed) % 64);
+        i->end_us = splitmix_next(&seed) >> (splitmix_next(&seed) % 64);
+        i->detected_us = splitmix_next(&seed);
+        i->unserved_us = splitmix_next(&seed);
+        i->requests = splitmix_next(&seed) >> (splitmix_next(&seed) % 64);
+        i->before_us = splitmix_next(&seed);
+        f->m.row_count = splitmix_next(&seed) % ROWS;
+        for (size_t n = 0; n < f->m.row_count; n++) {
+            f->rows[n].span_us = splitmix_next(&seed) >> (splitmix_next(&seed) % 64);
+        }
+        for (int n = 0; n < 20; n++) {
+            add_event(f, (uint32_t)(splitmix_next(&seed) % 30), n, "x",
+                      n & 1 ? "{\"path\":\"" : "{\"path\":")
+                ->seq = splitmix_next(&seed);
+        }
+        assert_true(tell(f)->timeline_count >= 2);
+        assert_true(f->cases[0].timeline_count < 2500);
+        apr_pool_destroy(own);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return apr_pool_create(&pool, NULL);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    apr_pool_destroy(pool);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_percentage_says_neither_all_of_less_nor_nothing_of_some),
+        TEST(the_headline_gives_the_share_that_failed_and_the_clients_hit),
+        TEST(the_headline_of_a_server_that_was_gone_gives_what_was_expected),
+        TEST(an_open_incident_lasts_to_the_last_heartbeat_or_to_now_when_down),
+        TEST(changes_reach_from_an_hour_before_to_the_end_nearest_first),
+        TEST(a_missing_library_is_a_change_however_long_ago_until_it_is_back),
+        TEST(a_note_to_this_incident_belongs_to_it_whenever_it_was_written),
+        TEST(the_timeline_is_in_order_and_has_every_milestone),
+        TEST(an_open_incident_ends_its_timeline_with_still_open),
+        TEST(a_gap_is_named_with_its_length),
+        TEST(a_second_that_the_clock_cut_a_little_short_is_no_gap),
+        TEST(a_row_over_many_seconds_is_said_to_hold_no_detail),
+        TEST(a_record_that_breaks_off_before_the_end_is_a_gap),
+        TEST(detail_that_age_has_dropped_is_not_called_missing),
+        TEST(a_long_incident_has_figures_for_each_minute),
+        TEST(a_flood_of_log_lines_does_not_bury_the_timeline),
+        TEST(each_event_is_a_candidate_within_its_reach_alone),
+        TEST(a_far_change_is_not_blamed_for_being_the_last),
+        TEST(the_nearer_of_two_likely_changes_stands_first),
+        TEST(a_reload_is_no_candidate_beside_the_change_that_it_brought),
+        TEST(events_alike_are_one_candidate_with_all_the_evidence),
+        TEST(a_server_that_cannot_start_blames_the_missing_library_first),
+        TEST(the_backend_of_most_errors_is_a_candidate_and_how_it_failed),
+        TEST(the_samples_name_the_backend_when_no_tally_does),
+        TEST(twice_the_usual_traffic_is_a_candidate),
+        TEST(one_client_that_met_every_error_is_a_candidate),
+        TEST(a_log_line_new_at_the_onset_is_a_candidate),
+        TEST(usual_traffic_clears_a_surge_and_gives_the_figures),
+        TEST(a_hang_a_gap_or_too_little_history_clears_no_surge),
+        TEST(many_clients_hit_clear_a_single_one),
+        TEST(a_fair_sample_of_clients_clears_a_single_one),
+        TEST(no_load_within_the_hour_clears_the_configuration),
+        TEST(the_configuration_is_cleared_by_what_is_on_record_alone),
+        TEST(failing_requests_that_went_to_no_backend_clear_backends),
+        TEST(an_idle_worker_in_each_second_clears_the_workers),
+        TEST(every_second_on_record_clears_the_machine),
+        TEST(minutes_in_place_of_seconds_clear_nothing_that_needs_each_second),
+        TEST(a_server_that_was_gone_clears_neither_traffic_nor_machine),
+        TEST(what_nobody_watches_is_never_cleared),
+        TEST(no_figures_make_the_story_fail),
+    };
+
+    apr_initialize();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -370,11 +370,19 @@ static uint32_t to_u32(uint64_t n)
     return n >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)n;
 }
 
+/** No quantile is longer than the longest: a bucket's middle can be. */
+static uint32_t quantile(const pm_totals *delta, double q)
+{
+    uint64_t us = pm_hist_quantile(delta->hist, q);
+
+    return to_u32(delta->max_us != 0 && us > delta->max_us ? delta->max_us : us);
+}
+
 static void fill_latency(pm_row *row, const pm_totals *delta)
 {
-    row->p50_us = to_u32(pm_hist_quantile(delta->hist, 0.50));
-    row->p90_us = to_u32(pm_hist_quantile(delta->hist, 0.90));
-    row->p99_us = to_u32(pm_hist_quantile(delta->hist, 0.99));
+    row->p50_us = quantile(delta, 0.50);
+    row->p90_us = quantile(delta, 0.90);
+    row->p99_us = quantile(delta, 0.99);
     /* A maximum cannot be differenced: exact when it is the longest of the run, else its bucket's middle. */
     row->max_us = to_u32(delta->max_us != 0 ? delta->max_us : pm_hist_quantile(delta->hist, 1.0));
 }

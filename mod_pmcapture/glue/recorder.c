@@ -289,12 +289,17 @@ static int wait_for_lease(pm_fold *f, pid_t parent)
     return 1;
 }
 
-/** Ticks fall on whole seconds of the wall clock, so that a row is a second of the calendar. */
+/** Ticks fall on whole seconds of the wall clock, so that a row is a second of the calendar. The sleep goes by the
+ *  monotonic clock, which the wall clock may run a little behind: a tick too early would be two. */
 static void sleep_to_next_second(void)
 {
-    uint64_t now = pm_time_now();
+    uint64_t until = (pm_time_now() / PM_SECOND + 1) * PM_SECOND;
+    uint64_t latest =
+        pm_time_monotonic() + PM_SECOND + 100000; /* whatever becomes of the wall clock */
 
-    nap(PM_SECOND - now % PM_SECOND + 200);
+    while (!told_to_go && pm_time_now() < until && pm_time_monotonic() < latest) {
+        nap(until - pm_time_now() + 50 < PM_SECOND ? until - pm_time_now() + 50 : PM_SECOND);
+    }
 }
 
 static void record_ticks(pm_fold *f, pid_t parent)

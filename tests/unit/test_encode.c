@@ -446,6 +446,19 @@ static void one_incident_comes_with_two_minutes_around_it(void **state)
     assert_int_equal(count_of(encode(CSV, &f->m, &q), "\r\n"), 1 + 40 + 100 - 1);
     assert_int_equal(json_array_size(json_object_get(root, "events")), 3);
     json_decref(root);
+    f->cases[2].incident->onset_us = ONSET - 600 * S;
+    f->cases[2].incident->end_us = ONSET - 590 * S;
+    assert_int_equal(count_of(encode(CSV, &f->m, &q), "\r\n"), 1 + 120 + 10 + 120);
+}
+
+static void estimates_that_disagree_give_no_share_above_one(void **state)
+{
+    fixture *f = rich();
+
+    (void)state;
+    f->cases[0].incident->error_clients = 41.2;
+    f->cases[0].incident->peak_ratio = 1.01;
+    assert_accepts(VALIDATE SCHEMA, encode(JSON, &f->m, &everything));
 }
 
 static void metrics_are_all_there_and_pass_promtool(void **state)
@@ -586,6 +599,7 @@ int main(void)
         TEST(a_text_longer_than_any_buffer_is_written_whole),
         TEST(bounds_hold_for_rows_events_and_incidents),
         TEST(one_incident_comes_with_two_minutes_around_it),
+        TEST(estimates_that_disagree_give_no_share_above_one),
         TEST(metrics_are_all_there_and_pass_promtool),
         TEST(buckets_of_the_duration_are_exact_and_cumulative),
         TEST(the_page_is_well_formed_and_loads_nothing),

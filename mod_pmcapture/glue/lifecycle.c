@@ -53,14 +53,15 @@ static void trouble(server_rec *s, const char *sentence)
 
 /* ---- events that the parent writes itself ---- */
 
-static void write_event(uint64_t at, uint32_t type, const char *data, const char *text)
+void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
+                    const char *text)
 {
-    pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = PM_INFO};
+    pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = severity};
 
     if (pm.capture == NULL || pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
         return;
     }
-    apr_cpystrn(e.text, text, sizeof(e.text));
+    pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
     e.data = data;
     e.data_len = (uint32_t)strlen(data);
     if (pm_capture_put_event(pm.capture, &e) == APR_SUCCESS) {
@@ -75,21 +76,21 @@ static void write_load_events(apr_pool_t *p, pm_retained *kept)
     uint64_t now = pm_time_now();
 
     if (!kept->started) {
-        write_event(kept->started_us, PM_EV_SERVER_START,
-                    apr_psprintf(p, "{\"pid\":%ld}", (long)getpid()),
-                    apr_psprintf(p, "httpd started, pid %ld, %s", (long)getpid(),
-                                 ap_get_server_description()));
-        write_event(now, PM_EV_CONFIG_LOAD, generation, "The configuration was loaded");
+        pm_write_event(kept->started_us, PM_EV_SERVER_START, PM_INFO,
+                       apr_psprintf(p, "{\"pid\":%ld}", (long)getpid()),
+                       apr_psprintf(p, "httpd started, pid %ld, %s", (long)getpid(),
+                                    ap_get_server_description()));
+        pm_write_event(now, PM_EV_CONFIG_LOAD, PM_INFO, generation, "The configuration was loaded");
     }
     else {
         int graceful = !ap_unixd_mpm_get_retained_data()->is_ungraceful;
 
         kept->reload_us = now;
-        write_event(now, PM_EV_CONFIG_RELOAD,
-                    apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u}",
-                                 graceful ? "graceful" : "restart", pm.generation),
-                    apr_psprintf(p, "The configuration was loaded again (%s), generation %u",
-                                 graceful ? "graceful" : "restart", pm.generation));
+        pm_write_event(now, PM_EV_CONFIG_RELOAD, PM_INFO,
+                       apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u}",
+                                    graceful ? "graceful" : "restart", pm.generation),
+                       apr_psprintf(p, "The configuration was loaded again (%s), generation %u",
+                                    graceful ? "graceful" : "restart", pm.generation));
     }
 }
 
@@ -471,7 +472,7 @@ static apr_status_t configuration_goes(void *unused)
     }
     if (ap_unixd_mpm_get_retained_data()->shutdown_pending ||
         ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
-        write_event(pm_time_now(), PM_EV_SERVER_STOP, "{}", "httpd was stopped");
+        pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
         pm_recorders_stop();
         remove_drained(kept);
         if (kept->live.base != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) == 2) {

@@ -14,10 +14,16 @@
 /** What is read by default when the query names no bounds: everything that is kept. */
 #define PM_QUERY_ALL ((pm_query){PM_VIEW_ALL, 0, 0, UINT64_MAX, 0})
 
-/** Load what `query` asks for. `run_dir` may be NULL: then CAPTURE.run is tried; "" tries nothing. When no
- *  process of the run is alive, what its live region counted after the last tick is added to the totals.
- *  Damage is no error: it is said in the notices. */
-apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const char *run_dir,
+/** What lies beside a capture file. */
+typedef struct pm_source {
+    const char *run_dir; /* where live regions are; NULL = where CAPTURE.run points, "" = nowhere */
+    const struct pm_live
+        *live; /* the running server's own region, if this process has it; else NULL */
+} pm_source;
+
+/** Load what `query` asks for. When no process of the run is alive, what its live region counted after the last tick
+ *  is added to the totals. Damage is no error: it is said in the notices. */
+apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source *source,
                            const pm_query *query, apr_pool_t *pool, pm_error *err);
 
 /** A handler's or command's parameters. `key` one of view, since, until, incident, refresh; APR_ENOTIMPL for

@@ -194,17 +194,17 @@ static void count_remainder(loading *l)
 }
 
 /** Virtual hosts of the newest run, from its live region. */
-static void load_vhosts(loading *l)
+static void load_vhosts(loading *l, const pm_live *live)
 {
-    const pm_live *live = NULL;
     pm_tally *list;
 
     for (uint32_t i = 0; i < l->region_count; i++) {
-        if (l->regions[i].run == l->cp->server.run && l->regions[i].vhosts != NULL) {
+        if (live == NULL && l->regions[i].run == l->cp->server.run &&
+            l->regions[i].vhosts != NULL) {
             live = &l->regions[i];
         }
     }
-    if (live == NULL) {
+    if (live == NULL || live->vhosts == NULL) {
         return;
     }
     list = apr_pcalloc(l->pool, sizeof(*list) * live->geo.vhosts);
@@ -227,6 +227,13 @@ static void load_vhosts(loading *l)
 }
 
 /* ---- history ---- */
+
+static int by_arrival(const void *a, const void *b)
+{
+    const pm_sample *x = a, *y = b;
+
+    return x->at_us < y->at_us ? -1 : x->at_us > y->at_us;
+}
 
 static apr_status_t load_cases(loading *l)
 {
@@ -253,6 +260,7 @@ static apr_status_t load_cases(loading *l)
         c->incident = in;
         if (pm_capture_samples(l->capture, in, &samples, &c->sample_count, l->pool) ==
             APR_SUCCESS) {
+            qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
             c->samples = samples;
         }
         l->m->case_count++;
@@ -393,7 +401,7 @@ static void fill_model(loading *l)
     m->state = find_state(l);
 }
 
-apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const char *run_dir,
+apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source *source,
                            const pm_query *query, apr_pool_t *pool, pm_error *err)
 {
     loading *l = apr_pcalloc(pool, sizeof(*l));
@@ -409,9 +417,9 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const char *run_
         return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
     }
     fill_model(l);
-    find_regions(l, run_dir);
+    find_regions(l, source->run_dir);
     count_remainder(l);
-    load_vhosts(l);
+    load_vhosts(l, source->live);
     rv = load_history(l);
     for (uint32_t i = 0; i < l->region_count; i++) {
         pm_live_detach(&l->regions[i]);

@@ -186,11 +186,19 @@ static const char *set_file(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
-static const char *set_record(cmd_parms *cmd, void *dir, int on)
+/** As AP_INIT_FLAG, but what it says of a bad value names the value. */
+static const char *on_or_off(cmd_parms *cmd, const char *arg, int *out)
 {
-    (void)cmd;
-    ((pm_dir_conf *)dir)->record = on;
+    if (strcasecmp(arg, "On") != 0 && strcasecmp(arg, "Off") != 0) {
+        return bad(cmd, arg, "write On or Off");
+    }
+    *out = strcasecmp(arg, "On") == 0;
     return NULL;
+}
+
+static const char *set_record(cmd_parms *cmd, void *dir, const char *arg)
+{
+    return on_or_off(cmd, arg, &((pm_dir_conf *)dir)->record);
 }
 
 static const char *set_burst(cmd_parms *cmd, void *dir, const char *arg)
@@ -310,13 +318,12 @@ static const char *set_clients(cmd_parms *cmd, void *dir, const char *arg)
     return err != NULL ? err : bad(cmd, arg, "write full, masked, hashed or off");
 }
 
-static const char *set_query(cmd_parms *cmd, void *dir, int on)
+static const char *set_query(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    pm_config->query = on;
-    return err;
+    return err != NULL ? err : on_or_off(cmd, arg, &pm_config->query);
 }
 
 static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
@@ -333,8 +340,8 @@ static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
 const command_rec pm_commands[] = {
     AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
                   "path of the capture file, relative to ServerRoot"),
-    AP_INIT_FLAG("PMCapture", set_record, NULL, RSRC_CONF | ACCESS_CONF,
-                 "On or Off: record requests"),
+    AP_INIT_TAKE1("PMCapture", set_record, NULL, RSRC_CONF | ACCESS_CONF,
+                  "On or Off: record requests"),
     AP_INIT_ITERATE(
         "PMCaptureBurst", set_burst, NULL, RSRC_CONF,
         "errors=N ratio=P% clients=P% window=S clear=S: when an error incident opens and closes"),
@@ -346,8 +353,8 @@ const command_rec pm_commands[] = {
         "seconds=DUR minutes=DUR incidents=N events=N: how much history the capture file holds"),
     AP_INIT_TAKE1("PMCaptureClients", set_clients, NULL, RSRC_CONF,
                   "full, masked, hashed or off: how a client address may be kept"),
-    AP_INIT_FLAG("PMCaptureQuery", set_query, NULL, RSRC_CONF,
-                 "On or Off: keep query strings in samples"),
+    AP_INIT_TAKE1("PMCaptureQuery", set_query, NULL, RSRC_CONF,
+                  "On or Off: keep query strings in samples"),
     AP_INIT_TAKE1("PMCaptureSamples", set_samples, NULL, RSRC_CONF,
                   "failing requests kept whole per incident, 0 to 256"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -156,6 +156,7 @@ static apr_status_t encode(request_rec *r, const pm_model *m, const asked *a)
 
 static int reply(request_rec *r, const asked *a)
 {
+    const pm_source source = {.run_dir = "", .live = &pm.live};
     pm_capture *capture;
     pm_model *m;
     pm_error err;
@@ -165,7 +166,7 @@ static int reply(request_rec *r, const asked *a)
                       pm.trouble[0] ? pm.trouble : "Nothing is recorded: the error log says why");
     }
     if (pm_capture_open_fd(&capture, pm.read_fd, pm.capture_path, r->pool, &err) != APR_SUCCESS ||
-        pm_model_load(&m, capture, "", &a->query, r->pool, &err) != APR_SUCCESS) {
+        pm_model_load(&m, capture, &source, &a->query, r->pool, &err) != APR_SUCCESS) {
         return refuse(r, a, HTTP_SERVICE_UNAVAILABLE, err.text);
     }
     if (a->query.incident != 0 && m->case_count == 0) {
@@ -188,8 +189,8 @@ int pm_handler(request_rec *r)
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    r->allowed |= AP_METHOD_BIT << M_GET;
     if (r->method_number != M_GET) {
+        ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL); /* HEAD comes with it */
         return HTTP_METHOD_NOT_ALLOWED;
     }
     if (parse(r, &a, &err) != APR_SUCCESS) {

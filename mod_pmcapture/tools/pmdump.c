@@ -30,7 +30,8 @@ static const char usage[] =
 
 typedef struct command {
     pm_query query;
-    const char *run_dir, *file;
+    pm_source source;
+    const char *file;
 } command;
 
 static apr_status_t to_stdout(void *ctx, const char *bytes, size_t len)
@@ -55,7 +56,7 @@ static int take_option(command *c, const char *option, const char *value)
         return complain(err.text);
     }
     if (strcmp(option, "--run-dir") == 0) {
-        c->run_dir = value;
+        c->source.run_dir = value;
         return 0;
     }
     rv = strcmp(option, "--refresh") == 0
@@ -97,7 +98,7 @@ static int dump(const command *c, apr_pool_t *pool)
     apr_status_t rv = pm_capture_open(&capture, c->file, pool, &err);
 
     if (rv == APR_SUCCESS) {
-        rv = pm_model_load(&model, capture, c->run_dir, &c->query, pool, &err);
+        rv = pm_model_load(&model, capture, &c->source, &c->query, pool, &err);
     }
     if (rv != APR_SUCCESS) {
         fprintf(stderr, "pmdump: %s\n", err.text);

@@ -173,9 +173,7 @@ def _guarded(words):
         note(str(problem))
         code = problem.code
     except (RecursionError, MemoryError):
-        note(
-            "the document is too large or too deep; narrow it with --since and --until"
-        )
+        note("the document is too large or too deep; narrow it with --since and --until")
         code = 3
     sys.stdout.flush()
     return code

@@ -3,7 +3,7 @@
 from . import Trouble
 from . import text
 from .output import print_json
-from .postmortem import brief, place
+from .figures import brief, place
 
 HELP = "one line with perfdata, for Nagios-style monitors"
 EXAMPLES = """\
@@ -62,10 +62,7 @@ def judge(document, zone):
             f"{zone.show(worst['onset'])}: {brief(worst)}{others}"
         )
     if server["orphaned"]:
-        return (
-            2,
-            "the parent process is gone; its children serve on, but nobody replaces them",
-        )
+        return (2, "the parent process is gone; its children serve on, but nobody replaces them")
     return 0, f"running, no incident open, generation {text.count(server['generation'])}"
 
 

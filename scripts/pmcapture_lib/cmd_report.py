@@ -3,7 +3,7 @@
 import os
 
 from . import text
-from .cmd_show import find, incident_id
+from .cmd_show import find, incident_id, status_of
 from .output import dump, write
 from .postmortem import PEOPLE, Postmortem
 from .times import format_stamp
@@ -90,7 +90,9 @@ def _environment(**options):
         undefined=StrictUndefined,
         **options,
     )
-    environment.filters.update(clock=_clock, figure=text.count, latency=text.latency)
+    environment.filters.update(
+        clock=_clock, figure=text.count, latency=text.latency, status=status_of
+    )
     return environment
 
 

@@ -137,10 +137,10 @@ class Page:
         self.out.heading("Candidate causes (a person judges them)")
         for rank, cause in enumerate(self.case.causes, 1):
             seqs = text.listing(str(e["seq"]) for e in cause["evidence"])
-            evidence = f"; evidence: event {seqs}" if seqs else ""
-            self.out.paragraph(
-                f"{rank}. {cause['kind']}: {cause['summary']} ({cause['offset']}{evidence})"
-            )
+            facts = [cause["offset"], seqs and f"evidence: event {seqs}"]
+            about = "; ".join(filter(None, facts))
+            about = f" ({about})" if about else ""
+            self.out.paragraph(f"{rank}. {cause['kind']}: {cause['summary']}{about}")
         if not self.case.causes:
             self.out.paragraph("The record names none.")
         self.out.heading("Ruled out")
@@ -165,7 +165,7 @@ class Page:
         rows = [
             [
                 f"{s['at']:%H:%M:%S}" if s["at"] else "",
-                text.count(s["status"]),
+                status_of(s),
                 text.latency(s["latency"]),
                 s["client"] or "",
                 s["backend"] or "",
@@ -180,3 +180,9 @@ class Page:
             self.out.paragraph(
                 f"and {len(self.case.samples) - 10} more (pmcapture report, or --json)"
             )
+
+
+def status_of(sample):
+    """A request that hangs has no status yet; a client may have gone before it came."""
+    status = "none" if sample["status"] is None else text.count(sample["status"])
+    return f"{status}, client gone" if sample["aborted"] else status

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from . import text
 from .output import print_json
-from .postmortem import brief, place
+from .figures import brief, place
 
 HELP = "one screen: state, open incident, last change"
 EXAMPLES = """\
@@ -155,7 +155,7 @@ class Screen:
         totals = self.document["totals"]
         self.row(
             "Counted",
-            f"{text.count(totals['requests'])} requests, {text.count(totals['errors'])} failed, "
+            f"{text.large(totals['requests'])} requests, {text.large(totals['errors'])} failed, "
             f"{text.size(totals['bytes'])} "
             f"since {self.zone.show(self.document['capture']['created'])}",
         )

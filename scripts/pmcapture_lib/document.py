@@ -116,6 +116,7 @@ INCIDENT = {
             "client": string,
             "latency": count,
             "request_id": string,
+            "aborted": flag,
         }
     ],
     "changes": [EVENT],

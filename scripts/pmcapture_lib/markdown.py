@@ -49,7 +49,7 @@ def _word(word, first):
     if _plain(word):
         return word
     core = word.lstrip(LEFT)
-    head = word[:len(word) - len(core)]
+    head = word[: len(word) - len(core)]
     stripped = core.rstrip(RIGHT + ")" * ("(" in head))
     tail = core[len(stripped):]
     if not stripped or UNFIT.search(word):

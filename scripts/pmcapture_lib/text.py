@@ -31,9 +31,13 @@ def csv_cell(value):
 
 
 def count(value):
-    if value is None:
-        return UNKNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}"
+    """Plain digits: they are found again in the document, and in the server's own sentences."""
+    return UNKNOWN if value is None else f"{value:.0f}"
+
+
+def large(value):
+    """A total that is only looked at."""
+    return UNKNOWN if value is None else f"{value:,.0f}"
 
 
 def plural(value, noun):
@@ -45,7 +49,7 @@ def decimal(value):
     if value is None:
         return UNKNOWN
     if value >= 100 or value == int(value):
-        return f"{value:,.0f}"
+        return f"{value:.0f}"
     return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 

@@ -185,7 +185,7 @@ def incident(**changes):
                 "kind": "backend",
                 "at": after(0),
                 "seconds_before_onset": 0,
-                "summary": "1,190 of 1,204 failures were refused by http://127.0.0.1:9001",
+                "summary": "1190 of 1204 failures were refused by http://127.0.0.1:9001",
                 "evidence": [44],
             },
         ],

@@ -6,15 +6,15 @@ import pathlib
 import subprocess
 import sys
 
-import hypothesis
+import hypothesis.configuration
 import pytest
-
-# Repeatable, and nothing is written into the tree.
-hypothesis.settings.register_profile("pmcapture", database=None, deadline=None, derandomize=True)
-hypothesis.settings.load_profile("pmcapture")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "pmcapture"
+# Repeatable, and what hypothesis keeps goes where all generated files go.
+hypothesis.configuration.set_hypothesis_home_dir(ROOT / "build" / "hypothesis")
+hypothesis.settings.register_profile("pmcapture", database=None, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("pmcapture")
 sys.path[:0] = [str(ROOT / "scripts"), str(pathlib.Path(__file__).parent)]
 sys.dont_write_bytecode = True
 

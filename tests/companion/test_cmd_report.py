@@ -59,7 +59,7 @@ def test_every_figure_of_the_impact_stands_beside_the_field_that_it_comes_from(p
                 found = found[name]
         assert figure
     table = {what: figure for what, figure, _ in rows}
-    assert table["Failed (5xx)"] == "1,204 (14.5 %)"
+    assert table["Failed (5xx)"] == "1204 (14.5 %)"
     assert table["Clients that met an error (estimate)"] == "312 ± 7.2 (29.7 % ± 0.93 points)"
     assert table["Latency during"] == "p50 6.0 ms, p90 1.80 s, p99 5.20 s"
     assert table["Began"] == "2026-11-20 21:30:05.123 UTC"

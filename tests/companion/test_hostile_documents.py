@@ -178,7 +178,7 @@ def test_names_that_are_not_utf8_in_the_environment_of_the_terminal_are_no_troub
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("plain words, 14.5 % (of 8,310): mod_ssl.", "plain words, 14.5 % (of 8,310): mod_ssl."),
+        ("plain words, 14.5 % (of 8310): mod_ssl.", "plain words, 14.5 % (of 8310): mod_ssl."),
         ("to http://127.0.0.1:9001/, which", "to `http://127.0.0.1:9001/`, which"),
         ("*bold* _it_ [x](y)", "`*bold*` `_it_` `[x](y)`"),
         ("<b>|`&amp;", "&lt;b&gt;&#124;\\`&amp;amp;"),

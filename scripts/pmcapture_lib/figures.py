@@ -1,0 +1,128 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""An incident's figures: in a few words, and as the rows of the impact, each with its field."""
+from . import text
+
+
+def place(incident):
+    vhost = incident["scope"]["vhost"]
+    return f"virtual host {vhost}" if vhost else "the whole server"
+
+
+def brief(incident):
+    """How bad in a few words: so many of so many failed, or nobody was served."""
+    unserved = incident["unserved"]
+    said = [f"nobody was served for {text.duration(unserved['seconds'])}"] if unserved else []
+    if incident["requests"] or not unserved:
+        errors, requests = text.count(incident["errors"]), text.count(incident["requests"])
+        said.append(
+            f"{errors} of {requests} requests failed ({text.share(incident['error_ratio'])})"
+        )
+    if "slow" in incident["kinds"]:
+        said.append(f"{text.count(incident['slow'])} were slow")
+    return ", ".join(said)
+
+
+def pairs(counts):
+    return ", ".join(f"{key}: {text.count(n)}" for key, n in counts.items())
+
+
+def estimate(value, error):
+    """A figure with its standard error, where there is one."""
+    return text.count(value) + (f" ± {text.decimal(error)}" if error else "")
+
+
+def share_estimate(clients):
+    error = clients["error"]["affected_ratio"]
+    margin = f" ± {text.decimal(error * 100)} points" if error else ""
+    return text.share(clients["affected_ratio"]) + margin
+
+
+def ratio(part, whole):
+    return min(part / whole, 1) if part is not None and whole else None
+
+
+def impact(case):
+    """The rows of the impact: what, the figure, the field of the incident that it is."""
+    i = case.incident
+    rows = [
+        ("Duration", text.duration(i["duration"]) + " so far" * case.open, "duration"),
+        ("Began", case.when(i["onset"], True), "onset"),
+        ("Ended", "still open" if case.open else case.when(i["end"], True), "end"),
+        ("Noticed", case.when(i["detected"], True), "detected"),
+        ("Requests answered", text.count(i["requests"]), "requests"),
+        ("Failed (5xx)", _failed(i), "errors, error_ratio"),
+        ("By status", pairs(i["status"]) or "none", "status"),
+        ("Slow", text.count(i["slow"]), "slow"),
+        *_unserved(i["unserved"]),
+        *_clients(i["clients"]),
+        ("Peak", _peak(case, i["peak"]), "peak"),
+        ("Latency before", _quantiles(i["latency"]["before"]), "latency.before"),
+        ("Latency during", _quantiles(i["latency"]["during"]), "latency.during"),
+        *_usual(i["before"]),
+        *_traffic(case),
+    ]
+    return [{"what": what, "figure": figure, "field": field} for what, figure, field in rows]
+
+
+def _failed(incident):
+    return f"{text.count(incident['errors'])} ({text.share(incident['error_ratio'])})"
+
+
+def _unserved(unserved):
+    if unserved:
+        yield "Nobody served", text.duration(unserved["seconds"]), "unserved.seconds"
+        yield (
+            "Requests not served (estimate)",
+            estimate(unserved["expected_requests"], unserved["error"]),
+            "unserved.expected_requests, unserved.error",
+        )
+
+
+def _clients(clients):
+    if clients is None:
+        yield "Clients", "not counted", "clients"
+        return
+    error = clients["error"]
+    yield "Clients (estimate)", estimate(clients["total"], error["total"]), "clients.total"
+    yield (
+        "Clients that met an error (estimate)",
+        f"{estimate(clients['affected'], error['affected'])} ({share_estimate(clients)})",
+        "clients.affected, clients.affected_ratio",
+    )
+
+
+def _peak(case, peak):
+    if peak["errors_per_second"] is None:
+        return text.UNKNOWN
+    rate = f"{text.decimal(peak['errors_per_second'])} errors a second"
+    return f"{rate} ({text.share(peak['error_ratio'])}) at {case.when(peak['at'])}"
+
+
+def _quantiles(quantiles):
+    if quantiles["p50"] is None and quantiles["p99"] is None:
+        return text.UNKNOWN
+    return ", ".join(f"{name} {text.latency(quantiles[name])}" for name in ("p50", "p90", "p99"))
+
+
+def _usual(before):
+    """What the recorder compares with."""
+    if before:
+        rate, failed = text.decimal(before["requests_per_second"]), text.share(
+            before["error_ratio"]
+        )
+        history = text.duration(before["history"])
+        figure = f"{rate} requests a second, {failed} failed, over {history} of record"
+        yield "Usual before it", figure, "before"
+
+
+def _traffic(case):
+    """Requests a second around it, from the rows that are kept."""
+    told = []
+    for name, rows in case.rows_around().items():
+        rows = [r for r in rows if r.get("requests") is not None and r.get("span")]
+        seconds = sum(r["span"] for r in rows)
+        if seconds > 0:
+            rate = sum(r["requests"] for r in rows) / seconds
+            told.append(f"{text.decimal(rate)} {name} ({text.duration(seconds)} of record)")
+    if told:
+        yield "Requests a second, whole server", "; ".join(told), "series"

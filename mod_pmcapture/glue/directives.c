@@ -171,10 +171,6 @@ static const char *set_file(cmd_parms *cmd, void *dir, const char *arg)
     if (strstr(arg, "${") != NULL) {
         return NULL; /* an undefined variable: there is no file of that name to be made */
     }
-    arg = ap_server_root_relative(cmd->pool, arg);
-    if (arg == NULL) {
-        return bad(cmd, "", "it is no path");
-    }
     if (pm_config->file != NULL && strcmp(pm_config->file, arg) != 0) {
         return bad(cmd, arg,
                    apr_psprintf(cmd->pool,

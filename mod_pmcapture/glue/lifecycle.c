@@ -270,16 +270,22 @@ static void open_memory_capture(apr_pool_t *p, server_rec *s)
 static void find_capture(apr_pool_t *p, server_rec *s)
 {
     pm_error err;
+    /* Only now: a ServerRoot further down in the configuration counts, too. */
+    const char *path = pm_config->file != NULL ? ap_server_root_relative(p, pm_config->file) : NULL;
 
     pm.trouble[0] = '\0';
     if (pm_config->file == NULL) {
         pm_say(s, APLOG_NOTICE,
                "no PMCaptureFile: the last 5 minutes are kept in memory, nothing on disk");
     }
-    else if (open_capture(p, s, pm_config->file, &pm_config->keep, &err) != APR_SUCCESS) {
-        trouble(
-            s, apr_psprintf(p, "No history is kept on disk, the last 5 minutes in memory alone: %s",
-                            err.text));
+    else if (path == NULL) {
+        trouble(s, "No history is kept on disk, the last 5 minutes in memory alone: PMCaptureFile "
+                   "names no path that can be");
+    }
+    else if (open_capture(p, s, path, &pm_config->keep, &err) != APR_SUCCESS) {
+        trouble(s, apr_psprintf(p,
+                                "No history is kept on disk, the last 5 minutes in memory alone: %s",
+                                err.text));
     }
     else {
         link_run_dir(p, pm.capture_path);

@@ -29,4 +29,8 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
 #define PM_STORY_PERCENT 16
 const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT]);
 
+/** "216 us", "1.9 ms", "45 ms"; from a second on as pm_time_span. The sign is a micro sign. */
+#define PM_STORY_LATENCY 32
+const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY]);
+
 #endif

@@ -45,7 +45,8 @@ static const char style[] =
     "padding:1.1rem 1.25rem;margin:1rem 0}"
     "section.open{border-left:.35rem solid var(--bad)}.note{border-left:.35rem solid var(--warn)}"
     ".lead{font-size:1.1rem;margin:.3rem 0 1rem}"
-    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.75rem;margin:."
+    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.25rem,1fr));gap:.75rem;margin:"
+    "."
     "5rem 0}"
     "dl div{border:1px solid var(--line);border-radius:.4rem;padding:.45rem .7rem}"
     "dt{font-size:.85rem;color:var(--dim)}dd{margin:0;font-size:1.1rem;font-weight:600;"
@@ -106,6 +107,13 @@ static void span(pm_out *o, uint64_t us)
     char text[PM_TIME_SIZE];
 
     pm_out_raw(o, pm_time_span(us, text));
+}
+
+static void latency(pm_out *o, uint64_t us)
+{
+    char text[PM_STORY_LATENCY];
+
+    pm_out_raw(o, pm_story_latency(us, text));
 }
 
 static void number(pm_out *o, uint64_t value)
@@ -339,9 +347,9 @@ static void latency_figure(pm_out *o, const char *name, const pm_quantiles *q)
 {
     figure(o, name);
     if (q->count) {
-        span(o, q->p99_us);
-        pm_out_raw(o, "<small>99 %; half under ");
-        span(o, q->p50_us);
+        latency(o, q->p99_us);
+        pm_out_raw(o, "<small>median ");
+        latency(o, q->p50_us);
         pm_out_raw(o, "</small>");
     }
     else {
@@ -391,8 +399,8 @@ static void incident_figures(pm_out *o, const pm_model *m, const pm_incident *i)
         figure_end(o);
     }
     client_figure(o, i);
-    latency_figure(o, "Latency before", &i->before);
-    latency_figure(o, "Latency during", &i->during);
+    latency_figure(o, "Latency before, p99", &i->before);
+    latency_figure(o, "Latency during, p99", &i->during);
     pm_out_raw(o, "</dl>\n");
 }
 
@@ -522,7 +530,7 @@ static void samples(pm_out *o, const pm_case *c)
         text_cell(o, "", s->backend);
         text_cell(o, "k", s->client);
         pm_out_raw(o, "<td class=\"n k\">");
-        span(o, s->latency_us);
+        latency(o, s->latency_us);
         pm_out_raw(o, "</td>");
         text_cell(o, "", s->request_id);
         pm_out_raw(o, "</tr>\n");
@@ -631,7 +639,7 @@ static void rate_figures(pm_out *o, const pm_model *m)
     pm_recent recent = pm_recent_figures(m);
     double seconds = (double)recent.span_us / 1e6;
 
-    figure(o, "Requests a second");
+    figure(o, "Requests per second");
     if (recent.span_us) {
         pm_out_format(o, "%.1f<small>over the last %.0f s</small>",
                       (double)recent.requests / seconds, seconds);
@@ -669,7 +677,7 @@ static void load_figures(pm_out *o, const pm_server *s)
     }
     if (s->in_flight && s->in_flight != PM_UNKNOWN) {
         pm_out_raw(o, "<small>the oldest for ");
-        span(o, s->oldest_ms * 1000ull);
+        latency(o, s->oldest_ms * 1000ull);
         pm_out_raw(o, "</small>");
     }
     figure_end(o);
@@ -694,11 +702,11 @@ static void now(pm_out *o, const pm_model *m, const pm_query *q)
     percent(o, errors, requests);
     pm_out_raw(o, "; 5xx</small>");
     figure_end(o);
-    figure(o, "Latency in all");
+    figure(o, "Latency in all, p99");
     if (requests) {
-        span(o, pm_hist_quantile(m->totals.hist, 0.99));
-        pm_out_raw(o, "<small>99 %; half under ");
-        span(o, pm_hist_quantile(m->totals.hist, 0.5));
+        latency(o, pm_hist_quantile(m->totals.hist, 0.99));
+        pm_out_raw(o, "<small>median ");
+        latency(o, pm_hist_quantile(m->totals.hist, 0.5));
         pm_out_raw(o, "</small>");
     }
     else {

@@ -14,6 +14,7 @@
 #define OTHER_EVENTS_MAX 40 /* on one timeline: error log lines and the like */
 #define STEPS_MAX 30        /* lines of figures on one timeline */
 #define NEAR_US (120 * PM_SECOND)
+#define EXACT_CLIENTS 20 /* fewer are counted to within half a client (PM_SKETCH_ERROR) */
 
 /* ---- the incident's sentence ---- */
 
@@ -46,6 +47,20 @@ const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PE
     }
     else {
         apr_snprintf(out, PM_STORY_PERCENT, "%.0f %%", percent);
+    }
+    return out;
+}
+
+const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY])
+{
+    if (us < 1000) {
+        apr_snprintf(out, PM_STORY_LATENCY, "%u \302\265s", (unsigned)us);
+    }
+    else if (us < PM_SECOND) {
+        apr_snprintf(out, PM_STORY_LATENCY, us < 10000 ? "%.1f ms" : "%.0f ms", (double)us / 1000);
+    }
+    else {
+        pm_time_span(us, out);
     }
     return out;
 }
@@ -116,9 +131,10 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
         add(out, " so far");
     }
     if (i->clients_known && hit) {
-        add(out, "; about %" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
-            hit, clients < hit ? hit : clients,
-            pm_story_percent(hit, clients < hit ? hit : clients, percent));
+        clients = clients < hit ? hit : clients;
+        add(out, "; %s%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
+            clients < EXACT_CLIENTS ? "" : "about ", hit, clients,
+            pm_story_percent(hit, clients, percent));
     }
     return out;
 }
@@ -492,7 +508,7 @@ static const char *step_text(const pm_telling *t, uint64_t from_us, uint64_t unt
 {
     uint64_t requests = 0, errors = 0, slowest = 0;
     pm_slice s = pm_story_rows(t, from_us, until_us);
-    char span[PM_TIME_SIZE], latency[PM_TIME_SIZE], percent[PM_STORY_PERCENT];
+    char span[PM_TIME_SIZE], latency[PM_STORY_LATENCY], percent[PM_STORY_PERCENT];
 
     for (size_t n = s.first; n < s.last; n++) {
         const pm_row *row = &t->m->rows[n];
@@ -508,7 +524,7 @@ static const char *step_text(const pm_telling *t, uint64_t from_us, uint64_t unt
         t->pool,
         "Next %s%s: %" APR_UINT64_T_FMT " requests, %" APR_UINT64_T_FMT " failed (%s), slowest %s",
         pm_time_span(until_us - from_us, span), t->i->vhost[0] ? ", whole server" : "", requests,
-        errors, pm_story_percent(errors, requests, percent), pm_time_span(slowest, latency));
+        errors, pm_story_percent(errors, requests, percent), pm_story_latency(slowest, latency));
 }
 
 /* Figures of each minute, or of longer steps when the incident is long. */

@@ -348,6 +348,18 @@ static int every_second(const pm_telling *t, uint64_t from, uint64_t until)
     return covered + slack >= until && covered > from;
 }
 
+/* Where the watching begins: `reach` before the onset, or at the first row if that is 5 s at least;
+ * EVER when there is less. */
+static uint64_t watched_from(const pm_telling *t, uint64_t reach)
+{
+    uint64_t from = pm_story_back(t->i->onset_us, reach);
+
+    if (t->m->row_count && t->m->rows[0].at_us > from) {
+        from = t->m->rows[0].at_us;
+    }
+    return from + 5 * PM_SECOND <= t->i->onset_us ? from : EVER;
+}
+
 static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
 {
     pm_slice s = pm_story_events(t, from, t->until_us);
@@ -503,14 +515,15 @@ static const char *no_backend(pm_telling *t)
 static const char *no_shortage_of_workers(pm_telling *t)
 {
     static const uint32_t types[] = {PM_EV_WORKERS_EXHAUSTED};
-    uint64_t from = pm_story_back(t->i->onset_us, 10 * PM_SECOND);
+    uint64_t from = watched_from(t, 10 * PM_SECOND);
     uint32_t least = PM_UNKNOWN, limit = PM_UNKNOWN;
-    pm_slice s = pm_story_rows_over(t, from, t->until_us);
-    char span[PM_TIME_SIZE];
+    char span[PM_TIME_SIZE], before[PM_TIME_SIZE];
+    pm_slice s;
 
-    if (!every_second(t, from, t->until_us) || any_event(t, from, types, 1)) {
+    if (from == EVER || !every_second(t, from, t->until_us) || any_event(t, from, types, 1)) {
         return NULL;
     }
+    s = pm_story_rows_over(t, from, t->until_us);
     for (size_t n = s.first; n < s.last; n++) {
         const pm_row *row = &t->m->rows[n];
 
@@ -523,31 +536,27 @@ static const char *no_shortage_of_workers(pm_telling *t)
     if (least == PM_UNKNOWN || limit == PM_UNKNOWN) {
         return NULL;
     }
-    return apr_psprintf(
-        t->pool,
-        "Workers were free: at least %u of at most %u were idle in each of the %s from "
-        "10 s before the onset",
-        least, limit, pm_time_span(t->until_us - from, span));
+    return apr_psprintf(t->pool,
+                        "Workers were free: at least %u of at most %u were idle at the end of each "
+                        "second in %s from %s before the onset",
+                        least, limit, pm_time_span(t->until_us - from, span),
+                        pm_time_span(t->i->onset_us - from, before));
 }
 
 static const char *no_machine(pm_telling *t)
 {
     static const uint32_t types[] = {PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT, PM_EV_CLOCK_STEP};
-    uint64_t from = pm_story_back(t->i->onset_us, MINUTE);
+    uint64_t from = watched_from(t, MINUTE);
     char span[PM_TIME_SIZE];
 
-    if (t->m->row_count && t->m->rows[0].at_us > from) {
-        from = t->m->rows[0].at_us;
-    }
-    if ((t->i->kinds & PM_KIND_DOWN) || from + 10 * PM_SECOND > t->i->onset_us ||
-        !every_second(t, from, t->until_us) || any_event(t, from, types, 3)) {
+    if ((t->i->kinds & PM_KIND_DOWN) || from == EVER || !every_second(t, from, t->until_us) ||
+        any_event(t, from, types, 3)) {
         return NULL;
     }
-    return apr_psprintf(
-        t->pool,
-        "The machine was up: every second is on record from %s before the onset to the "
-        "end, with no restart and no step of the clock",
-        pm_time_span(t->i->onset_us - from, span));
+    return apr_psprintf(t->pool,
+                        "The machine was up: every second is on record from %s before the onset to "
+                        "the end, with no restart and no step of the clock",
+                        pm_time_span(t->i->onset_us - from, span));
 }
 
 /* `deployment` and `crashes` join when what they need is known to be watched. */

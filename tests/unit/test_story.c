@@ -123,6 +123,48 @@ static void the_headline_of_a_server_that_was_gone_gives_what_was_expected(void 
                         "Nobody was served for 12 s");
 }
 
+static void a_few_clients_are_not_called_about(void **state)
+{
+    fixture *f = errors();
+    char text[PM_STORY_HEADLINE];
+
+    (void)state;
+    f->cases[0].incident->error_clients = 1.01;
+    f->cases[0].incident->clients = 1.0;
+    assert_contains(pm_story_headline(&f->m, f->cases[0].incident, text),
+                    "; 1 of 1 clients (100 %) met an error");
+}
+
+static void a_latency_is_told_from_microseconds_to_minutes(void **state)
+{
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } cases[] = {{0, "0 \302\265s"}, {216, "216 \302\265s"}, {1900, "1.9 ms"},
+                 {45200, "45 ms"},   {1500000, "1.5 s"},     {125 * S, "2 min 5 s"}};
+    char text[PM_STORY_LATENCY];
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        assert_string_equal(pm_story_latency(cases[n].us, text), cases[n].text);
+    }
+}
+
+static void a_server_five_seconds_old_can_clear_machine_and_workers(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.rows += 1794;
+    f->m.row_count -= 1794;
+    assert_contains(cleared(tell(f), "machine"), "from 6.1 s before the onset");
+    assert_contains(cleared(tell(f), "workers"), "in 18 s from 6.1 s before the onset");
+    f->m.rows += 2;
+    f->m.row_count -= 2;
+    assert_null(cleared(tell(f), "machine"));
+    assert_null(cleared(tell(f), "workers"));
+}
+
 static void an_open_incident_lasts_to_the_last_heartbeat_or_to_now_when_down(void **state)
 {
     fixture *f = errors();
@@ -657,7 +699,8 @@ static void an_idle_worker_in_each_second_clears_the_workers(void **state)
     (void)state;
     f->rows[1807].idle = 3;
     assert_contains(cleared(tell(f), "workers"),
-                    "at least 3 of at most 150 were idle in each of the 22 s");
+                    "at least 3 of at most 150 were idle at the end of each second in 22 s from 10 "
+                    "s before the onset");
     f->rows[1807].idle = 0;
     assert_null(cleared(tell(f), "workers"));
     f->rows[1807].idle = PM_UNKNOWN;
@@ -775,6 +818,9 @@ int main(void)
         TEST(a_percentage_says_neither_all_of_less_nor_nothing_of_some),
         TEST(the_headline_gives_the_share_that_failed_and_the_clients_hit),
         TEST(the_headline_of_a_server_that_was_gone_gives_what_was_expected),
+        TEST(a_few_clients_are_not_called_about),
+        TEST(a_latency_is_told_from_microseconds_to_minutes),
+        TEST(a_server_five_seconds_old_can_clear_machine_and_workers),
         TEST(an_open_incident_lasts_to_the_last_heartbeat_or_to_now_when_down),
         TEST(changes_reach_from_an_hour_before_to_the_end_nearest_first),
         TEST(a_missing_library_is_a_change_however_long_ago_until_it_is_back),

@@ -297,9 +297,14 @@ static void chart_windows(pm_out *o, const pm_model *m, const pm_query *q, const
 
         until = until < end ? until : end;
         if (pm_query_wants(m, q, &m->cases[n]) && from <= until) {
-            pm_out_format(o, "<rect class=\"w\" x=\"%d\" y=\"0\" width=\"%d\" height=\"1000\"/>",
-                          (int)((from - c->from_us) * 10 / c->width_us),
-                          (int)((until - from) * 10 / c->width_us) + 2);
+            int x = (int)((from - c->from_us) * 10 / c->width_us);
+            int width = (int)((until - from) * 10 / c->width_us) + 2;
+
+            /* a tint behind the bars, and a strip above the tallest */
+            pm_out_format(o,
+                          "<rect class=\"w\" x=\"%d\" width=\"%d\" height=\"1000\"/>"
+                          "<rect class=\"e\" x=\"%d\" width=\"%d\" height=\"25\"/>",
+                          x, width, x, width);
         }
     }
 }
@@ -362,15 +367,14 @@ static void client_figure(pm_out *o, const pm_incident *i)
 {
     uint64_t hit = (uint64_t)(i->error_clients + 0.5), all = (uint64_t)(i->clients + 0.5);
 
+    if (!i->clients_known || !all) {
+        return;
+    }
     figure(o, "Clients hit");
-    if (i->clients_known) {
-        pm_out_format(o, "about %" APR_UINT64_T_FMT "<small>of %" APR_UINT64_T_FMT ", ", hit, all);
-        percent(o, hit, all < hit ? hit : all);
-        pm_out_raw(o, "</small>");
-    }
-    else {
-        pm_out_raw(o, "not counted");
-    }
+    pm_out_format(o, "%s%" APR_UINT64_T_FMT "<small>of %" APR_UINT64_T_FMT ", ",
+                  all < PM_STORY_EXACT_CLIENTS ? "" : "about ", hit, all);
+    percent(o, hit, all < hit ? hit : all);
+    pm_out_raw(o, "</small>");
     figure_end(o);
 }
 
@@ -384,12 +388,14 @@ static void incident_figures(pm_out *o, const pm_model *m, const pm_incident *i)
     figure(o, i->open ? "Duration so far" : "Duration");
     span(o, pm_story_until(m, i) - i->onset_us);
     figure_end(o);
-    figure(o, "Failed");
-    number(o, i->errors);
-    pm_out_format(o, "<small>of %" APR_UINT64_T_FMT " requests, ", i->requests);
-    percent(o, i->errors, i->requests);
-    pm_out_raw(o, "</small>");
-    figure_end(o);
+    if (i->requests) {
+        figure(o, "Failed");
+        number(o, i->errors);
+        pm_out_format(o, "<small>of %" APR_UINT64_T_FMT " requests, ", i->requests);
+        percent(o, i->errors, i->requests);
+        pm_out_raw(o, "</small>");
+        figure_end(o);
+    }
     if (i->kinds & PM_KIND_SLOW) {
         number_figure(o, "Slow", i->slow);
     }
@@ -399,8 +405,8 @@ static void incident_figures(pm_out *o, const pm_model *m, const pm_incident *i)
         figure_end(o);
     }
     client_figure(o, i);
-    latency_figure(o, "Latency before, p99", &i->before);
-    latency_figure(o, "Latency during, p99", &i->during);
+    latency_figure(o, "p99 before", &i->before);
+    latency_figure(o, "p99 during", &i->during);
     pm_out_raw(o, "</dl>\n");
 }
 
@@ -676,7 +682,7 @@ static void load_figures(pm_out *o, const pm_server *s)
         number(o, s->in_flight);
     }
     if (s->in_flight && s->in_flight != PM_UNKNOWN) {
-        pm_out_raw(o, "<small>the oldest for ");
+        pm_out_raw(o, "<small>oldest ");
         latency(o, s->oldest_ms * 1000ull);
         pm_out_raw(o, "</small>");
     }
@@ -702,7 +708,7 @@ static void now(pm_out *o, const pm_model *m, const pm_query *q)
     percent(o, errors, requests);
     pm_out_raw(o, "; 5xx</small>");
     figure_end(o);
-    figure(o, "Latency in all, p99");
+    figure(o, "p99 in all");
     if (requests) {
         latency(o, pm_hist_quantile(m->totals.hist, 0.99));
         pm_out_raw(o, "<small>median ");

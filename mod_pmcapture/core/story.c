@@ -14,7 +14,6 @@
 #define OTHER_EVENTS_MAX 40 /* on one timeline: error log lines and the like */
 #define STEPS_MAX 30        /* lines of figures on one timeline */
 #define NEAR_US (120 * PM_SECOND)
-#define EXACT_CLIENTS 20 /* fewer are counted to within half a client (PM_SKETCH_ERROR) */
 
 /* ---- the incident's sentence ---- */
 
@@ -125,15 +124,13 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
         add(out, " on %s", i->vhost);
     }
     if (i->kinds != PM_KIND_DOWN) {
-        add(out, " in %s", pm_time_span(pm_story_until(m, i) - i->onset_us, span));
-    }
-    if (i->open) {
-        add(out, " so far");
+        add(out, i->open ? " in %s so far" : " in %s",
+            pm_time_span(pm_story_until(m, i) - i->onset_us, span));
     }
     if (i->clients_known && hit) {
         clients = clients < hit ? hit : clients;
         add(out, "; %s%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
-            clients < EXACT_CLIENTS ? "" : "about ", hit, clients,
+            clients < PM_STORY_EXACT_CLIENTS ? "" : "about ", hit, clients,
             pm_story_percent(hit, clients, percent));
     }
     return out;
@@ -484,7 +481,8 @@ static void gap(pm_telling *t, apr_array_header_t *line, uint64_t from_us, uint6
 static void tell_gaps(pm_telling *t, apr_array_header_t *line)
 {
     const pm_model *m = t->m;
-    pm_slice s = pm_story_rows(t, pm_story_back(t->i->onset_us, NEAR_US), t->until_us + NEAR_US);
+    uint64_t until = t->i->closed_us > t->until_us ? t->i->closed_us : t->until_us;
+    pm_slice s = pm_story_rows(t, pm_story_back(t->i->onset_us, NEAR_US), until);
     char span[PM_TIME_SIZE];
 
     /* the row before the first may be where a gap begins */

@@ -292,6 +292,17 @@ static void a_gap_is_named_with_its_length(void **state)
     assert_int_equal(gap->at_us, ONSET - 123000 + 3 * S);
 }
 
+static void a_gap_after_the_incident_was_closed_is_not_its_own(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    remove_rows(f, 1875, 5);
+    assert_null(find_moment(tell(f), "gap"));
+    f->cases[0].incident->closed_us = ONSET + 90 * S;
+    assert_non_null(find_moment(tell(f), "gap"));
+}
+
 static void a_second_that_the_clock_cut_a_little_short_is_no_gap(void **state)
 {
     fixture *f = errors();
@@ -828,6 +839,7 @@ int main(void)
         TEST(the_timeline_is_in_order_and_has_every_milestone),
         TEST(an_open_incident_ends_its_timeline_with_still_open),
         TEST(a_gap_is_named_with_its_length),
+        TEST(a_gap_after_the_incident_was_closed_is_not_its_own),
         TEST(a_second_that_the_clock_cut_a_little_short_is_no_gap),
         TEST(a_row_over_many_seconds_is_said_to_hold_no_detail),
         TEST(a_record_that_breaks_off_before_the_end_is_a_gap),

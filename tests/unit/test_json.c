@@ -477,7 +477,9 @@ static void a_long_document_goes_to_the_sink_in_pieces(void **state)
     pm_json j;
 
     (void)state;
-    memset(text, 'x', sizeof(text) - 1);
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        text[i] = (char)('a' + i % 23);
+    }
     begin(&j);
     pm_json_array(&j);
     for (int i = 0; i < 20; i++) {
@@ -486,6 +488,7 @@ static void a_long_document_goes_to_the_sink_in_pieces(void **state)
     }
     pm_json_array_end(&j);
     assert_int_equal(pm_json_end(&j), APR_SUCCESS);
+    assert_int_equal(sink_calls, output_len / sizeof(j.buffer) + 1);
     root = read_back(0);
     assert_int_equal(json_array_size(root), 20);
     assert_string_equal(json_string_value(json_array_get(root, 19)), text);
@@ -579,6 +582,7 @@ static void json_is_what_rfc_8259_says(void **state)
         "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
         "\"\\u00e9\\uABCD\\ud83d\\ude00\"",
         "\"\\u0000\"",
+        "\"\\ud800\\udc00\\udbff\\udfff\\ud7ff\\ue000\"",
         "\"\x7F\"",
         "\"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80\"",
         "\"\xEF\xBF\xBF\"",
@@ -646,6 +650,11 @@ static void json_is_what_rfc_8259_says(void **state)
         "\"\\ud83d\\u0041\"",
         "\"\\ud83d\\ud83d\"",
         "\"\\ude00\"",
+        "\"\\udc00\"",
+        "\"\\udfff\"",
+        "\"\\ud83d\\ue000\"",
+        "\"\\ud83d\\udbff\"",
+        "\"\\ud83d\\u00zz\"",
         "\"\\ude00\\ud83d\"",
         "\"\x80\"",
         "\"\xC3\"",
@@ -717,6 +726,8 @@ static void json_that_common_readers_stumble_over_is_refused(void **state)
     assert_false(pm_json_valid("1\0", 2));
     assert_false(pm_json_valid("\"a\0b\"", 5));
     assert_false(pm_json_valid("\0", 1));
+    assert_false(pm_json_valid("\"\\\0\"", 4));
+    assert_false(pm_json_valid("\"\\u00\0\0\"", 8));
     assert_true(valid("1e99"));
     assert_false(valid("1e100"));
     assert_false(valid("1e-100"));

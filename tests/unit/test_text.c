@@ -110,6 +110,7 @@ static void bytes_that_do_not_belong_become_percent_codes(void **state)
         {"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80", "caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"},
         {"a\tb\r\n", "a%09b%0D%0A"},
         {"\x01\x1B[31m\x7F", "%01%1B[31m%7F"},
+        {"\x1F\x20\x7E", "%1F ~"},
         {"\xC2\x80\xC2\x9B"
          "0c\xC2\x9F",
          "%C2%80%C2%9B0c%C2%9F"}, /* C1: a terminal's CSI */
@@ -190,6 +191,30 @@ static void what_does_not_fit_is_cut_between_characters(void **state)
         assert_int_equal(n, strlen(cases[i].to));
     }
     assert_int_equal(pm_text_clean(NULL, 0, "a", 1), 0);
+}
+
+static void a_percent_code_is_kept_whole_and_nothing_else_is_one(void **state)
+{
+    char out[8];
+
+    (void)state;
+    for (int c = 0x20; c < 0x7F; c++) {
+        char from[] = {'a', '%', (char)c, '0', 'z', 'z', 'z', 'z', '\0'};
+        const char *to = strchr("0123456789abcdefABCDEF", c) != NULL ? "a" ELLIPSIS : "a%";
+
+        pm_text_clean(out, 7, from, 8); /* room for two of its bytes */
+        assert_memory_equal(out, to, strlen(to));
+        from[2] = '0';
+        from[3] = (char)c;
+        pm_text_clean(out, 7, from, 8);
+        assert_memory_equal(out, to, strlen(to));
+    }
+    pm_text_clean(out, 6, "abc%41", 6); /* at the end of the text */
+    assert_string_equal(out, "ab" ELLIPSIS);
+    pm_text_clean(out, 8, "abcd%41", 7);
+    assert_string_equal(out, "abcd%41");
+    pm_text_clean(out, 7, "abcd%41", 6); /* beyond its end */
+    assert_string_equal(out, "abcd%4");
 }
 
 static int is_clean(const char *text)
@@ -475,6 +500,7 @@ int main(void)
         cmocka_unit_test(bytes_that_do_not_belong_become_percent_codes),
         cmocka_unit_test(text_ends_at_its_length_or_at_nul),
         cmocka_unit_test(what_does_not_fit_is_cut_between_characters),
+        cmocka_unit_test(a_percent_code_is_kept_whole_and_nothing_else_is_one),
         cmocka_unit_test(random_bytes_come_out_clean_in_every_size),
         cmocka_unit_test(a_uri_ends_at_its_query_unless_it_is_kept),
         cmocka_unit_test(addresses_are_kept_as_the_mode_says),

@@ -171,8 +171,8 @@ lint:
 
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
-            python3-pytest-xdist python3-jsonschema python3-h2 nghttp2-client wrk prometheus openssl curl strace \
-            clang-format cppcheck flake8 mandoc
+            python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
+            python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc
 
 deps:
 	@tests/need-packages $(PACKAGES)

@@ -44,8 +44,7 @@ pm_layout pm_cap_layout(const pm_retention *keep)
     l.checkpoint[0] = at += 4096;
     l.checkpoint[1] = at += l.checkpoint_room;
     l.seconds = at += l.checkpoint_room;
-    l.hot_end = at = align_up(at + keep->seconds * sizeof(pm_row_record), 4096);
-    l.pin_index = at;
+    l.pin_index = at = align_up(at + keep->seconds * sizeof(pm_row_record), 4096);
     l.minutes = at = align_up(at + keep->incidents * PM_PIN_PARTS * sizeof(pm_pin), 4096);
     l.events[PM_RING_CORE] = at = align_up(at + keep->minutes * sizeof(pm_row_record), 4096);
     l.events[PM_RING_FLOOD] = at = align_up(at + (uint64_t)l.blocks[PM_RING_CORE] * PM_BLOCK, 4096);
@@ -369,7 +368,7 @@ const pm_retention *pm_capture_retention(const pm_capture *c)
 
 apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     uint64_t until = pm_time_monotonic() + wait_us;
 
     while (fcntl(c->fd, F_SETLK, &lock) != 0) {
@@ -388,7 +387,7 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 
 void pm_capture_unlock(pm_capture *c)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = 1};
 
     c->locked = 0;
     (void)fcntl(c->fd, F_SETLK, &lock);

@@ -61,6 +61,7 @@ void pm_cap_clean_server(pm_server *s)
     clean_time(&s->heartbeat_us);
     clean_time(&s->reload_us);
     pm_cap_clean_string(s->boot_id, sizeof(s->boot_id));
+    pm_cap_clean_string(s->host_name, sizeof(s->host_name));
     pm_cap_clean_string(s->host_id, sizeof(s->host_id));
     pm_cap_clean_string(s->software, sizeof(s->software));
     pm_cap_clean_string(s->mpm, sizeof(s->mpm));

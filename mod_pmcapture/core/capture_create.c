@@ -95,7 +95,7 @@ static apr_status_t check_owner(const creation *k, const struct stat *st)
 
 static apr_status_t lock_fd(const creation *k)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     uint64_t until = pm_time_monotonic() + CREATE_WAIT;
 
     while (fcntl(k->fd, F_SETLK, &lock) != 0) {
@@ -126,56 +126,26 @@ static int still_named(const creation *k, struct stat *st)
 
 /* ---- a new file ---- */
 
-/* What is written every second is filled with zeros now: later writes there change no extent of the file system,
- * so the tick's fdatasync needs no journal commit. The rest is only reserved: filling it would write
- * the whole file to the disk at a first start. */
-static apr_status_t fill_hot(int fd, uint64_t from, uint64_t to)
-{
-    static const char zeros[65536];
-
-    while (from < to) {
-        size_t n = to - from < sizeof(zeros) ? (size_t)(to - from) : sizeof(zeros);
-        ssize_t put = pwrite(fd, zeros, n, (off_t)from);
-        if (put > 0) {
-            from += (uint64_t)put;
-        }
-        else if (put < 0 && errno != EINTR) {
-            return errno;
-        }
-    }
-    return APR_SUCCESS;
-}
-
 static apr_status_t format(int fd, const pm_retention *keep, const uint8_t id[16],
                            uint64_t created_us)
 {
-    pm_layout layout = pm_cap_layout(keep);
     pm_header header;
     apr_status_t rv;
 
     pm_cap_fill_header(&header, keep, id, created_us, PM_MAKING);
     rv = ftruncate(fd, 0) == 0 ? pm_cap_write_header(fd, &header) : errno;
-    if (rv == APR_SUCCESS) {
-        rv = pm_cap_allocate(fd, layout.size);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = fill_hot(fd, PM_HEADERS * PM_HEADER_STRIDE, layout.hot_end);
-    }
-    return rv;
+    return rv == APR_SUCCESS ? pm_cap_allocate(fd, header.size) : rv;
 }
 
-/* All is in place and on the disk before the header says so. */
+/* One fsync is enough: whatever a power cut leaves of it is an unfinished file, or one that was cut off. */
 static apr_status_t finish(int fd, const pm_retention *keep, const uint8_t id[16],
                            uint64_t created_us)
 {
     pm_header header;
-    apr_status_t rv = fsync(fd) == 0 ? APR_SUCCESS : errno;
 
-    if (rv == APR_SUCCESS) {
-        pm_cap_fill_header(&header, keep, id, created_us, PM_READY);
-        rv = pm_cap_write_header(fd, &header);
-    }
-    return rv == APR_SUCCESS && fdatasync(fd) != 0 ? errno : rv;
+    pm_cap_fill_header(&header, keep, id, created_us, PM_READY);
+    apr_status_t rv = pm_cap_write_header(fd, &header);
+    return rv == APR_SUCCESS && fsync(fd) != 0 ? errno : rv;
 }
 
 /* Without this the name itself may be gone after a power cut. Failing is no reason not to record. */

@@ -125,7 +125,6 @@ typedef struct pm_incident_meta {
 typedef struct pm_layout {
     uint64_t tail, checkpoint[2], seconds, pin_index, minutes, events[PM_RINGS], incidents, pinned,
         size;
-    uint64_t hot_end;         /* what is written every second lies before it */
     uint64_t checkpoint_room; /* of one area */
     uint64_t incident_room;   /* of an incident's record; its samples follow */
     uint64_t copy_room;       /* of one copy of both; a slot has two */

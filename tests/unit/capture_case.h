@@ -14,10 +14,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <apr_general.h>
@@ -30,6 +33,7 @@
 
 typedef struct fixture {
     apr_pool_t *pool;
+    pid_t child; /* ended with the test, whatever becomes of it */
     char folder[64];
     char path[128];
     char notice[512];
@@ -55,6 +59,10 @@ static inline int end(void **state)
     struct dirent *entry;
     DIR *dir = opendir(f->folder);
 
+    if (f->child > 0) {
+        kill(f->child, SIGKILL);
+        waitpid(f->child, NULL, 0);
+    }
     while (dir && (entry = readdir(dir))) {
         char name[512];
         snprintf(name, sizeof(name), "%s/%s", f->folder, entry->d_name);
@@ -67,6 +75,29 @@ static inline int end(void **state)
     apr_pool_destroy(f->pool);
     free(f);
     return 0;
+}
+
+/* Fork a process that does not outlive the test; `status` of end_child() is waitpid's. */
+static inline pid_t fork_child(fixture *f)
+{
+    f->child = fork();
+    assert_true(f->child >= 0);
+    if (f->child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return f->child;
+}
+
+static inline int end_child(fixture *f, int signal)
+{
+    int status = -1;
+
+    if (signal) {
+        kill(f->child, signal);
+    }
+    waitpid(f->child, &status, 0);
+    f->child = 0;
+    return status;
 }
 
 /* Files in the fixture's folder. */
@@ -167,6 +198,44 @@ static inline apr_status_t put_incident(const fixture *f, pm_capture *c, uint64_
     pm_sample *samples;
     pm_incident *i = incident_number(f, id, count, &samples);
     return pm_capture_put_incident(c, i, samples);
+}
+
+/* A file with something of everything; what that is follows from the numbers alone. */
+static inline pm_checkpoint *filled_checkpoint(const fixture *f)
+{
+    pm_checkpoint *cp = apr_pcalloc(f->pool, sizeof(*cp));
+
+    cp->tick = 100;
+    cp->next_incident = 4;
+    cp->totals.status[100] = 12345;
+    strcpy(cp->server.mpm, "event");
+    return cp;
+}
+
+static inline pm_row minute_at(uint64_t tick)
+{
+    pm_row row = row_at(tick);
+
+    row.at_us = T0 + tick * 60000000;
+    row.span_us = 60000000;
+    return row;
+}
+
+static inline void fill(fixture *f, pm_capture *c)
+{
+    assert_int_equal(pm_capture_put_checkpoint(c, filled_checkpoint(f)), APR_SUCCESS);
+    put_incident(f, c, 2, 2);
+    put_incident(f, c, 3, 4);
+    for (uint64_t tick = 1; tick <= 100; tick++) {
+        pm_row row = row_at(tick);
+        pm_capture_put_second(c, &row);
+        if (tick == 50) {
+            pm_capture_pin(c, 2, 0, T0 + 30000000, T0 + 41000000);
+        }
+        row = minute_at(tick);
+        pm_capture_put_minute(c, &row);
+        put_event(c, tick, tick % 2 ? PM_EV_NOTE : PM_EV_ERROR_LOG, tick * 30);
+    }
 }
 
 #endif

@@ -5,12 +5,10 @@
 #include "capture_case.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -115,8 +113,7 @@ static void file_that_never_was_a_capture_file_is_left_alone(void **state)
 {
     fixture *f = *state;
     const char *const texts[] = {"x", "root:x:0:0:root:/root:/bin/bash\n",
-                                 "\x7f"
-                                 "ELF...................."};
+                                 "!<arch>\ndebian-binary"};
     char got[64] = "";
 
     for (size_t i = 0; i < 3; i++) {
@@ -134,9 +131,8 @@ static void file_that_never_was_a_capture_file_is_left_alone(void **state)
 static void on_small_disk(fixture *f, const char *size, int (*body)(fixture *f))
 {
     int status;
-    pid_t pid = fork();
 
-    if (pid == 0) {
+    if (fork_child(f) == 0) {
         if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
             mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
             mount("none", f->folder, "tmpfs", 0, size) != 0) {
@@ -144,7 +140,7 @@ static void on_small_disk(fixture *f, const char *size, int (*body)(fixture *f))
         }
         _exit(body(f));
     }
-    waitpid(pid, &status, 0);
+    status = end_child(f, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
         skip();
     }
@@ -198,17 +194,14 @@ static void no_room_for_new_sizes_keeps_the_old_ones(void **state)
 static void file_size_limit_is_an_error_and_no_signal(void **state)
 {
     fixture *f = *state;
-    int status;
-    pid_t pid = fork();
 
-    if (pid == 0) {
+    if (fork_child(f) == 0) {
         const struct rlimit limit = {100000, 100000};
         pm_capture *c;
         setrlimit(RLIMIT_FSIZE, &limit);
         _exit(pm_capture_create(&c, f->path, &SMALL, f->pool, f->notice, &f->err) == EFBIG ? 0 : 1);
     }
-    waitpid(pid, &status, 0);
-    assert_int_equal(status, 0);
+    assert_int_equal(end_child(f, 0), 0);
     assert_int_equal(files(f), 0);
 }
 
@@ -335,15 +328,13 @@ static void killed_creation_leaves_nothing_that_is_trusted(void **state)
     uint64_t seed = 1;
 
     for (int i = 0; i < 60; i++) {
-        pid_t pid = fork();
-        if (pid == 0) {
+        if (fork_child(f) == 0) {
             pm_capture *c;
             pm_capture_create(&c, f->path, &PM_RETENTION_DEFAULT, f->pool, f->notice, &f->err);
             _exit(0);
         }
         usleep((useconds_t)(splitmix_next(&seed) % 12000));
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        end_child(f, SIGKILL);
         pm_capture *c = create(f, PM_RETENTION_DEFAULT);
         assert_string_equal(f->notice, "");
         assert_int_equal(pm_capture_last_event(c), 0);
@@ -365,6 +356,7 @@ static void processes_that_create_at_once_share_one_file(void **state)
         for (int i = 0; i < 8; i++) {
             if (fork() == 0) {
                 pm_capture *c;
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 pm_event e = {.at_us = T0, .type = PM_EV_NOTE};
                 if (pm_capture_create(&c, f->path, &SMALL, f->pool, f->notice, &f->err) !=
                         APR_SUCCESS ||
@@ -392,30 +384,6 @@ static void processes_that_create_at_once_share_one_file(void **state)
         pm_capture_close(c);
         assert_int_equal(files(f), 1);
         unlink(f->path);
-    }
-}
-
-/* A file with something of everything. */
-static void fill(fixture *f, pm_capture *c)
-{
-    pm_checkpoint *cp = apr_pcalloc(f->pool, sizeof(*cp));
-
-    cp->tick = 100;
-    cp->next_incident = 4;
-    cp->totals.status[100] = 12345;
-    assert_int_equal(pm_capture_put_checkpoint(c, cp), APR_SUCCESS);
-    put_incident(f, c, 2, 2);
-    put_incident(f, c, 3, 4);
-    for (uint64_t tick = 1; tick <= 100; tick++) {
-        pm_row row = row_at(tick);
-        pm_capture_put_second(c, &row);
-        if (tick == 50) {
-            pm_capture_pin(c, 2, 0, T0 + 30000000, T0 + 41000000);
-        }
-        row.at_us = T0 + tick * 60000000;
-        row.span_us = 60000000;
-        pm_capture_put_minute(c, &row);
-        put_event(c, tick, tick % 2 ? PM_EV_NOTE : PM_EV_ERROR_LOG, tick * 30);
     }
 }
 
@@ -488,14 +456,12 @@ static void killed_change_of_sizes_loses_nothing(void **state)
     fill(f, c);
     pm_capture_close(c);
     for (int i = 0; i < 60; i++) {
-        pid_t pid = fork();
-        if (pid == 0) {
+        if (fork_child(f) == 0) {
             pm_capture_create(&c, f->path, &sizes[(i + 1) % 2], f->pool, f->notice, &f->err);
             _exit(0);
         }
         usleep((useconds_t)(splitmix_next(&seed) % 8000));
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        end_child(f, SIGKILL);
         c = create(f, sizes[(i + 1) % 2]);
         assert_filled(f, c, sizes[(i + 1) % 2]);
         pm_capture_close(c);

@@ -685,6 +685,7 @@ static void json_is_what_rfc_8259_says(void **state)
         "{a:1}",
         "{'a':1}",
         "{1:1}",
+        "{:1}",
         "{\"a\":1]",
         "{\"a\":1}}",
         "{\"a\"::1}",
@@ -748,6 +749,7 @@ static void json_is_valid_up_to_sixteen_levels(void **state)
         memset(text + depth, ']', depth);
         assert_int_equal(pm_json_valid(text, depth * 2), depth <= 16);
         assert_false(pm_json_valid(text, depth));
+        assert_false(pm_json_valid(text, depth * 2 - 1));
         for (size_t i = 0; i < depth; i++) {
             memcpy(text + i * 5, "{\"a\":", 5);
         }

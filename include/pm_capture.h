@@ -79,7 +79,7 @@ typedef struct pm_checkpoint {
     pm_totals totals;
     pm_consumed consumed[PM_RUNS];
 } pm_checkpoint;
-_Static_assert(sizeof(pm_checkpoint) == 32 + 560 + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
+_Static_assert(sizeof(pm_checkpoint) == 32 + sizeof(pm_server) + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
                "pm_checkpoint is stored on disk");
 
 typedef struct pm_capture pm_capture;

@@ -177,14 +177,16 @@ typedef struct pm_server {
     uint32_t oldest_ms;
     uint32_t busy, idle, limit;    /* PM_UNKNOWN */
     uint64_t write_failures;
+    uint64_t pid_namespace;        /* inode of /proc/self/ns/pid: in another one, pid tells nothing */
     uint64_t file_dev, file_ino;   /* of the capture file: a copy is told by them */
     char boot_id[40];
+    char host_name[64];
     char host_id[40];              /* hash of /etc/machine-id, "" unknown */
     char software[64];
     char mpm[16];
     char module_version[16];
     char trouble[256];             /* what is not recorded, one sentence; "" = all is well */
 } pm_server;
-_Static_assert(sizeof(pm_server) == 560, "pm_server is stored on disk");
+_Static_assert(sizeof(pm_server) == 632, "pm_server is stored on disk");
 
 #endif

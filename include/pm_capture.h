@@ -21,7 +21,7 @@
  * the same format with PM_RETENTION_MEMORY lies in the runtime directory.
  *
  * Writing is by pwrite through a descriptor; the file is never mapped. One process writes at a time:
- * pm_capture_lock() is a POSIX record lock (a process that closes any descriptor of the file loses it, so
+ * pm_capture_lock() is a POSIX record lock on the first byte (a process that closes any descriptor of the file loses it, so
  * a writer opens the file once). Reading needs no lock and trusts nothing: sizes come from the verified
  * header alone; every count and length is checked again.
  * What is written in turn survives a power cut if pm_capture_sync comes between two writes of it: write a
@@ -105,6 +105,12 @@ apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_rete
  *  damaged, of a newer version, or of another ABI is an error that says which. A shorter file than its
  *  header promises is read as far as it goes. */
 apr_status_t pm_capture_open(pm_capture **out, const char *path, apr_pool_t *pool, pm_error *err);
+
+/** Open a file that is there to append events to it. Nothing is created, renamed or mended. Refused as by
+ *  pm_capture_open, and a symbolic link, and another user's file (unless the caller is root). */
+apr_status_t pm_capture_open_append(pm_capture **out, const char *path, apr_pool_t *pool, pm_error *err);
+/** Lock (2 s at most), pm_capture_put_event, sync, unlock. */
+apr_status_t pm_capture_append(pm_capture *c, pm_event *event, pm_error *err);
 
 /** As pm_capture_open, through a descriptor that the caller goes on owning (only pread and fstat are used). */
 apr_status_t pm_capture_open_fd(pm_capture **out, int fd, const char *path, apr_pool_t *pool, pm_error *err);

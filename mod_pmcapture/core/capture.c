@@ -366,12 +366,18 @@ const pm_retention *pm_capture_retention(const pm_capture *c)
     return &c->header.keep;
 }
 
-apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
+/* Byte 0 alone: another byte is the recorder's lease (lease.c). */
+static struct flock writers_lock(short type)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
+}
+
+apr_status_t pm_cap_lock(int fd, uint64_t wait_us)
+{
+    struct flock lock = writers_lock(F_WRLCK);
     uint64_t until = pm_time_monotonic() + wait_us;
 
-    while (fcntl(c->fd, F_SETLK, &lock) != 0) {
+    while (fcntl(fd, F_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
             return errno;
         }
@@ -380,14 +386,23 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
         }
         usleep(LOCK_POLL_US);
     }
-    c->locked = 1;
-    c->tail_known = 0; /* another process may have written events since */
     return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
+{
+    apr_status_t rv = pm_cap_lock(c->fd, wait_us);
+
+    if (rv == APR_SUCCESS) {
+        c->locked = 1;
+        c->tail_known = 0; /* another process may have written events since */
+    }
+    return rv;
 }
 
 void pm_capture_unlock(pm_capture *c)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = 1};
+    struct flock lock = writers_lock(F_UNLCK);
 
     c->locked = 0;
     (void)fcntl(c->fd, F_SETLK, &lock);

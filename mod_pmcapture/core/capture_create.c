@@ -93,26 +93,18 @@ static apr_status_t check_owner(const creation *k, const struct stat *st)
     return APR_SUCCESS;
 }
 
-static apr_status_t lock_fd(const creation *k)
+static apr_status_t lock(const creation *k)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    uint64_t until = pm_time_monotonic() + CREATE_WAIT;
+    apr_status_t rv = pm_cap_lock(k->fd, CREATE_WAIT);
 
-    while (fcntl(k->fd, F_SETLK, &lock) != 0) {
-        int rv = errno;
-        if (rv != EAGAIN && rv != EACCES && rv != EINTR) {
-            return pm_fail_os(k->err, rv, "cannot lock capture file %s", k->path);
-        }
-        if (pm_time_monotonic() >= until) {
-            lock.l_type = F_WRLCK;
-            (void)fcntl(k->fd, F_GETLK, &lock);
-            return pm_fail(k->err, APR_EAGAIN,
-                           "capture file %s is held by process %ld, which does not let go of it",
-                           k->path, (long)lock.l_pid);
-        }
-        usleep(1000);
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        return pm_fail(
+            k->err, rv,
+            "capture file %s is locked by another process, which does not let go of it; end "
+            "that process (lslocks names it)",
+            k->path);
     }
-    return APR_SUCCESS;
+    return rv == APR_SUCCESS ? rv : pm_fail_os(k->err, rv, "cannot lock capture file %s", k->path);
 }
 
 /* Does the path still name what we have open? Whoever had the lock before us may have set it aside. */
@@ -354,7 +346,7 @@ static apr_status_t prepare(creation *k)
         rv = check_owner(k, &st);
     }
     if (rv == APR_SUCCESS) {
-        rv = lock_fd(k);
+        rv = lock(k);
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -380,7 +372,7 @@ apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_rete
                                apr_pool_t *pool, char notice[512], pm_error *err)
 {
     pm_retention wanted = *keep;
-    pm_error unwanted;
+    pm_error unwanted = {""};
     creation k = {.path = path,
                   .keep = &wanted,
                   .pool = pool,

@@ -12,9 +12,6 @@
 
 #include <apr_strings.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "capture_private.h"
 #include "pm_json.h"
 
@@ -80,14 +77,14 @@ static enum pm_found gather(pm_capture *c, enum pm_ring ring, const pm_block *fi
             return PM_EMPTY;
         }
         if (b.position != first->position + i || b.index != i || b.blocks != first->blocks ||
-            b.head.seq != first->head.seq || b.whole != first->whole) {
+            b.head.seq != first->head.seq) {
             return PM_DAMAGED;
         }
         size_t used = b.head.length - PM_BLOCK_META;
         memcpy(c->event + *len, b.payload, used);
         *len += used;
     }
-    return XXH3_64bits(c->event, *len) == first->whole ? PM_SOUND : PM_DAMAGED;
+    return PM_SOUND;
 }
 
 static int body_sane(const pm_event_body *body, size_t len)
@@ -237,16 +234,15 @@ apr_status_t pm_cap_write_event(pm_capture *c, const pm_event *event)
     enum pm_ring ring = ring_of(event->type);
     size_t len = fill_payload(c, ring, event);
     uint16_t blocks = (uint16_t)((len + PM_BLOCK_PAYLOAD - 1) / PM_BLOCK_PAYLOAD);
-    uint64_t first = c->next[ring], whole = XXH3_64bits(c->event, len);
-    apr_status_t rv = APR_SUCCESS;
+    uint64_t first = c->next[ring];
+    apr_status_t rv;
 
-    for (uint16_t i = 0; i < blocks && rv == APR_SUCCESS; i++) {
+    for (uint16_t i = 0; i < blocks; i++) {
         pm_block *b = (pm_block *)(c->scratch + (size_t)i * PM_BLOCK);
         size_t from = (size_t)i * PM_BLOCK_PAYLOAD;
         size_t used = len - from < PM_BLOCK_PAYLOAD ? len - from : PM_BLOCK_PAYLOAD;
         memset(b, 0, sizeof(*b));
         b->position = first + i;
-        b->whole = whole;
         b->index = i;
         b->blocks = blocks;
         memcpy(b->payload, c->event + from, used);
@@ -263,14 +259,15 @@ apr_status_t pm_cap_write_event(pm_capture *c, const pm_event *event)
     if (rv == APR_SUCCESS) {
         c->next[ring] += blocks;
         c->last_event = event->seq > c->last_event ? event->seq : c->last_event;
-        rv = note_tail(c);
+        return note_tail(c);
     }
+    c->tail_known = 0; /* part of it may stand there: its number is not used again */
     return rv;
 }
 
 apr_status_t pm_capture_put_event(pm_capture *c, pm_event *event)
 {
-    if (event->type <= PM_EV_NONE || event->type >= PM_EV_TYPES) {
+    if (event->type == PM_EV_NONE || event->type >= PM_EV_TYPES) {
         return APR_EINVAL;
     }
     event->seq = pm_capture_last_event(c) + 1;

@@ -94,11 +94,9 @@ _Static_assert(sizeof(pm_tail) == 40, "pm_tail is stored on disk");
 typedef struct pm_block {
     pm_head head;
     uint64_t position; /* of this block; slot = position % blocks of the ring */
-    uint64_t
-        whole; /* XXH3 over the event's payload in all its blocks: no mixing of two torn ones */
     uint16_t index, blocks;
     uint32_t pad;
-    uint8_t payload[PM_BLOCK - sizeof(pm_head) - 24];
+    uint8_t payload[PM_BLOCK - sizeof(pm_head) - 16];
 } pm_block;
 _Static_assert(sizeof(pm_block) == PM_BLOCK, "pm_block is stored on disk");
 #define PM_BLOCK_META (offsetof(pm_block, payload) - sizeof(pm_head))
@@ -210,6 +208,8 @@ apr_status_t pm_cap_read_header(int fd, const char *path, pm_header *header, pm_
 void pm_cap_fill_header(pm_header *header, const pm_retention *keep, const uint8_t id[16],
                         uint64_t created_us, enum pm_header_state state);
 apr_status_t pm_cap_write_header(int fd, const pm_header *header);
+/** The writers' lock on a descriptor, waiting at most `wait_us`; APR_EAGAIN. */
+apr_status_t pm_cap_lock(int fd, uint64_t wait_us);
 /** 0 or the errno; room for the whole file. */
 int pm_cap_allocate(int fd, uint64_t size);
 pm_capture *pm_cap_handle(int fd, const char *path, const pm_header *header, apr_pool_t *pool);

@@ -23,6 +23,7 @@
 #define PM_PENDING_EVENTS 64u
 #define PM_RECENT_SAMPLES 64u
 #define PM_OLD_REGIONS 6u
+#define PM_CRASHES_KEPT 128u /* of those that no event has told yet */
 
 /** Which failures one tick brought to a scope. */
 typedef struct pm_code_tick {
@@ -69,6 +70,18 @@ typedef struct pm_pending_event {
     char data[1024];
 } pm_pending_event;
 
+/** A child that died unasked, as the parent notes it. */
+typedef struct pm_crash {
+    uint64_t at_us;
+    uint32_t pid, generation;
+    int32_t signal;     /* or PM_CRASH_* */
+    uint32_t requests;  /* that it was serving; PM_UNKNOWN */
+    uint32_t oldest_ms; /* age of the oldest of them */
+    uint32_t pad;
+} pm_crash;
+#define PM_CRASH_SILENT 0  /* killed, and httpd logged no signal: it never does for SIGKILL */
+#define PM_CRASH_UNSEEN -1 /* httpd's line about the signal does not reach us */
+
 typedef struct pm_second {
     pm_row row;
     uint32_t hist[PM_HIST_BUCKETS];
@@ -84,11 +97,16 @@ typedef struct pm_ledger {
     _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
     _Atomic uint32_t stopping;     /* the server ends in order */
     _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
+    _Atomic uint64_t crashes; /* written by the parent, after the crash itself */
+    pm_crash crash[PM_CRASHES_KEPT]; /* slot = number % room */
     /* the tick's own */
     uint64_t started;                    /* 1 after the first tick of the run */
     uint64_t last_us, last_monotonic_us; /* of the last tick */
     uint64_t written_tick;               /* rows up to here are in the file */
     uint64_t journal_at, samples_at, pending_since;
+    uint64_t crashes_counted, crashes_said, crash_said_us;
+    uint64_t exhausted_since_us, exhausted_ticks; /* no worker idle */
+    uint64_t failures_seen; /* up to this event's seq they are counted */
     uint32_t epoch, pad;
     pm_checkpoint checkpoint;
     pm_second minute; /* the one that is being filled */

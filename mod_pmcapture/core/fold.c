@@ -302,6 +302,8 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     judge_scopes(f, t);
     pm_incidents_step(f, t);
     add_to_minute(f, t, &second->row);
+    pm_crashes_step(f, t);
+    pm_workers_step(f, t, &second->row);
     fill_server(f, t, &second->row);
     s->last_us = now_us;
     s->last_monotonic_us = monotonic_us;
@@ -333,7 +335,8 @@ static void prune_consumed(pm_fold *f)
     }
 }
 
-static void resume_incidents(pm_fold *f, apr_pool_t *pool)
+/** Also one that was closed so shortly before `end_us`, the last run's end, that a gap would extend it. */
+static void resume_incidents(pm_fold *f, uint64_t end_us, apr_pool_t *pool)
 {
     pm_incident **list;
     size_t count, samples_count;
@@ -346,8 +349,9 @@ static void resume_incidents(pm_fold *f, apr_pool_t *pool)
         if (list[i]->id >= f->state->checkpoint.next_incident) {
             f->state->checkpoint.next_incident = list[i]->id + 1;
         }
-        if (list[i]->open && pm_capture_samples(f->capture, list[i], &samples, &samples_count,
-                                                pool) == APR_SUCCESS) {
+        if ((list[i]->open || end_us < list[i]->end_us + f->burst.clear * PM_SECOND) &&
+            pm_capture_samples(f->capture, list[i], &samples, &samples_count, pool) ==
+                APR_SUCCESS) {
             pm_incident_resume(f, list[i], samples, samples_count);
         }
     }
@@ -402,25 +406,39 @@ static void take_old_times(pm_fold *f, pm_tick *t)
     }
 }
 
+/** How the last run ended. */
+typedef struct ending {
+    uint64_t stopped_us;    /* in order; 0 = it did not */
+    const pm_event *reload; /* that ended it, NULL = none did */
+    const pm_event *start;  /* the first that failed since, NULL = none did */
+} ending;
+
 /** The parent puts a stop on record itself; a recorder killed before its last tick left no other word of it. */
-static int stop_on_record(pm_fold *f, const pm_server *last, apr_pool_t *pool)
+static ending find_ending(pm_fold *f, const pm_server *last, apr_pool_t *pool)
 {
+    ending end = {.stopped_us = last->stopped_us};
     pm_event *events;
     size_t count;
 
-    if (last->stopped_us != 0) {
-        return 1;
-    }
     if (pm_capture_events(f->capture, last->started_us, UINT64_MAX, &events, &count, pool) !=
         APR_SUCCESS) {
-        return 0;
+        return end;
     }
     for (size_t i = 0; i < count; i++) {
-        if (events[i].type == PM_EV_SERVER_STOP && events[i].run == last->run) {
-            return 1;
+        const pm_event *e = &events[i];
+
+        if (e->type == PM_EV_SERVER_STOP && e->run == last->run && end.stopped_us == 0) {
+            end.stopped_us = e->at_us;
+        }
+        else if (e->type == PM_EV_CONFIG_FAILED && e->run == last->run) {
+            end.reload = e;
+        }
+        else if (pm_is_failure(e->type) && end.start == NULL &&
+                 e->at_us >= last->heartbeat_us - PM_SECOND) {
+            end.start = e;
         }
     }
-    return 0;
+    return end;
 }
 
 /** Requests that the last run counted after its last tick: one row of their own, judged like any other. */
@@ -446,7 +464,7 @@ static void recover(pm_fold *f, uint64_t last_alive)
     add_to_minute(f, t, &pm_second_of(s, t->tick)->row);
 }
 
-static void say_unclean(pm_fold *f, uint64_t last_alive, uint64_t now)
+static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)
 {
     char when[PM_TIME_SIZE], span[PM_TIME_SIZE], data[160];
     uint64_t gap = now > last_alive ? now - last_alive : 0;
@@ -456,9 +474,28 @@ static void say_unclean(pm_fold *f, uint64_t last_alive, uint64_t now)
              pm_time_format(last_alive, when), (unsigned long long)(gap / PM_SECOND),
              (unsigned long long)(gap / 1000 % 1000));
     pm_fold_event(f, at, PM_EV_SERVER_UNCLEAN, PM_CRITICAL, data,
-                  "The last run ended without a stop: last alive %s, %s before this start", when,
-                  pm_time_span(gap, span));
+                  "The last run %s: last alive %s, %s before this start",
+                  end->reload != NULL ? "was ended by a reload that failed"
+                                      : "ended without a stop",
+                  when, pm_time_span(gap, span));
     pm_incident_down(f, last_alive, now);
+}
+
+/** A stop in order is a gap that was meant, unless it was not to last that long: a start failed, or an incident was
+ *  open and goes on. */
+static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_pool_t *pool)
+{
+    ending end = find_ending(f, last, pool);
+
+    if (last->heartbeat_us == 0) {
+        return;
+    }
+    if (end.stopped_us == 0) {
+        say_unclean(f, &end, last->heartbeat_us, now);
+    }
+    else if (end.start != NULL || pm_incident_any_open(f)) {
+        pm_incident_down(f, end.stopped_us, now);
+    }
 }
 
 static void say_reboot(pm_fold *f, const pm_server *last)
@@ -495,14 +532,12 @@ apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
     s->written_tick = s->checkpoint.tick;
     s->checkpoint.server.trouble[0] = '\0';
     prune_consumed(f);
-    resume_incidents(f, pool);
+    resume_incidents(f, last.heartbeat_us, pool);
     remember_minutes(f, now, pool);
     if (last.run != 0 && last.run != s->run) {
         recover(f, last.heartbeat_us);
         say_reboot(f, &last);
-        if (last.heartbeat_us != 0 && !stop_on_record(f, &last, pool)) {
-            say_unclean(f, last.heartbeat_us, now);
-        }
+        tell_ending(f, &last, now, pool);
     }
     s->last_us = now;
     s->last_monotonic_us = pm_time_monotonic();

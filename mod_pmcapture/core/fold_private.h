@@ -4,6 +4,9 @@
  *
  *   figures.c    counters -> the figures of each scope, a row
  *   incident.c   figures -> incidents opened, moved on, closed
+ *   crashes.c    children that died -> events
+ *   workers.c    no idle worker left -> events
+ *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
  *   fold.c       the tick, and how a run begins
  */
@@ -39,11 +42,22 @@ void pm_samples_drain(pm_fold *f, pm_tick *t);
 void pm_journal_drain(pm_fold *f, pm_tick *t);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
-/** A gap in service that nobody meant: joins an open incident or becomes one of its own. */
+/** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. */
 void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us);
-/** Take up an incident that the last run left open. */
+/** Is an incident open, of whatever scope? */
+int pm_incident_any_open(const pm_fold *f);
+/** Take up an incident that the last run left open, or closed just before it ended. */
 void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample *samples,
                         size_t count);
+
+/** What the parent noted of children that died becomes events, at most one every few seconds. */
+void pm_crashes_step(pm_fold *f, pm_tick *t);
+void pm_workers_step(pm_fold *f, pm_tick *t, const pm_row *row);
+
+/** Did nothing come of a start or a reload? */
+int pm_is_failure(uint32_t type);
+/** Count failures that other processes have written into the file since; the caller holds the lock. */
+void pm_failures_count(pm_fold *f);
 
 /** Write what this tick brought. */
 void pm_keep_tick(pm_fold *f, pm_tick *t);

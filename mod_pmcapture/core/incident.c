@@ -566,20 +566,6 @@ static void look_back(pm_fold *f, pm_tick *t, pm_open *o)
     fill_before(f, o);
 }
 
-static void open_from_verdict(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds,
-                              uint64_t onset)
-{
-    pm_open *o = open_incident(f, scope, kinds, onset, t->now_us);
-
-    if (o == NULL) {
-        return;
-    }
-    o->incident.sequential = t->verdicts[scope].sequential;
-    look_back(f, t, o);
-    offer_recent(f, o, 0);
-    say_open(f, &o->incident, t->now_us);
-}
-
 /** The server's rule holds, and a virtual host's opened with it: the same incident, seen wider. */
 static pm_open *widen(pm_fold *f, pm_tick *t, uint32_t kinds, uint64_t onset)
 {
@@ -662,17 +648,70 @@ static void extend(pm_fold *f, pm_open *o)
     memset(o->pending_sketch, 0, sizeof(o->pending_sketch));
 }
 
+/** The server was down, and something failed before the time to clear was over: still the same incident. */
+static int lingers(const pm_fold *f, const pm_open *o, uint64_t at)
+{
+    return o->used && !o->incident.open && (o->incident.kinds & PM_KIND_DOWN) &&
+           o->scope == PM_SCOPE_SERVER && at < o->incident.end_us + f->burst.clear * PM_SECOND;
+}
+
+static void reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at)
+{
+    o->incident.open = 1;
+    o->incident.closed_us = 0;
+    o->incident.kinds |= kinds;
+    say_open(f, &o->incident, at);
+}
+
+static int reopen_down(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds, uint64_t onset)
+{
+    pm_ledger *s = f->state;
+
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        pm_open *o = &s->open[i];
+
+        if (lingers(f, o, onset)) {
+            reopen(f, o, kinds, t->now_us);
+            o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_error_us);
+            if (kinds & PM_KIND_SLOW) {
+                o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_slow_us);
+            }
+            extend(f, o);
+            offer_recent(f, o, 0);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void open_from_verdict(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds,
+                              uint64_t onset)
+{
+    pm_open *o;
+
+    if (reopen_down(f, t, scope, kinds, onset)) {
+        return;
+    }
+    o = open_incident(f, scope, kinds, onset, t->now_us);
+    if (o == NULL) {
+        return;
+    }
+    o->incident.sequential = t->verdicts[scope].sequential;
+    look_back(f, t, o);
+    offer_recent(f, o, 0);
+    say_open(f, &o->incident, t->now_us);
+}
+
 static int step_slow(const pm_open *o, const pm_figures *fig, const pm_verdict *verdict)
 {
     return (o->incident.kinds & PM_KIND_SLOW) &&
            (fig->slow_in_flight > 0 || (verdict->slow_hold && fig->slow > 0));
 }
 
-static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
+/** What came since the last failure waits: nobody knows yet whether it belongs to the window. */
+static void add_pending(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_figures *fig = &t->figures[o->scope];
-    const pm_verdict *verdict = &t->verdicts[o->scope];
-    int failed = fails_again(o, fig), slow = step_slow(o, fig, verdict);
 
     o->pending_requests += fig->requests;
     o->pending_errors += fig->errors;
@@ -682,6 +721,15 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
     add_hist(f, t, o->scope, o->pending_hist);
     add_sketch(f, o->scope, t->tick, o->pending_sketch[0], o->pending_sketch[1]);
     find_peak(o, t->from_us, t->span_us, fig->requests, fig->errors);
+}
+
+static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
+{
+    const pm_figures *fig = &t->figures[o->scope];
+    const pm_verdict *verdict = &t->verdicts[o->scope];
+    int failed = fails_again(o, fig), slow = step_slow(o, fig, verdict);
+
+    add_pending(f, t, o);
     if (failed) {
         o->incident.end_us = later(o->incident.end_us, fig->last_error_us);
     }
@@ -700,6 +748,12 @@ static void say_closed(pm_fold *f, const pm_incident *in)
     char span[PM_TIME_SIZE], data[96];
 
     snprintf(data, sizeof(data), "{\"incident\":%llu}", (unsigned long long)in->id);
+    if (in->kinds == PM_KIND_DOWN) {
+        pm_fold_event(f, in->closed_us, PM_EV_INCIDENT_CLOSE, PM_INFO, data,
+                      "Incident %llu closed: nobody was served for %s", (unsigned long long)in->id,
+                      pm_time_span(in->unserved_us, span));
+        return;
+    }
     pm_fold_event(f, in->closed_us, PM_EV_INCIDENT_CLOSE, PM_INFO, data,
                   "Incident %llu closed: %s for %s%s%s, %llu of %llu requests failed",
                   (unsigned long long)in->id, kind_words(in->kinds),
@@ -713,6 +767,13 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
     pm_incident *in = &o->incident;
     uint64_t clear = burst_of(f, o->scope)->clear;
 
+    if (in->kinds ==
+        PM_KIND_DOWN) { /* over with the first tick; what fails soon after opens it again */
+        in->open = 0;
+        in->closed_us = t->now_us;
+        say_closed(f, in);
+        return;
+    }
     if ((in->kinds & PM_KIND_SLOW) && slow_of(f, o->scope)->clear > clear) {
         clear = slow_of(f, o->scope)->clear;
     }
@@ -788,6 +849,9 @@ void pm_incidents_step(pm_fold *f, pm_tick *t)
         if (is_open(&s->open[i])) {
             step_open(f, t, &s->open[i]);
         }
+        else if (lingers(f, &s->open[i], t->now_us)) {
+            add_pending(f, t, &s->open[i]);
+        }
     }
     for (uint32_t scope = 0; scope < t->scopes; scope++) {
         judge(f, t, scope);
@@ -851,9 +915,40 @@ static double square_root(double x)
     return x > 0 ? r : 0;
 }
 
+/** The incident that a gap from `from_us` on belongs to: the server's, else a virtual host's, which then is wider;
+ *  else one that was closed so shortly before that it would have been extended. */
+static pm_open *touched_by(pm_fold *f, uint64_t from_us)
+{
+    pm_open *found = open_of(f->state, PM_SCOPE_SERVER);
+
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL; i++) {
+        if (is_open(&f->state->open[i])) {
+            found = &f->state->open[i];
+        }
+    }
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL; i++) {
+        pm_open *o = &f->state->open[i];
+
+        if (o->used && from_us < o->incident.end_us + f->burst.clear * PM_SECOND) {
+            found = o;
+        }
+    }
+    return found;
+}
+
+int pm_incident_any_open(const pm_fold *f)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        if (is_open(&f->state->open[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
 {
-    pm_open *o = open_of(f->state, PM_SCOPE_SERVER);
+    pm_open *o = touched_by(f, from_us);
     double per_second;
 
     if (o == NULL) {
@@ -864,6 +959,11 @@ void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
         fill_before(f, o);
         say_open(f, &o->incident, to_us);
     }
+    else if (!o->incident.open) {
+        reopen(f, o, PM_KIND_DOWN, to_us);
+    }
+    o->scope = PM_SCOPE_SERVER;
+    o->incident.vhost[0] = '\0';
     o->incident.kinds |= PM_KIND_DOWN;
     o->incident.end_us = later(o->incident.end_us, to_us);
     o->incident.unserved_us += to_us - from_us;

@@ -99,7 +99,10 @@ static apr_status_t put_incidents(pm_fold *f, pm_tick *t)
 static apr_status_t put_all(pm_fold *f, pm_tick *t)
 {
     pm_checkpoint *cp = &f->state->checkpoint;
-    apr_status_t rv = put_rows(f, t);
+    apr_status_t rv;
+
+    pm_failures_count(f);
+    rv = put_rows(f, t);
 
     if (rv == APR_SUCCESS) {
         rv = put_events(f);

@@ -1,0 +1,37 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * failures.c: starts and reloads that failed, as the recorder finds them in the capture file: the processes that
+ * failed wrote them there themselves, as there was no later for them.
+ */
+#include "fold_private.h"
+
+int pm_is_failure(uint32_t type)
+{
+    return type == PM_EV_START_FAILED || type == PM_EV_CONFIG_FAILED;
+}
+
+void pm_failures_count(pm_fold *f)
+{
+    pm_ledger *s = f->state;
+    uint64_t newest = pm_capture_last_event(f->capture), from = s->failures_seen;
+    pm_event *events;
+    apr_pool_t *pool;
+    size_t count;
+
+    if (from < s->checkpoint.last_event) {
+        from = s->checkpoint.last_event; /* the last tick's own */
+    }
+    if (newest <= from || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return;
+    }
+    s->failures_seen = newest;
+    if (pm_capture_events(f->capture, 0, UINT64_MAX, &events, &count, pool) == APR_SUCCESS) {
+        for (size_t i = 0; i < count; i++) {
+            if (events[i].seq > from &&
+                (pm_is_failure(events[i].type) || events[i].type == PM_EV_CONFIG_REJECTED)) {
+                s->checkpoint.server.config_failures++;
+            }
+        }
+    }
+    apr_pool_destroy(pool);
+}

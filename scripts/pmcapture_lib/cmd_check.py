@@ -3,6 +3,7 @@
 from . import Trouble
 from . import text
 from .output import print_json
+from .cmd_status import missing
 from .figures import brief, place
 
 HELP = "one line with perfdata, for Nagios-style monitors"
@@ -10,6 +11,7 @@ EXAMPLES = """\
   pmcapture check                                 0 fine, 1 incident open, 2 down, 3 cannot tell
   pmcapture check -u http://localhost/pm-status   ask the running server
   pmcapture check --json                          the same as an object"""
+STALE = 60  # seconds without a tick after which nothing can be told
 NAMES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
@@ -63,17 +65,24 @@ def judge(document, zone):
         )
     if server["orphaned"]:
         return (2, "the parent process is gone; its children serve on, but nobody replaces them")
-    return 0, f"running, no incident open, generation {text.count(server['generation'])}"
+    if age(document) > STALE:
+        return 3, f"the recorder has written nothing since {last}"
+    also = f"; {missing(server)}" if server["dependency_missing"] else ""
+    return 0, f"running, no incident open, generation {text.count(server['generation'])}{also}"
+
+
+def age(document):
+    """Seconds since the last tick."""
+    generated, heartbeat = document["generated"], document["server"]["heartbeat"]
+    if generated is None or heartbeat is None:
+        return 0.0
+    return max(0.0, (generated - heartbeat).total_seconds())
 
 
 def perfdata(document):
     """(label, value, unit); c marks a counter that only goes up."""
     totals, workers, flight = document["totals"], document["workers"], document["in_flight"]
-    server = document["server"]
     still = sum(1 for i in document.incidents if i["state"] != "closed")
-    age = None
-    if document["generated"] and server["heartbeat"]:
-        age = max(0.0, (document["generated"] - server["heartbeat"]).total_seconds())
     figures = (
         ("requests", totals["requests"], "c"),
         ("errors", totals["errors"], "c"),
@@ -84,6 +93,6 @@ def perfdata(document):
         ("in_flight", flight["requests"], ""),
         ("oldest", flight["oldest"], "s"),
         ("p99", totals["latency"]["p99"], "s"),
-        ("heartbeat_age", age, "s"),
+        ("heartbeat_age", age(document), "s"),
     )
     return [(name, round(value, 6), unit) for name, value, unit in figures if value is not None]

@@ -104,6 +104,12 @@ class Screen:
                 "red",
             )
 
+        if server["dependency_missing"]:
+            self.row("Missing", missing(server), "red")
+        if server["write_failures"]:
+            failures = text.plural(server["write_failures"], "write")
+            self.row("Recording", f"{failures} to the capture file failed", "red")
+
     def _why(self, state):
         last = self.document["server"]["heartbeat"]
         return {
@@ -188,3 +194,10 @@ def one_line(incident, zone):
         f"{zone.show(incident['onset'])}, {span}: "
         f"{brief(incident)} (pmcapture show {incident['id']})"
     )
+
+
+def missing(server):
+    """What a running server does not notice, and the next start does."""
+    files = text.plural(server["dependency_missing"], "file")
+    verb = "is" if server["dependency_missing"] == 1 else "are"
+    return f"{files} that the server needs {verb} missing, so the next start may fail"

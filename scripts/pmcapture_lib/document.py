@@ -157,6 +157,8 @@ DOCUMENT = {
         "heartbeat": parse_stamp,
         "boot_id": string,
         "orphaned": flag,
+        "dependency_missing": count,
+        "write_failures": count,
         "state": string,
     },
     "totals": {

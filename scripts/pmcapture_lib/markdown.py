@@ -19,12 +19,13 @@ class Safe(str):
 
 def escaped(value):
     """Each sign that means something on its own: for what no code span can hold."""
-    value = (
-        value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
-    )
+    value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    value = value.replace("|", "&#124;")
     value = re.sub(r"[\\`*_\[\]~$!{}^]", r"\\\g<0>", value)
-    value = value.replace("://", ":\\//").replace("@", "\\@")
-    return re.sub(r"(?i)\bwww\.", r"www\\.", re.sub(r"^(\d*)([-+=#.)])", r"\1\\\2", value))
+    value = value.replace("://", ":\\//")
+    value = re.sub(r"@+", r"`\g<0>`", value)  # an address is linked in spite of a backslash
+    value = re.sub(r"(?i)(www)\.", r"\1\\.", value)
+    return re.sub(r"^(\d*)([-+=#.)])", r"\1\\\2", value)
 
 
 def code(value):
@@ -52,15 +53,15 @@ def _word(word, first):
     head = word[: len(word) - len(core)]
     stripped = core.rstrip(RIGHT + ")" * ("(" in head))
     tail = core[len(stripped):]
-    if not stripped or UNFIT.search(word):
+    if not stripped or _plain(stripped) or UNFIT.search(word):
         return escaped(word)
-    return f"{head}{stripped if _plain(stripped) else '`' + stripped + '`'}{tail}"
+    return f"{head}`{stripped}`{tail}"
 
 
 def _plain(word):
     """Nothing in it that Markdown would take for markup or a link."""
     inner = word.strip("\"'(),.;:")
-    if "://" in word or "@" in word or inner.lower().startswith("www."):
+    if "://" in word or "@" in word or "www." in word.lower():
         return False
     if inner.startswith("_") or inner.endswith("_"):
         return False

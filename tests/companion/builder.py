@@ -205,7 +205,7 @@ def incident(**changes):
             },
             {"at": after(9.1), "kind": "detected", "text": "The recorder opened the incident"},
             {"at": after(36), "kind": "peak", "text": "48 errors in this second"},
-            {"at": after(60), "kind": "gap", "text": "3 s from 21:31:05 to 21:31:08"},
+            {"at": after(60), "kind": "gap", "text": "Nothing on record for 3 s"},
             {"at": REVERTED["at"], "kind": "config.reload", "text": REVERTED["text"]},
             {"at": after(132.4), "kind": "end", "text": "The last request that failed completed"},
         ],

@@ -97,6 +97,13 @@ def test_following_waits_for_a_source_that_is_gone_for_a_while(follower, save):
     assert found["seq"] == 47 and found["at"] == builder.after(300)
 
 
+def test_following_begins_with_the_last_ten(follower, save):
+    many = [builder.event(n, n, "note", "one of many") for n in range(1, 31)]
+    save(events=many)
+    child, _ = follower()
+    assert [int(line(child.stdout).split()[2]) for _ in range(10)] == list(range(21, 31))
+
+
 def test_follow_with_an_end_is_a_usage_error(pmcapture, saved):
     for words in (["--until", "now"], ["--reverse"]):
         assert pmcapture("events", "-f", saved, "--follow", *words).returncode == 2

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import stat
+import subprocess
 
 import builder
 import pytest
+from conftest import SCRIPT, environment
 
 SECTIONS = [
     "Summary",
@@ -75,7 +77,7 @@ def test_the_timeline_shows_utc_and_local_time_and_the_event_behind_each_line(pm
 
 
 def test_a_gap_in_the_record_is_named(pmcapture, saved, save):
-    assert "**Gaps.** Nothing is on record for 3 s from 21:31:05" in report(pmcapture, saved)
+    assert "- 2026-11-20 21:31:05.123 UTC: Nothing on record for 3 s\n" in report(pmcapture, saved)
     whole = [m for m in builder.incident()["timeline"] if m["kind"] != "gap"]
     path = save(incidents=[builder.incident(timeline=whole)])
     assert "No gap in the record is on this timeline." in report(pmcapture, path)
@@ -97,6 +99,43 @@ def test_each_candidate_has_its_evidence_and_its_distance_from_the_onset(pmcaptu
         "   - Evidence: event 41, config.changed at 2026-11-20 21:29:50 UTC: 1 directive" in causes
     )
     assert "2. **backend**, at the onset:" in causes
+
+
+def test_a_distance_that_the_candidate_tells_itself_is_not_told_twice(pmcapture, save):
+    cause = {**builder.incident()["causes"][0], "summary": "It changed (14 s before the onset)"}
+    causes = section(
+        report(pmcapture, save(incidents=[builder.incident(causes=[cause])])), "Candidate causes"
+    )
+    assert "1. **config.changed**, 14 s before the onset: It changed\n" in causes
+
+
+def test_a_candidate_whose_time_is_not_known_has_no_distance(pmcapture, save):
+    cause = {**builder.incident()["causes"][1], "at": None, "seconds_before_onset": None}
+    made = report(pmcapture, save(incidents=[builder.incident(causes=[cause])]))
+    assert "1. **backend**: 1190 of" in made
+
+
+def test_a_long_difference_is_cut_and_says_so(pmcapture, save):
+    added = [{"directive": "Header", "args": f"set X {n}"} for n in range(50)]
+    change = builder.event(41, -5, "config.changed", "50 directives were added", added=added)
+    made = report(pmcapture, save(incidents=[builder.incident(changes=[change])]))
+    assert made.count("  - added: `Header set X ") == 20 and "- `and 30 more`" in made
+
+
+def test_samples_stand_in_the_order_of_their_arrival(pmcapture, save):
+    first = builder.incident()["samples"][0]
+    samples = [{**first, "at": builder.after(n), "uri": f"/{n}"} for n in (3, 1, 2)]
+    table = section(
+        report(pmcapture, save(incidents=[builder.incident(samples=samples)])), "Failing requests"
+    )
+    assert re.findall(r"GET /(\d)|POST /(\d)", table) == [("", "1"), ("", "2"), ("", "3")]
+
+
+def test_traffic_before_during_and_after_is_told_with_the_record_behind_it(pmcapture, saved):
+    impact = section(report(pmcapture, saved), "Impact")
+    assert (
+        "| 62 before (2 min of record); 62 during (2 min 13 s of record); 62 after (2 min" in impact
+    )
 
 
 def test_what_is_not_cleared_is_said_to_be_still_possible(pmcapture, saved):
@@ -205,10 +244,20 @@ def test_a_full_disk_is_one_sentence(pmcapture, saved):
     assert done.returncode == 3 and "No space left on device" in done.stderr
 
 
-def test_a_reader_that_stops_early_is_no_error(saved):
-    from conftest import SCRIPT, environment
-    import subprocess
+def test_a_standard_output_that_is_full_is_one_sentence(saved):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [str(SCRIPT), "list", "-f", str(saved)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            check=False,
+        )
+    assert done.returncode == 3 and done.stderr.count(b"\n") == 1
+    assert b"No space left on device" in done.stderr
 
+
+def test_a_reader_that_stops_early_is_no_error(saved):
     child = subprocess.Popen(
         [str(SCRIPT), "export", "-f", str(saved)],
         stdout=subprocess.PIPE,

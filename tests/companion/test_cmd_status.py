@@ -91,6 +91,19 @@ def test_check_of_an_orphaned_server_is_critical(pmcapture, saved, save):
     assert done.returncode == 2 and "parent process is gone" in done.stdout
 
 
+def test_a_file_that_the_next_start_will_miss_is_said(pmcapture, save):
+    path = save(server=server(dependency_missing=1, write_failures=2))
+    out = pmcapture("status", "-f", path).stdout
+    assert "1 file that the server needs is missing" in out and "2 writes" in out
+    done = pmcapture("check", "-f", path)
+    assert done.returncode == 0 and "1 file that the server needs is missing" in done.stdout
+
+
+def test_check_cannot_tell_when_the_recorder_has_long_written_nothing(pmcapture, save):
+    done = pmcapture("check", "-f", save(server=server(heartbeat=builder.after(500))))
+    assert done.returncode == 3 and "has written nothing since 2026-11-20 21:38:25" in done.stdout
+
+
 def test_check_of_a_source_that_cannot_be_read_is_unknown_on_standard_output(pmcapture, tmp_path):
     done = pmcapture("check", "-f", tmp_path / "none")
     assert done.returncode == 3 and done.stdout.startswith("PMCAPTURE UNKNOWN: ")

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """--help teaches by example, and its examples work; the manual page is sound."""
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -76,3 +77,34 @@ def test_the_manual_page_is_sound():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_installed_layout_works(tmp_path, saved):
+    """PREFIX/bin/pmcapture and pmdump, PREFIX/share/pmcapture/{pmcapture_lib,templates}."""
+    share = tmp_path / "share" / "pmcapture"
+    (tmp_path / "bin").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "bin")
+    for name in ("pmcapture_lib", "templates"):
+        shutil.copytree(SCRIPT.parent / name, share / name)
+    pmdump = tmp_path / "bin" / "pmdump"
+    pmdump.write_text(f"#!/bin/sh\ncat {saved}\n")
+    pmdump.chmod(0o755)
+    (tmp_path / "x.pmc").write_bytes(b"\x89PMC")
+    done = subprocess.run(
+        [tmp_path / "bin" / "pmcapture", "report", "-f", tmp_path / "x.pmc"],
+        capture_output=True,
+        text=True,
+        env=environment(PATH="/usr/bin:/bin"),
+        cwd="/",
+        check=False,
+    )
+    assert done.returncode == 0 and done.stdout.startswith("# Postmortem"), done.stderr
+    assert list(tmp_path.rglob("__pycache__")) == []
+
+
+def test_a_broken_installation_is_one_sentence(tmp_path):
+    shutil.copy(SCRIPT, tmp_path)
+    done = subprocess.run(
+        [tmp_path / "pmcapture", "list"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3 and done.stderr.count("\n") == 1 and "install" in done.stderr

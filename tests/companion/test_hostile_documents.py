@@ -188,6 +188,8 @@ def test_names_that_are_not_utf8_in_the_environment_of_the_terminal_are_no_troub
         ("mail a@b.example", "mail `a@b.example`"),
         ("line\nbreak", "line break"),
         ("www.evil.example", "`www.evil.example`"),
+        ("<a@b.example> see www.", "&lt;a`@`b.example&gt; see www\\."),
+        ('"http://x/|y"', '"http:\\//x/&#124;y"'),
     ],
 )
 def test_foreign_words_are_inert_in_markdown(text, expected):

@@ -493,7 +493,7 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
     if (end.stopped_us == 0) {
         say_unclean(f, &end, last->heartbeat_us, now);
     }
-    else if (end.start != NULL || pm_incident_any_open(f)) {
+    else if (end.start != NULL || end.reload != NULL || pm_incident_any_open(f)) {
         pm_incident_down(f, end.stopped_us, now);
     }
 }

@@ -146,6 +146,13 @@ void pm_boot_id(char out[40])
     }
 }
 
+uint64_t pm_pid_namespace(void)
+{
+    struct stat st;
+
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
 /* ---- making and attaching ---- */
 
 static void set_areas(pm_live *live)

@@ -135,7 +135,8 @@ static enum pm_state find_state(const loading *l)
         return PM_STATE_RUNNING;
     }
     /* In another container its pid tells nothing, its heartbeat does. */
-    if (s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
+    if (s->pid_namespace != pm_pid_namespace() && strcmp(boot, s->boot_id) == 0
+        && s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
         return PM_STATE_RUNNING;
     }
     return PM_STATE_DOWN;
@@ -344,6 +345,22 @@ static void drop_newer_events(loading *l, pm_event *events)
     l->m->event_count = kept;
 }
 
+/** It was stopped in order, and then a start failed: that is no rest any more. */
+static int start_failed(const loading *l)
+{
+    const pm_server *s = &l->cp->server;
+
+    for (size_t i = 0; i < l->m->event_count; i++) {
+        const pm_event *e = &l->m->events[i];
+
+        if ((e->type == PM_EV_START_FAILED || e->type == PM_EV_CONFIG_FAILED) &&
+            e->at_us > s->stopped_us) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static apr_status_t load_history(loading *l)
 {
     pm_model *m = l->m;
@@ -359,6 +376,9 @@ static apr_status_t load_history(loading *l)
     }
     m->events = events;
     drop_newer_events(l, events);
+    if (m->state == PM_STATE_STOPPED && start_failed(l)) {
+        m->state = PM_STATE_DOWN;
+    }
     rv = load_rows(l);
     if (rv != APR_SUCCESS) {
         return rv;

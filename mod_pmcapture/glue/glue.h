@@ -7,12 +7,15 @@
  *   record.c          requests -> live region (the hot path), samples
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   recorder.c        the recorder processes
+ *   refused.c         what httpd said before it refused a configuration, or ended
+ *   children.c        worker processes that died
  *   handler.c         /pm-status
  */
 #ifndef PM_GLUE_H
 #define PM_GLUE_H
 
 #include <httpd.h>
+#include <ap_mpm.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -112,6 +115,17 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
 void pm_recorders_start(apr_pool_t *pconf, server_rec *s);
 /** The server ends in order: the recorders take the last tick and leave. */
 void pm_recorders_stop(void);
+
+/* refused.c */
+void pm_register_refused(apr_pool_t *pconf);
+/** Somebody asked the server to stop, and nothing else made it? */
+int pm_ends_in_order(void);
+
+/* children.c */
+void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                     mpm_child_status status);
+/** A line of the parent's error log: it may name a child and the signal that ended it. Async-signal-safe. */
+void pm_child_logged(const char *message);
 
 /* handler.c */
 int pm_handler(request_rec *r);

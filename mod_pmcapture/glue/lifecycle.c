@@ -83,7 +83,7 @@ static void write_load_events(apr_pool_t *p, pm_retained *kept)
         pm_write_event(now, PM_EV_CONFIG_LOAD, PM_INFO, generation, "The configuration was loaded");
     }
     else {
-        int graceful = !ap_unixd_mpm_get_retained_data()->is_ungraceful;
+        int graceful = !kept->hard;
 
         kept->reload_us = now;
         pm_write_event(now, PM_EV_CONFIG_RELOAD, PM_INFO,
@@ -472,21 +472,29 @@ static apr_status_t configuration_goes(void *unused)
     if (kept->parent != getpid() || !kept->started) {
         return APR_SUCCESS; /* a child, a first pass, or a command beside the server */
     }
+    /* Only now the MPM still knows which signal it was; in the next post_config it has forgotten. */
+    kept->hard = (uint32_t)ap_unixd_mpm_get_retained_data()->is_ungraceful;
     if (pm.read_fd >= 0) {
         close(pm.read_fd);
         pm.read_fd = -1;
     }
-    if (ap_unixd_mpm_get_retained_data()->shutdown_pending ||
-        ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
+    if (pm_ends_in_order()) {
         pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
         pm_recorders_stop();
         remove_drained(kept);
-        if (kept->live.base != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) == 2) {
-            unlink(kept->live.path); /* the last tick is on disk */
+    }
+    if (pm_ends_in_order() || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
+        if (kept->live.base != NULL && pm.state != NULL &&
+            (atomic_load(&pm.state->stopping) == 2 || pm.state->started == 0)) {
+            unlink(kept->live.path); /* the last tick is on disk, or there never was a first */
         }
         if (kept->memory_capture[0] != '\0') {
             unlink(kept->memory_capture);
         }
+    }
+    if (pm.capture != NULL) {
+        pm_capture_close(pm.capture);
+        pm.capture = NULL;
     }
     return APR_SUCCESS;
 }

@@ -16,11 +16,13 @@ static void register_hooks(apr_pool_t *pconf)
 {
     /* Whatever the configuration says first is to be on record, so its defaults stand before it is read. */
     pm_global_defaults(pconf);
+    pm_register_refused(pconf);
     pm_register_filters();
 
     ap_hook_post_config(pm_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_mpm(pm_pre_mpm, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_monitor(pm_monitor, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(pm_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(pm_child_init, NULL, NULL, APR_HOOK_FIRST);
 
     ap_hook_pre_connection(pm_connection_opened, NULL, NULL, APR_HOOK_MIDDLE);

@@ -167,7 +167,9 @@ static void fill_server(pm_server *to)
         to->file_dev = (uint64_t)st.st_dev;
         to->file_ino = (uint64_t)st.st_ino;
     }
+    to->pid_namespace = pm_pid_namespace();
     pm_boot_id(to->boot_id);
+    gethostname(to->host_name, sizeof(to->host_name) - 1);
     host_id(to->host_id);
     apr_cpystrn(to->software, ap_get_server_description(), sizeof(to->software));
     apr_cpystrn(to->mpm, ap_show_mpm(), sizeof(to->mpm));

@@ -1,0 +1,571 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * refused.c: a configuration that was refused, a reload that ended the server, a start that came to nothing.
+ *
+ * All of them end the process with the configuration's pool, and our cleanup on it is the last to be heard: there
+ * the event is written, straight into the capture file, if there is one. What was said before, to the error log,
+ * is kept in static memory until then; what did not keep httpd from going on is forgotten at the next stage.
+ */
+#include "glue.h"
+
+#include <apr_strings.h>
+#include <fcntl.h>
+#include <http_main.h>
+#include <mpm_common.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <unixd.h>
+
+#include "pm_json.h"
+#include "pm_time.h"
+
+#define MESSAGE_MAX 4096u
+#define ARGUMENTS_MAX 4096
+#define NAME_MAX_KEPT 64
+#define PATH_ROOM 2048
+#define FRESH_US (3 * PM_SECOND)
+#define REPEATED_US (5 * PM_SECOND)
+#define RUNNING_GAP_US                                                                             \
+    (2 * PM_SECOND) /* messages further apart have nothing to do with each other */
+
+/** How far this reading of the configuration has come. */
+enum stage { READING, PRE_CONFIG, CHECKED, OPENING, READY };
+
+static struct {
+    pid_t owner; /* a forked child's pools go, too */
+    enum stage stage;
+    int fatal; /* a child could not even begin */
+    uint64_t last_us;
+    size_t used;
+    char text[MESSAGE_MAX];
+} heard;
+
+/** For as long as the process lives, across reloads. Plain data: another version may read it. */
+typedef struct pm_served {
+    uint32_t size;
+    pid_t parent;    /* 0 = no server came of this process yet */
+    char file[1024]; /* its PMCaptureFile: the next reading may fail before that line */
+} pm_served;
+
+static pm_served *served_get(void)
+{
+    static const char key[] = "mod_pmcapture/served/1";
+    pm_served *served = ap_retained_data_get(key);
+
+    if (served == NULL) {
+        served = ap_retained_data_create(key, sizeof(*served));
+        served->size = sizeof(*served);
+    }
+    return served;
+}
+
+/* ---- what httpd says ---- */
+
+/** Said at most starts, and no reason for anything. */
+static int is_noise(const char *format)
+{
+    return format != NULL &&
+           (strncmp(format, "AH00557", 7) == 0 || strncmp(format, "AH00558", 7) == 0);
+}
+
+static void keep(const char *message)
+{
+    size_t n = strlen(message), room = sizeof(heard.text) - 1;
+    int goes_on = heard.used > 0 && heard.text[heard.used - 1] == ':'; /* "Syntax error on …:" */
+
+    if (heard.used > 0) {
+        const char *joint = goes_on ? " " : "; ";
+
+        if (heard.used + 2 > room) {
+            return;
+        }
+        memcpy(heard.text + heard.used, joint, strlen(joint));
+        heard.used += strlen(joint);
+    }
+    n = n < room - heard.used ? n : room - heard.used;
+    memcpy(heard.text + heard.used, message, n);
+    heard.used += n;
+    heard.text[heard.used] = '\0';
+}
+
+/** The system's word goes before the message in the log, and is no part of it here. It is looked up as long as no
+ *  signal handler can be at work. */
+static void keep_with_reason(const ap_errorlog_info *info, const char *message)
+{
+    char whole[1024], reason[160];
+
+    if (info->status == APR_SUCCESS || heard.stage == READY) {
+        keep(message);
+        return;
+    }
+    apr_strerror(info->status, reason, sizeof(reason));
+    apr_snprintf(whole, sizeof(whole), "(%d)%s: %s", info->status, reason, message);
+    keep(whole);
+}
+
+/** Runs for every line that any process logs, maybe in a signal handler: no lock, no memory, no log. */
+void pm_error_logged(const ap_errorlog_info *info, const char *message)
+{
+    uint64_t now;
+
+    if (info->r != NULL || info->c != NULL || heard.owner != getpid()) {
+        return;
+    }
+    if (heard.stage == READY) {
+        pm_child_logged(message);
+        heard.fatal |= info->format != NULL && strncmp(info->format, "AH00050", 7) == 0;
+    }
+    if (is_noise(info->format) ||
+        (info->level > APLOG_ERR && !(info->s == NULL && info->startup))) {
+        return;
+    }
+    now = pm_time_now();
+    if (heard.stage == READY && now > heard.last_us + RUNNING_GAP_US) {
+        heard.used = 0;
+    }
+    heard.last_us = now;
+    keep_with_reason(info, message);
+}
+
+static void reach(enum stage stage)
+{
+    heard.owner = getpid(); /* the MPM has made itself a daemon meanwhile */
+    heard.stage = stage;
+    heard.used = 0;
+    heard.text[0] = '\0';
+}
+
+/* ---- who did what ---- */
+
+/** NUL-separated arguments of a process; returns their length. */
+static size_t arguments_of(pid_t pid, char out[ARGUMENTS_MAX])
+{
+    char path[32];
+    ssize_t n;
+    int fd;
+
+    apr_snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, out, ARGUMENTS_MAX - 2);
+    if (fd >= 0) {
+        close(fd);
+    }
+    n = n > 0 ? n : 0;
+    out[n] = out[n + 1] = '\0';
+    return (size_t)n;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+/** The word after -k, or "-kWORD"; "" when there is none. */
+static const char *signal_word(const char *arguments, size_t length)
+{
+    for (const char *a = arguments; a < arguments + length; a += strlen(a) + 1) {
+        if (strncmp(a, "-k", 2) == 0) {
+            return a[2] != '\0' ? a + 2 : a + 3;
+        }
+    }
+    return "";
+}
+
+/** "apachectl graceful" when such a script runs us, else "apache2 -k graceful". */
+static void name_command(char out[NAME_MAX_KEPT], const char *own, const char *word)
+{
+    char arguments[ARGUMENTS_MAX];
+    size_t length = arguments_of(getppid(), arguments);
+
+    for (const char *a = arguments; a < arguments + length; a += strlen(a) + 1) {
+        const char *name = base_name(a), *verb = a + strlen(a) + 1;
+
+        if ((strcmp(name, "apachectl") == 0 || strcmp(name, "apache2ctl") == 0) &&
+            verb < arguments + length) {
+            apr_snprintf(out, NAME_MAX_KEPT, "%s %.40s", name, verb);
+            return;
+        }
+    }
+    if (ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
+        apr_snprintf(out, NAME_MAX_KEPT, "%.40s -t", base_name(own));
+        return;
+    }
+    apr_snprintf(out, NAME_MAX_KEPT, "%.40s%s%.16s", base_name(own), word[0] ? " -k " : "", word);
+}
+
+static uint32_t login_uid(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n > 0 ? (uint32_t)strtoul(text, NULL, 10) : UINT32_MAX;
+}
+
+static void user_name(char out[NAME_MAX_KEPT], uid_t uid)
+{
+    const struct passwd *pw = getpwuid(uid);
+
+    if (pw != NULL) {
+        apr_cpystrn(out, pw->pw_name, NAME_MAX_KEPT);
+    }
+    else {
+        apr_snprintf(out, NAME_MAX_KEPT, "%lu", (unsigned long)uid);
+    }
+}
+
+/** Who is behind it: the one who called sudo, who logged in, or whose process it is. */
+static void name_user(char out[NAME_MAX_KEPT])
+{
+    const char *sudo = getenv("SUDO_USER");
+    uint32_t login = login_uid();
+
+    if (sudo != NULL && sudo[0] != '\0') {
+        apr_cpystrn(out, sudo, NAME_MAX_KEPT);
+    }
+    else {
+        user_name(out, login != UINT32_MAX ? (uid_t)login : getuid());
+    }
+}
+
+/* ---- the event ---- */
+
+typedef struct refusal {
+    uint32_t type;
+    int running; /* a server of this capture */
+    int command; /* a person's or a program's, not the server itself */
+    char by[NAME_MAX_KEPT], user[NAME_MAX_KEPT];
+    const char *message;
+    char data[2 * MESSAGE_MAX];
+    size_t used;
+} refusal;
+
+static apr_status_t into_data(void *ctx, const char *bytes, size_t len)
+{
+    refusal *r = ctx;
+
+    if (len >= sizeof(r->data) - r->used) {
+        return APR_ENOSPC;
+    }
+    memcpy(r->data + r->used, bytes, len);
+    r->used += len;
+    r->data[r->used] = '\0';
+    return APR_SUCCESS;
+}
+
+/** The innermost "Syntax error on line N of FILE:"; files include others. */
+static void put_place(pm_json *j, const char *message)
+{
+    static const char words[] = "yntax error on line ";
+    const char *at = NULL, *file, *end;
+
+    for (const char *next = message; (next = strstr(next, words)) != NULL; next++) {
+        at = next + strlen(words);
+    }
+    file = at != NULL ? strstr(at, " of ") : NULL;
+    end = file != NULL ? strstr(file, ": ") : NULL;
+    if (file == NULL) {
+        return;
+    }
+    file += strlen(" of ");
+    pm_json_key(j, "file");
+    pm_json_bytes(j, file, end != NULL ? (size_t)(end - file) : strcspn(file, ":"));
+    pm_json_key(j, "line");
+    pm_json_uint(j, strtoull(at, NULL, 10));
+}
+
+static void fill_data(refusal *r)
+{
+    pm_json *j = calloc(1, sizeof(*j));
+    const char *sudo = getenv("SUDO_USER");
+
+    if (j == NULL) {
+        return;
+    }
+    pm_json_begin(j, into_data, r);
+    pm_json_object(j);
+    pm_json_key(j, "message");
+    pm_json_string(j, r->message);
+    put_place(j, r->message);
+    if (r->command) {
+        pm_json_key(j, "command");
+        pm_json_string(j, r->by);
+        pm_json_key(j, "user");
+        pm_json_string(j, r->user);
+        pm_json_key(j, "uid");
+        pm_json_uint(j, getuid());
+        pm_json_key(j, "sudo_user");
+        pm_json_bytes(j, sudo, sudo != NULL ? strlen(sudo) : 0);
+        pm_json_key(j, "parent_pid");
+        pm_json_uint(j, (uint64_t)getppid());
+        pm_json_key(j, "server_running");
+        pm_json_bool(j, r->running);
+    }
+    pm_json_object_end(j);
+    if (pm_json_end(j) != APR_SUCCESS) {
+        apr_cpystrn(r->data, "{\"truncated\":true}", sizeof(r->data));
+    }
+    free(j);
+}
+
+/** What was said before there was a log begins with the program's name. */
+static const char *without_program(const char *message)
+{
+    const char *name = base_name(ap_server_argv0);
+    size_t n = strlen(name);
+
+    return strncmp(message, name, n) == 0 && strncmp(message + n, ": ", 2) == 0 ? message + n + 2
+                                                                                : message;
+}
+
+static void fill_text(const refusal *r, char out[PM_EVENT_TEXT])
+{
+    char text[PM_EVENT_TEXT + MESSAGE_MAX];
+    const char *message = without_program(r->message);
+
+    if (r->type == PM_EV_CONFIG_FAILED) {
+        apr_snprintf(text, sizeof(text), "A reload ended the server: %s", message);
+    }
+    else if (r->type == PM_EV_START_FAILED) {
+        apr_snprintf(text, sizeof(text), "httpd could not start (%s, by %s): %s", r->by, r->user,
+                     message);
+    }
+    else {
+        apr_snprintf(text, sizeof(text), "%s, by %s, was refused%s: %s", r->by, r->user,
+                     r->running ? ", the server runs on" : "", message);
+    }
+    pm_text_clean(out, PM_EVENT_TEXT, text, sizeof(text));
+}
+
+/** Does the server that the file speaks of still run? */
+static int is_running(const pm_server *s)
+{
+    char boot[40];
+
+    pm_boot_id(boot);
+    if (s->run == 0 || s->stopped_us != 0 || strcmp(boot, s->boot_id) != 0) {
+        return 0;
+    }
+    if (s->pid_namespace == pm_pid_namespace()) {
+        return s->pid_start != 0 && pm_process_start(s->pid) == s->pid_start;
+    }
+    return s->heartbeat_us + FRESH_US > pm_time_now() && !s->orphaned;
+}
+
+/** Debian's apachectl checks a second time to show what is wrong: one refusal. */
+static int is_repeated(pm_capture *c, const pm_event *event, apr_pool_t *pool)
+{
+    pm_event *events;
+    size_t count;
+
+    if (pm_capture_events(c, event->at_us - REPEATED_US, UINT64_MAX, &events, &count, pool) !=
+        APR_SUCCESS) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].type == event->type && strcmp(events[i].text, event->text) == 0 &&
+            events[i].data_len == event->data_len &&
+            memcmp(events[i].data, event->data, event->data_len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void write_refusal(pm_capture *c, const pm_checkpoint *cp, refusal *r, apr_pool_t *pool)
+{
+    pm_event e = {.at_us = pm_time_now(), .type = r->type, .severity = PM_CRITICAL};
+
+    if (r->type == PM_EV_CONFIG_REJECTED) {
+        e.severity = PM_WARNING;
+    }
+    else if (r->type == PM_EV_CONFIG_FAILED) {
+        e.run = cp->server.run;
+    }
+    fill_data(r);
+    fill_text(r, e.text);
+    e.data = r->data;
+    e.data_len = (uint32_t)strlen(r->data);
+    if (r->type != PM_EV_CONFIG_REJECTED || !is_repeated(c, &e, pool)) {
+        pm_capture_append(c, &e, NULL);
+    }
+}
+
+/* ---- the judgement ---- */
+
+/** What became of this process, from how far it came; PM_EV_NONE when all is well. */
+static uint32_t judge(const refusal *r, const char *word, int server_itself)
+{
+    int starts = word[0] == '\0' || strcmp(word, "start") == 0 || strcmp(word, "restart") == 0 ||
+                 strcmp(word, "graceful") == 0;
+    int only_check = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL;
+
+    if (server_itself) {
+        return PM_EV_CONFIG_FAILED;
+    }
+    if (heard.stage == CHECKED) {
+        /* The configuration is good, and a command had its way, but for a start beside a server. */
+        int start = !only_check && (word[0] == '\0' || strcmp(word, "start") == 0);
+
+        return !start                  ? PM_EV_NONE
+               : r->running            ? PM_EV_CONFIG_REJECTED
+               : r->message[0] != '\0' ? PM_EV_START_FAILED
+                                       : PM_EV_NONE;
+    }
+    return r->running || only_check || !starts ? PM_EV_CONFIG_REJECTED : PM_EV_START_FAILED;
+}
+
+static void capture_path(char out[PATH_ROOM], const pm_served *served)
+{
+    const char *file = pm_config->file != NULL ? pm_config->file : served->file;
+
+    out[0] = '\0';
+    if (file[0] == '/') {
+        apr_cpystrn(out, file, PATH_ROOM);
+    }
+    else if (file[0] != '\0') {
+        apr_snprintf(out, PATH_ROOM, "%s/%s", ap_server_root, file);
+    }
+}
+
+static void put_on_record(apr_pool_t *pool, const pm_served *served)
+{
+    char path[PATH_ROOM], arguments[ARGUMENTS_MAX], already[64];
+    refusal *r = apr_pcalloc(pool, sizeof(*r));
+    pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
+    int server_itself = served->parent == getpid();
+    const char *word;
+    pm_capture *c;
+
+    capture_path(path, served);
+    if (path[0] == '\0' || pm_capture_open_append(&c, path, pool, NULL) != APR_SUCCESS) {
+        return; /* never made: there is no history that this could belong to */
+    }
+    pm_capture_checkpoint(c, cp);
+    word = signal_word(arguments, arguments_of(getpid(), arguments));
+    r->running = !server_itself && is_running(&cp->server);
+    r->command = !server_itself;
+    r->message = heard.text;
+    r->type = judge(r, word, server_itself);
+    if (r->message[0] == '\0') {
+        apr_snprintf(already, sizeof(already), "httpd (pid %u) already runs", cp->server.pid);
+        r->message = heard.stage == CHECKED ? already : "httpd gave no reason";
+    }
+    name_command(r->by, arguments, word);
+    name_user(r->user);
+    if (r->type != PM_EV_NONE) {
+        write_refusal(c, cp, r, pool);
+    }
+    pm_capture_close(c);
+}
+
+int pm_ends_in_order(void)
+{
+    return ap_unixd_mpm_get_retained_data()->shutdown_pending && !heard.fatal;
+}
+
+static apr_status_t configuration_ends(void *unused)
+{
+    int state = ap_state_query(AP_SQ_MAIN_STATE);
+    const pm_served *served = served_get();
+    apr_pool_t *pool;
+
+    (void)unused;
+    if (heard.owner != getpid() || state == AP_SQ_MS_DESTROY_CONFIG) {
+        return APR_SUCCESS; /* a child of ours, or httpd reads the configuration anew */
+    }
+    if (heard.stage == READY && served->parent == getpid() && pm_ends_in_order()) {
+        return APR_SUCCESS;
+    }
+    if (state != AP_SQ_MS_EXITING && (heard.stage == PRE_CONFIG || heard.used == 0)) {
+        return APR_SUCCESS; /* becoming a daemon: the process that goes leaves by exit() */
+    }
+    /* Of its own: it may be that all pools are going. */
+    if (apr_pool_create_unmanaged(&pool) == APR_SUCCESS) {
+        put_on_record(pool, served);
+        apr_pool_destroy(pool);
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- hooks: how far it came ---- */
+
+static int pre_config_begins(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    heard.stage = PRE_CONFIG;
+    return OK;
+}
+
+static int pre_config_ends(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    reach(READING);
+    return OK;
+}
+
+static int checked(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    (void)s;
+    reach(CHECKED);
+    return OK;
+}
+
+static int logs_open(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    (void)s;
+    reach(OPENING);
+    return OK;
+}
+
+static int ready(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    pm_served *served = served_get();
+
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    (void)s;
+    reach(READY);
+    apr_cpystrn(served->file, pm_config->file != NULL ? pm_config->file : "", sizeof(served->file));
+    return OK;
+}
+
+static int serves(apr_pool_t *p, ap_scoreboard_e type)
+{
+    (void)p;
+    (void)type;
+    served_get()->parent = getpid();
+    return OK;
+}
+
+void pm_register_refused(apr_pool_t *pconf)
+{
+    reach(READING);
+    heard.fatal = 0;
+    apr_pool_cleanup_register(pconf, NULL, configuration_ends, apr_pool_cleanup_null);
+    ap_hook_error_log(pm_error_logged, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Before and behind all others: -10 and 30 are the ends of httpd's own scale. */
+    ap_hook_pre_config(pre_config_begins, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);
+    ap_hook_pre_config(pre_config_ends, NULL, NULL, APR_HOOK_REALLY_LAST + 10);
+    ap_hook_check_config(checked, NULL, NULL, APR_HOOK_REALLY_LAST + 10);
+    ap_hook_open_logs(logs_open, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);
+    ap_hook_post_config(ready, NULL, NULL, APR_HOOK_REALLY_LAST + 10);
+    ap_hook_pre_mpm(serves, NULL, NULL, APR_HOOK_REALLY_LAST + 10);
+}

@@ -118,7 +118,7 @@ static void server(pm_json *j, const pm_model *m)
     const pm_server *s = &m->server;
 
     object_member(j, "server");
-    text_member(j, "host", s->host_id);
+    text_member(j, "host", s->host_name);
     text_member(j, "software", s->software);
     text_member(j, "mpm", s->mpm);
     text_member(j, "module_version", s->module_version);

@@ -57,6 +57,8 @@ def run(session):
     args = session.args
     if args.follow and (args.reverse or session.until):
         raise Trouble("--follow has no end and goes forward: leave --reverse and --until out", 2)
+    if args.follow and args.file == "-":
+        raise Trouble("standard input cannot be followed: name the capture file with -f", 2)
     document = session.source.get(view="events", since=session.since, until=session.until)
     events = choose(document.events, args)
     if args.follow:

@@ -105,5 +105,5 @@ def test_following_begins_with_the_last_ten(follower, save):
 
 
 def test_follow_with_an_end_is_a_usage_error(pmcapture, saved):
-    for words in (["--until", "now"], ["--reverse"]):
+    for words in (["--until", "now"], ["--reverse"], ["-f", "-"]):
         assert pmcapture("events", "-f", saved, "--follow", *words).returncode == 2

@@ -12,10 +12,11 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 SHARE_DIR = $(PREFIX)/share/pmcapture
 MAN_DIR ?= $(PREFIX)/share/man/man1
+SYSTEMD_DIR ?= /etc/systemd/system
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
 EXTRA_CFLAGS ?=
-JOBS    ?= 2
+JOBS    ?= 3
 
 # What httpd was built with. Only asked once, and only when apxs is there: `make deps` runs without it.
 ifneq ($(APXS),)
@@ -122,6 +123,7 @@ LOAD_FILE := $(SYSCONFDIR)/mods-available/00-pmcapture.load
 CONF_FILE := $(SYSCONFDIR)/mods-available/00-pmcapture.conf
 ENABLED   := $(SYSCONFDIR)/mods-enabled/00-pmcapture.load
 LOG_DIR   := $${APACHE_LOG_DIR}
+UNIT      := apache2
 ENABLE    := a2enmod 00-pmcapture
 DISABLE   := a2dismod 00-pmcapture
 else
@@ -129,15 +131,17 @@ CONF_ROOT := $(patsubst %/conf,%,$(SYSCONFDIR))
 LOAD_FILE := $(CONF_ROOT)/conf.modules.d/00-pmcapture.conf
 CONF_FILE := $(CONF_ROOT)/conf.d/pmcapture.conf
 LOG_DIR   := logs
+UNIT      := httpd
 ENABLE    := nothing: conf.modules.d/ and conf.d/ are read (else Include both files)
 endif
+DROP_IN := $(SYSTEMD_DIR)/$(UNIT).service.d/pmcapture.conf
 
 # A running httpd has the old module mapped: install(1) makes a new file and leaves that one whole.
 # Configuration that is there already is its administrator's, and stays.
 install: all
 	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)' \
 	    '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib' '$(DESTDIR)$(SHARE_DIR)/templates' \
-	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))'
+	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))' '$(DESTDIR)$(dir $(DROP_IN))'
 	install -m 644 $(BUILD)/.libs/mod_pmcapture.so '$(DESTDIR)$(LIBEXECDIR)'
 	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 scripts/pmcapture_lib/*.py '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib'
@@ -146,6 +150,8 @@ install: all
 	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
 	    -e 's|@LOG_DIR@|$(LOG_DIR)|' conf/pmcapture.load.in >'$(DESTDIR)$(LOAD_FILE)'
 	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
+	test -e '$(DESTDIR)$(DROP_IN)' || sed -e 's|@BINDIR@|$(PREFIX)/bin|' \
+	    -e 's|@LOG_DIR@|/var/log/$(UNIT)|' conf/pmcapture-service.conf.in >'$(DESTDIR)$(DROP_IN)'
 	@echo 'To enable it: $(ENABLE); then restart httpd.'
 
 # With its LoadModule line still in force, httpd could not even reload.
@@ -154,7 +160,7 @@ ifdef ENABLED
 	@if test -h '$(DESTDIR)$(ENABLED)'; then \
 	    echo 'uninstall: first "$(DISABLE)" and reload httpd' >&2; exit 1; fi
 endif
-	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)'
+	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)' '$(DESTDIR)$(DROP_IN)'
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
 	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/pmcapture.1'
 	rm -rf '$(DESTDIR)$(SHARE_DIR)'

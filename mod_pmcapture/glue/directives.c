@@ -333,6 +333,21 @@ static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
     return err;
 }
 
+static const char *set_config_diff(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const names[] = {"full", "names", "off"};
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    for (int i = 0; err == NULL && i < 3; i++) {
+        if (strcasecmp(arg, names[i]) == 0) {
+            pm_config->diff = (enum pm_config_detail)i;
+            return NULL;
+        }
+    }
+    return err != NULL ? err : bad(cmd, arg, "write full, names or off");
+}
+
 const command_rec pm_commands[] = {
     AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
                   "path of the capture file, relative to ServerRoot"),
@@ -353,4 +368,6 @@ const command_rec pm_commands[] = {
                   "On or Off: keep query strings in samples"),
     AP_INIT_TAKE1("PMCaptureSamples", set_samples, NULL, RSRC_CONF,
                   "failing requests kept whole per incident, 0 to 256"),
+    AP_INIT_TAKE1("PMCaptureConfigDiff", set_config_diff, NULL, RSRC_CONF,
+                  "full, names or off: what is kept of a change of the configuration"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

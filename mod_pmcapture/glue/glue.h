@@ -10,6 +10,7 @@
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
  *   handler.c         /pm-status
+ *   config.c          what configuration runs, and what changed in it
  */
 #ifndef PM_GLUE_H
 #define PM_GLUE_H
@@ -23,6 +24,7 @@
 #include <scoreboard.h>
 
 #include "pm_capture.h"
+#include "pm_config.h"
 #include "pm_fold.h"
 #include "pm_live.h"
 #include "pm_text.h"
@@ -37,6 +39,7 @@ typedef struct pm_global {
     enum pm_clients_mode clients;
     int query;
     uint32_t samples;
+    enum pm_config_detail diff; /* PMCaptureConfigDiff */
 } pm_global;
 
 /** Per server. A rule's members that were given are bits in *_set: they are merged one by one. */
@@ -126,6 +129,22 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                      mpm_child_status status);
 /** A line of the parent's error log: it may name a child and the signal that ended it. Async-signal-safe. */
 void pm_child_logged(const char *message);
+
+/* config.c */
+/** What the configuration that was just read differs in from the one before. */
+typedef struct pm_config_news {
+    int known;            /* 0: there is none to compare with */
+    size_t changes;       /* 0: nothing that runs differs */
+    const char *summary;  /* when known: "nothing changed", "3 directives changed" */
+    const char *sentence; /* of config.changed, when there are changes */
+    const char *data;
+} pm_config_news;
+/** Gather it, compare, and keep it for the next time. In post_config, when the capture file is open. */
+const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** The files of the running configuration, as they were when it was loaded, and what Include lines name: patterns with
+ *  wildcards, and folders (with a slash at the end). In the parent, and in what it forks, after pm_config_take. */
+const pm_config_file *pm_config_files(size_t *count);
+const char *const *pm_config_patterns(size_t *count);
 
 /* handler.c */
 int pm_handler(request_rec *r);

@@ -70,27 +70,35 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
     pm_capture_unlock(pm.capture);
 }
 
-static void write_load_events(apr_pool_t *p, pm_retained *kept)
+static void write_load_events(apr_pool_t *p, pm_retained *kept, const pm_config_news *news)
 {
-    const char *generation = apr_psprintf(p, "{\"generation\":%u}", pm.generation);
     uint64_t now = pm_time_now();
+    const char *changes = news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes)
+                                      : "null";
+    const char *what = news->known ? apr_pstrcat(p, ": ", news->summary, NULL) : "";
 
     if (!kept->started) {
         pm_write_event(kept->started_us, PM_EV_SERVER_START, PM_INFO,
                        apr_psprintf(p, "{\"pid\":%ld}", (long)getpid()),
                        apr_psprintf(p, "httpd started, pid %ld, %s", (long)getpid(),
                                     ap_get_server_description()));
-        pm_write_event(now, PM_EV_CONFIG_LOAD, PM_INFO, generation, "The configuration was loaded");
+        pm_write_event(
+            now, PM_EV_CONFIG_LOAD, PM_INFO,
+            apr_psprintf(p, "{\"generation\":%u,\"changes\":%s}", pm.generation, changes),
+            apr_psprintf(p, "The configuration was loaded%s", what));
     }
     else {
-        int graceful = !kept->hard;
+        const char *kind = kept->hard ? "restart" : "graceful";
 
         kept->reload_us = now;
         pm_write_event(now, PM_EV_CONFIG_RELOAD, PM_INFO,
-                       apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u}",
-                                    graceful ? "graceful" : "restart", pm.generation),
-                       apr_psprintf(p, "The configuration was loaded again (%s), generation %u",
-                                    graceful ? "graceful" : "restart", pm.generation));
+                       apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u,\"changes\":%s}", kind,
+                                    pm.generation, changes),
+                       apr_psprintf(p, "The configuration was loaded again (%s), generation %u%s",
+                                    kind, pm.generation, what));
+    }
+    if (news->changes > 0) {
+        pm_write_event(now, PM_EV_CONFIG_CHANGED, PM_INFO, news->data, news->sentence);
     }
 }
 
@@ -534,7 +542,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     }
     if (pm.live.header != NULL) {
         number_vhosts(ptemp, s);
-        write_load_events(ptemp, kept);
+        write_load_events(ptemp, kept, pm_config_take(pconf, ptemp, s));
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
         }

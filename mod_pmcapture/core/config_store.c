@@ -1,0 +1,226 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * config_store.c: a snapshot as a file, CAPTURE.config.
+ */
+#include "config_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define FILE_MAX (1ull << 30)
+
+size_t pm_snapshot_size(const pm_snapshot *s)
+{
+    return s->size;
+}
+
+/* ---- checking ---- */
+
+static uint64_t expected_size(const pm_snapshot *s)
+{
+    return sizeof(*s) + (uint64_t)s->container_count * sizeof(pm_snapshot_container) +
+           (uint64_t)s->entry_count * sizeof(pm_snapshot_entry) +
+           (uint64_t)s->file_count * sizeof(pm_snapshot_file) + s->text_size;
+}
+
+static uint64_t sum_of(const pm_snapshot *s)
+{
+    size_t from = offsetof(pm_snapshot, sum) + sizeof(s->sum);
+
+    return XXH3_64bits((const char *)s + from, s->size - from);
+}
+
+static int containers_valid(const pm_snapshot *s)
+{
+    const pm_snapshot_container *c = pm_snapshot_containers(s);
+
+    for (uint32_t n = 0; n < s->container_count; n++) {
+        if ((n > 0 && (c[n].parent >= n || c[n].entry >= s->entry_count)) ||
+            c[n].name >= s->text_size || c[n].label >= s->text_size || c[n].file >= s->text_size) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int entries_valid(const pm_snapshot *s)
+{
+    const pm_snapshot_entry *e = pm_snapshot_entries(s);
+
+    for (uint32_t n = 0; n < s->entry_count; n++) {
+        if (e[n].container >= s->container_count || e[n].opens >= s->container_count ||
+            e[n].directive >= s->text_size || e[n].args >= s->text_size ||
+            e[n].file >= s->text_size || e[n].macro >= s->text_size ||
+            e[n].used_file >= s->text_size) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int pm_snapshot_valid(const void *bytes, size_t size)
+{
+    const pm_snapshot *s = bytes;
+    const pm_snapshot_file *f;
+
+    if (size < sizeof(*s) || s->magic != PM_SNAPSHOT_MAGIC || s->version != PM_SNAPSHOT_VERSION ||
+        s->size != size || s->detail > PM_CONFIG_OFF || s->container_count == 0 ||
+        s->text_size == 0 || expected_size(s) != size || !containers_valid(s) ||
+        !entries_valid(s)) {
+        return 0;
+    }
+    f = pm_snapshot_files(s);
+    for (uint32_t n = 0; n < s->file_count; n++) {
+        if (f[n].path >= s->text_size || f[n].state > PM_FILE_SPECIAL) {
+            return 0;
+        }
+    }
+    return *pm_snapshot_text(s, 0) == '\0' && *pm_snapshot_text(s, s->text_size - 1) == '\0';
+}
+
+int pm_snapshot_same(const pm_snapshot *a, const pm_snapshot *b)
+{
+    const pm_snapshot_entry *x = pm_snapshot_entries(a), *y = pm_snapshot_entries(b);
+
+    if (a->size != b->size || memcmp(&a->container_count, &b->container_count, 16) != 0 ||
+        a->detail != b->detail ||
+        memcmp(pm_snapshot_containers(a), pm_snapshot_containers(b),
+               a->container_count * sizeof(pm_snapshot_container)) != 0) {
+        return 0;
+    }
+    for (uint32_t n = 0; n < a->entry_count; n++) {
+        if (x[n].key != y[n].key ||
+            memcmp(&x[n].container, &y[n].container,
+                   sizeof(x[n]) - offsetof(pm_snapshot_entry, container)) != 0) {
+            return 0;
+        }
+    }
+    return memcmp(pm_snapshot_files(a), pm_snapshot_files(b),
+                  a->size - (size_t)((const char *)pm_snapshot_files(a) - (const char *)a)) == 0;
+}
+
+/* ---- writing ---- */
+
+static apr_status_t write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, bytes, size);
+
+        if (n < 0 && errno != EINTR) {
+            return errno;
+        }
+        bytes += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t)n : 0;
+    }
+    return APR_SUCCESS;
+}
+
+/** A copy for the disk: what tells masked values apart stays in memory. */
+static pm_snapshot *for_disk(const pm_snapshot *s)
+{
+    pm_snapshot *copy = malloc(s->size);
+
+    if (copy != NULL) {
+        pm_snapshot_entry *e;
+
+        memcpy(copy, s, s->size);
+        e = (pm_snapshot_entry *)(uintptr_t)pm_snapshot_entries(copy);
+        for (uint32_t n = 0; n < copy->entry_count; n++) {
+            e[n].mark = 0;
+        }
+        copy->sum = sum_of(copy);
+    }
+    return copy;
+}
+
+/* Not flushed to the disk: a reload need not wait for that. After a power cut an older one, or a
+ * damaged one that says so, costs one difference. */
+apr_status_t pm_snapshot_save(const pm_snapshot *s, const char *path, pm_error *err)
+{
+    char aside[4096];
+    pm_snapshot *copy;
+    apr_status_t rv;
+    int fd;
+
+    if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside)) {
+        return pm_fail(err, APR_EINVAL, "%s: the path is too long", path);
+    }
+    copy = for_disk(s);
+    if (copy == NULL) {
+        return pm_fail(err, APR_ENOMEM, "%s: no memory to write it", path);
+    }
+    unlink(aside);
+    fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    rv = fd < 0 ? errno : write_all(fd, (const char *)copy, copy->size);
+    free(copy);
+    if (fd >= 0 && close(fd) != 0 && rv == APR_SUCCESS) {
+        rv = errno;
+    }
+    if (rv == APR_SUCCESS && rename(aside, path) != 0) {
+        rv = errno;
+    }
+    if (rv != APR_SUCCESS) {
+        if (fd >= 0) {
+            unlink(aside);
+        }
+        return pm_fail_os(
+            err, rv,
+            "%s could not be written, so a change of the configuration while httpd is "
+            "down will not be seen",
+            path);
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- reading ---- */
+
+static void *read_all(int fd, size_t size)
+{
+    char *bytes = malloc(size);
+    size_t used = 0;
+
+    while (bytes != NULL && used < size) {
+        ssize_t n = read(fd, bytes + used, size - used);
+
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            free(bytes);
+            return NULL;
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return bytes;
+}
+
+apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    pm_snapshot *s = NULL;
+
+    *out = NULL;
+    if (fd < 0) {
+        return pm_fail_os(err, errno, "%s cannot be read and is ignored", path);
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+        st.st_size >= (off_t)sizeof(*s) && (uint64_t)st.st_size <= FILE_MAX) {
+        s = read_all(fd, (size_t)st.st_size);
+    }
+    close(fd);
+    if (s == NULL || !pm_snapshot_valid(s, (size_t)st.st_size) || s->sum != sum_of(s)) {
+        free(s);
+        return pm_fail(err, APR_EGENERAL,
+                       "%s is damaged or not ours and is ignored: what changed since the last load "
+                       "is not known",
+                       path);
+    }
+    *out = s;
+    return APR_SUCCESS;
+}

@@ -1,0 +1,368 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * config.c: what configuration runs: taken from httpd at each load, compared with the last one, kept.
+ */
+#include "glue.h"
+
+#include <apr_env.h>
+#include <apr_getopt.h>
+#include <apr_strings.h>
+#include <dlfcn.h>
+#include <http_main.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "retained.h"
+
+APLOG_USE_MODULE(pmcapture);
+
+#define KEPT_KEY "mod_pmcapture/config/1"
+#define DEPTH_MAX 100 /* of sections: <If> may be nested without end */
+
+/** In process-lifetime memory, as the module is loaded anew with each reload (see retained.h). */
+typedef struct kept_config {
+    pm_snapshot *snapshot; /* by malloc: plain bytes, checked before use */
+    uint64_t size;
+    uint8_t key[16];
+} kept_config;
+
+static const pm_config_file *running_files;
+static const char *const *running_patterns;
+static size_t running_file_count, running_pattern_count;
+
+static kept_config *kept_get(void)
+{
+    kept_config *kept = ap_retained_data_get(KEPT_KEY);
+
+    if (kept == NULL) {
+        kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+        if (getrandom(kept->key, sizeof(kept->key), GRND_NONBLOCK) < 0) {
+            memset(kept->key, 0x5c,
+                   sizeof(kept->key)); /* early in boot: hashes that never leave us */
+        }
+    }
+    return kept;
+}
+
+/* ---- what httpd knows ---- */
+
+/** ${NAME} replaced, as when the line was read. httpd warns of each name without a value, and has no quieter way
+ *  to ask. */
+static const char *expand(void *pool, const char *text)
+{
+    int level = ap_default_loglevel;
+    const char *value;
+
+    if (strstr(text, "${") == NULL) {
+        return text;
+    }
+    ap_default_loglevel = APLOG_EMERG;
+    value = ap_resolve_env(pool, text);
+    ap_default_loglevel = level;
+    return value;
+}
+
+static const char *absolute(void *pool, const char *name)
+{
+    return ap_server_root_relative(pool, name);
+}
+
+static int is_defined(void *pool, const char *name)
+{
+    (void)pool;
+    return ap_exists_config_define(name);
+}
+
+static const char *module_symbol(apr_pool_t *pool, const module *m)
+{
+    const char *name = ap_find_module_short_name(m->module_index);
+
+    return name != NULL ? apr_pstrcat(pool, name, "_module", NULL) : m->name;
+}
+
+static int is_loaded(void *pool, const char *name)
+{
+    if (ap_find_linked_module(name) != NULL) {
+        return 1;
+    }
+    for (module **m = ap_loaded_modules; *m != NULL; m++) {
+        if (strcmp(module_symbol(pool, *m), name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *value_of_define(apr_pool_t *pool, const char *name)
+{
+    const char *asked = apr_pstrcat(pool, "${", name, "}", NULL), *value = expand(pool, asked);
+
+    return strcmp(value, asked) != 0 ? value : NULL;
+}
+
+/* ---- gathering ---- */
+
+static void gather_secrets(pm_gather *g, apr_pool_t *pool)
+{
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        const char *value = strchr(*e, '=');
+
+        if (value != NULL && pm_config_secret_name(*e, (size_t)(value - *e))) {
+            pm_gather_secret(g, value + 1);
+        }
+    }
+    for (int i = 0; i < ap_server_config_defines->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(ap_server_config_defines, i, const char *), *value;
+
+        if (pm_config_secret_name(name, strlen(name)) &&
+            (value = value_of_define(pool, name)) != NULL) {
+            pm_gather_secret(g, value);
+        }
+    }
+}
+
+static void gather_lines(pm_gather *g, const apr_array_header_t *lines,
+                         const pm_config_world *world)
+{
+    for (int i = 0; lines != NULL && i < lines->nelts; i++) {
+        pm_gather_text(g, APR_ARRAY_IDX(lines, i, const char *), world);
+    }
+}
+
+/** The file that httpd began with: -f, or the one it was built with. */
+static const char *main_file(server_rec *s, apr_pool_t *pool)
+{
+    const char *file = SERVER_CONFIG_FILE, *root = HTTPD_ROOT, *value;
+    apr_getopt_t *options;
+    char option, *path;
+
+    if (apr_getopt_init(&options, pool, s->process->argc, s->process->argv) == APR_SUCCESS) {
+        options->errfn = NULL;
+        while (apr_getopt(options, AP_SERVER_BASEARGS, &option, &value) == APR_SUCCESS) {
+            file = option == 'f' ? value : file;
+            root = option == 'd' ? value : root;
+        }
+    }
+    return apr_filepath_merge(&path, root, file, APR_FILEPATH_TRUENAME, pool) == APR_SUCCESS ? path
+                                                                                             : file;
+}
+
+static void gather_definitions(pm_gather *g, apr_pool_t *pool)
+{
+    Dl_info where;
+
+    for (int i = 0; i < ap_server_config_defines->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(ap_server_config_defines, i, const char *);
+
+        pm_gather_define(g, name, value_of_define(pool, name));
+    }
+    for (module **m = ap_loaded_modules; *m != NULL; m++) {
+        if ((*m)->dynamic_load_handle != NULL && dladdr(*m, &where) != 0) {
+            pm_gather_module(g, module_symbol(pool, *m), where.dli_fname);
+        }
+    }
+}
+
+/** A virtual host goes by its ServerName: many have the same address. */
+static const char *label_of(const ap_directive_t *d)
+{
+    const char *alias = NULL;
+
+    if (strcasecmp(d->directive, "<VirtualHost") != 0) {
+        return NULL;
+    }
+    for (const ap_directive_t *c = d->first_child; c != NULL; c = c->next) {
+        if (strcasecmp(c->directive, "ServerName") == 0) {
+            return c->args;
+        }
+        if (alias == NULL && strcasecmp(c->directive, "ServerAlias") == 0) {
+            alias = c->args;
+        }
+    }
+    return alias;
+}
+
+static void gather_tree(pm_gather *g, const ap_directive_t *d, uint32_t container, int depth)
+{
+    const char *file = NULL;
+
+    for (; d != NULL; d = d->next) {
+        uint32_t line = d->line_num > 0 ? (uint32_t)d->line_num : 0;
+
+        if (d->filename != file) {
+            file = d->filename;
+            pm_gather_named_file(g, file);
+        }
+        if (d->first_child == NULL && d->directive[0] != '<') {
+            pm_gather_directive(g, container, d->directive, d->args, file, line);
+            continue;
+        }
+        gather_tree(g, d->first_child,
+                    depth < DEPTH_MAX ? pm_gather_container(g, container, d->directive, d->args,
+                                                            label_of(d), file, line)
+                                      : container,
+                    depth + 1);
+    }
+}
+
+/* ---- what others are told ---- */
+
+const pm_config_file *pm_config_files(size_t *count)
+{
+    *count = running_file_count;
+    return running_files;
+}
+
+const char *const *pm_config_patterns(size_t *count)
+{
+    *count = running_pattern_count;
+    return running_patterns;
+}
+
+/** For as long as this configuration runs. */
+static void publish(const pm_gather *g, apr_pool_t *pconf)
+{
+    const char *const *patterns = pm_gather_patterns(g, &running_pattern_count);
+    const pm_config_file *files = pm_gather_files(g, &running_file_count);
+    pm_config_file *own = apr_pmemdup(pconf, files, running_file_count * sizeof(*files));
+    const char **named = apr_palloc(pconf, (running_pattern_count + 1) * sizeof(*named));
+
+    for (size_t n = 0; n < running_file_count; n++) {
+        own[n].path = apr_pstrdup(pconf, files[n].path);
+    }
+    for (size_t n = 0; n < running_pattern_count; n++) {
+        named[n] = apr_pstrdup(pconf, patterns[n]);
+    }
+    running_files = own;
+    running_patterns = named;
+}
+
+static void say_unread(server_rec *s, apr_pool_t *pool)
+{
+    const char *first = NULL;
+    int count = 0;
+
+    for (size_t n = 0; n < running_file_count; n++) {
+        if (running_files[n].state == PM_FILE_MISSING ||
+            running_files[n].state == PM_FILE_UNREADABLE) {
+            first = first != NULL ? first : running_files[n].path;
+            count++;
+        }
+    }
+    if (count > 0) {
+        pm_say(s, APLOG_WARNING,
+               apr_psprintf(pool,
+                            "%d configuration file%s could not be read a second time for the "
+                            "record, so edits of it are not seen until the next reload: %s",
+                            count, count == 1 ? "" : "s", first));
+    }
+}
+
+static pm_snapshot *take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+{
+    const pm_config_world world = {ptemp, expand, absolute, is_defined, is_loaded};
+    pm_gather *g = pm_gather_begin(pm_config->diff, kept_get()->key, ptemp);
+
+    gather_secrets(g, ptemp);
+    gather_lines(g, ap_server_pre_read_config, &world);
+    pm_gather_file(g, main_file(s, ptemp), &world);
+    gather_lines(g, ap_server_post_read_config, &world);
+    gather_definitions(g, ptemp);
+    gather_tree(g, ap_conftree, 0, 0);
+    publish(g, pconf);
+    say_unread(s, ptemp);
+    return pm_gather_done(g);
+}
+
+/* ---- keeping ---- */
+
+/** Beside the capture file; NULL when that is in memory alone. */
+static const char *store_path(apr_pool_t *pool)
+{
+    return strcmp(pm.capture_path, pm_retained_get()->memory_capture) != 0
+               ? apr_pstrcat(pool, pm.capture_path, ".config", NULL)
+               : NULL;
+}
+
+/** What ran last: in this process, else before it. */
+static pm_snapshot *last_one(server_rec *s, const char *path)
+{
+    kept_config *kept = kept_get();
+    pm_snapshot *last = kept->snapshot;
+    pm_error err;
+    apr_status_t rv;
+
+    kept->snapshot = NULL;
+    if (last != NULL && pm_snapshot_valid(last, kept->size)) {
+        return last;
+    }
+    free(last);
+    last = NULL;
+    if (path != NULL && (rv = pm_snapshot_load(&last, path, &err)) != APR_SUCCESS &&
+        !APR_STATUS_IS_ENOENT(rv)) {
+        pm_say(s, APLOG_WARNING, err.text);
+    }
+    return last;
+}
+
+static void keep(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
+{
+    kept_config *kept = kept_get();
+    pm_error err;
+
+    kept->snapshot = now;
+    kept->size = pm_snapshot_size(now);
+    if (path != NULL && (last == NULL || !pm_snapshot_same(last, now) || access(path, F_OK) != 0) &&
+        pm_snapshot_save(now, path, &err) != APR_SUCCESS) {
+        pm_say(s, APLOG_WARNING, err.text);
+    }
+}
+
+/** What one event may hold: no more than a quarter of the ring that three quarters of the events share. */
+static size_t data_room(void)
+{
+    size_t room = (size_t)pm_capture_retention(pm.capture)->events * 3 / 16 * 900;
+
+    return room < PM_EVENT_DATA ? room : PM_EVENT_DATA;
+}
+
+/** With PMCaptureConfigDiff off, that something changed, and not how much. */
+static void fill_news(pm_config_news *news, const pm_config_diff *d, apr_pool_t *pool)
+{
+    news->known = 1;
+    news->changes = pm_config_changes(d);
+    news->sentence = pm_config_sentence(d, ap_server_root, pool);
+    if (news->changes == 0) {
+        news->summary = news->sentence;
+        return;
+    }
+    news->data = pm_config_data(d, pm.generation, data_room(), pool);
+    if (pm_config->diff == PM_CONFIG_OFF) {
+        news->changes = 1;
+        news->summary = "something changed";
+    }
+    else {
+        news->summary = apr_psprintf(pool, "%lu directive%s changed", (unsigned long)news->changes,
+                                     news->changes == 1 ? "" : "s");
+    }
+}
+
+const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+{
+    pm_config_news *news = apr_pcalloc(ptemp, sizeof(*news));
+    const char *path = store_path(ptemp);
+    pm_snapshot *last = last_one(s, path), *now = take(pconf, ptemp, s);
+
+    if (now == NULL) {
+        pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");
+        free(last);
+        return news;
+    }
+    if (last != NULL) {
+        fill_news(news, pm_config_compare(last, now, ptemp), ptemp);
+    }
+    keep(s, path, last, now);
+    free(last);
+    return news;
+}

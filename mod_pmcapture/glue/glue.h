@@ -121,7 +121,9 @@ void pm_recorders_stop(void);
 
 /* refused.c */
 void pm_register_refused(apr_pool_t *pconf);
-/** Somebody asked the server to stop, and nothing else made it? */
+/** The MPM has begun its work. */
+void pm_children_start(void);
+/** Does the server end because somebody asked it to? For cleanups of the configuration's pool. */
 int pm_ends_in_order(void);
 
 /* children.c */

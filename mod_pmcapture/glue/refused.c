@@ -12,11 +12,11 @@
 #include <fcntl.h>
 #include <http_main.h>
 #include <mpm_common.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <unixd.h>
 
+#include "pm_caller.h"
 #include "pm_json.h"
 #include "pm_time.h"
 
@@ -30,7 +30,7 @@
     (2 * PM_SECOND) /* messages further apart have nothing to do with each other */
 
 /** How far this reading of the configuration has come. */
-enum stage { READING, PRE_CONFIG, CHECKED, OPENING, READY };
+enum stage { READING, PRE_CONFIG, CHECKED, OPENING, READY, RUNNING };
 
 static struct {
     pid_t owner; /* a forked child's pools go, too */
@@ -95,7 +95,7 @@ static void keep_with_reason(const ap_errorlog_info *info, const char *message)
 {
     char whole[1024], reason[160];
 
-    if (info->status == APR_SUCCESS || heard.stage == READY) {
+    if (info->status == APR_SUCCESS || heard.stage >= READY) {
         keep(message);
         return;
     }
@@ -112,7 +112,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
     if (info->r != NULL || info->c != NULL || heard.owner != getpid()) {
         return;
     }
-    if (heard.stage == READY) {
+    if (heard.stage >= READY) {
         pm_child_logged(message);
         heard.fatal |= info->format != NULL && strncmp(info->format, "AH00050", 7) == 0;
     }
@@ -121,7 +121,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
         return;
     }
     now = pm_time_now();
-    if (heard.stage == READY && now > heard.last_us + RUNNING_GAP_US) {
+    if (heard.stage >= READY && now > heard.last_us + RUNNING_GAP_US) {
         heard.used = 0;
     }
     heard.last_us = now;
@@ -196,51 +196,13 @@ static void name_command(char out[NAME_MAX_KEPT], const char *own, const char *w
     apr_snprintf(out, NAME_MAX_KEPT, "%.40s%s%.16s", base_name(own), word[0] ? " -k " : "", word);
 }
 
-static uint32_t login_uid(void)
-{
-    char text[16] = "";
-    int fd = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return n > 0 ? (uint32_t)strtoul(text, NULL, 10) : UINT32_MAX;
-}
-
-static void user_name(char out[NAME_MAX_KEPT], uid_t uid)
-{
-    const struct passwd *pw = getpwuid(uid);
-
-    if (pw != NULL) {
-        apr_cpystrn(out, pw->pw_name, NAME_MAX_KEPT);
-    }
-    else {
-        apr_snprintf(out, NAME_MAX_KEPT, "%lu", (unsigned long)uid);
-    }
-}
-
-/** Who is behind it: the one who called sudo, who logged in, or whose process it is. */
-static void name_user(char out[NAME_MAX_KEPT])
-{
-    const char *sudo = getenv("SUDO_USER");
-    uint32_t login = login_uid();
-
-    if (sudo != NULL && sudo[0] != '\0') {
-        apr_cpystrn(out, sudo, NAME_MAX_KEPT);
-    }
-    else {
-        user_name(out, login != UINT32_MAX ? (uid_t)login : getuid());
-    }
-}
-
 /* ---- the event ---- */
 
 typedef struct refusal {
     uint32_t type;
     int running; /* a server of this capture */
     int command; /* a person's or a program's, not the server itself */
-    char by[NAME_MAX_KEPT], user[NAME_MAX_KEPT];
+    char by[NAME_MAX_KEPT], user[PM_USER_SIZE];
     const char *message;
     char data[2 * MESSAGE_MAX];
     size_t used;
@@ -458,16 +420,23 @@ static void put_on_record(apr_pool_t *pool, const pm_served *served)
         r->message = heard.stage == CHECKED ? already : "httpd gave no reason";
     }
     name_command(r->by, arguments, word);
-    name_user(r->user);
+    pm_caller_user(r->user);
     if (r->type != PM_EV_NONE) {
         write_refusal(c, cp, r, pool);
     }
     pm_capture_close(c);
 }
 
+void pm_children_start(void)
+{
+    heard.stage = RUNNING;
+}
+
+/** The MPM has forgotten by now whether it was asked to end; but once it runs, nothing else makes it. */
 int pm_ends_in_order(void)
 {
-    return ap_unixd_mpm_get_retained_data()->shutdown_pending && !heard.fatal;
+    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING && !heard.fatal &&
+           (heard.stage == RUNNING || (heard.stage == READY && heard.used == 0));
 }
 
 static apr_status_t configuration_ends(void *unused)
@@ -480,7 +449,7 @@ static apr_status_t configuration_ends(void *unused)
     if (heard.owner != getpid() || state == AP_SQ_MS_DESTROY_CONFIG) {
         return APR_SUCCESS; /* a child of ours, or httpd reads the configuration anew */
     }
-    if (heard.stage == READY && served->parent == getpid() && pm_ends_in_order()) {
+    if (pm_ends_in_order()) {
         return APR_SUCCESS;
     }
     if (state != AP_SQ_MS_EXITING && (heard.stage == PRE_CONFIG || heard.used == 0)) {

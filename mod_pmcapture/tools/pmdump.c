@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * pmdump: a capture file, and the live region if there is one, to the capture document.
+ * pmdump: a capture file, and the live region if there is one, to the capture document; or one event into it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include <apr_general.h>
 
+#include "append.h"
 #include "pm_source.h"
 #include "pm_time.h"
 
@@ -18,19 +19,30 @@ static const char usage[] =
     "Usage: pmdump [OPTION]... FILE\n"
     "Write what the capture file FILE holds to standard output, as the JSON document "
     "pmcapture.v1.\n"
-    "FILE may be in use, left by a dead server, damaged, or copied from elsewhere.\n\n"
+    "FILE may be in use, left by a dead server, damaged, or copied from elsewhere; or a live "
+    "region\n"
+    "(RUNTIME-DIR/pmcapture-*.live), which holds counters and no history.\n\n"
     "  --since T, --until T   bounds: 2026-11-20T21:30:05Z, or -15m from now\n"
     "  --incident N           that incident alone\n"
     "  --view V               summary, incidents, events or series alone\n"
     "  --run-dir DIR          look for the live region in DIR (default: where FILE.run points;\n"
     "                         \"\" looks nowhere)\n"
     "  --help                 this\n\n"
+    "Or add an event to FILE, and print it:\n"
+    "  --note TEXT            a person's line in the timeline\n"
+    "  --at T                 when it was, if not now\n"
+    "  --incident N           the incident that it belongs to\n"
+    "  --service-result \"RESULT CODE STATUS\"\n"
+    "                         for ExecStopPost= of systemd: a service that failed and could\n"
+    "                         not say so itself; nothing is added when it ended well\n"
+    "  --unit NAME            of that service\n\n"
     "Exit: 0 done, 2 usage, 3 FILE cannot be read.\n"
     "pmcapture(1) makes lists and reports of it.\n";
 
 typedef struct command {
     pm_query query;
     pm_source source;
+    pm_addition add;
     const char *file;
 } command;
 
@@ -45,6 +57,24 @@ static int complain(const char *sentence)
     return EXIT_USAGE;
 }
 
+static int take_text(command *c, const char *option, const char *value)
+{
+    const struct {
+        const char *option, **into;
+    } texts[] = {{"--run-dir", &c->source.run_dir},
+                 {"--note", &c->add.note},
+                 {"--service-result", &c->add.service_result},
+                 {"--unit", &c->add.unit}};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strcmp(option, texts[i].option) == 0) {
+            *texts[i].into = value;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /** 0, or the exit code. */
 static int take_option(command *c, const char *option, const char *value)
 {
@@ -55,9 +85,13 @@ static int take_option(command *c, const char *option, const char *value)
         snprintf(err.text, sizeof(err.text), "%.40s wants a value, or is no option", option);
         return complain(err.text);
     }
-    if (strcmp(option, "--run-dir") == 0) {
-        c->source.run_dir = value;
+    if (take_text(c, option, value)) {
         return 0;
+    }
+    if (strcmp(option, "--at") == 0) {
+        return pm_time_parse(value, pm_time_now(), &c->add.at_us)
+                   ? 0
+                   : complain("--at must be a time such as 2026-11-20T21:30:05Z, or -15m from now");
     }
     rv = strcmp(option, "--refresh") == 0
              ? APR_ENOTIMPL
@@ -90,6 +124,18 @@ static int parse(command *c, int argc, char **argv)
     return c->file != NULL ? 0 : complain("name a capture FILE");
 }
 
+static int add(command *c, apr_pool_t *pool)
+{
+    pm_error err = {"the event could not be shown"};
+
+    c->add.incident = c->query.incident;
+    if (pm_add(&c->add, c->file, pool, &err) != APR_SUCCESS || fflush(stdout) != 0) {
+        fprintf(stderr, "pmdump: %s\n", err.text);
+        return EXIT_UNREADABLE;
+    }
+    return 0;
+}
+
 static int dump(const command *c, apr_pool_t *pool)
 {
     pm_capture *capture;
@@ -99,6 +145,9 @@ static int dump(const command *c, apr_pool_t *pool)
 
     if (rv == APR_SUCCESS) {
         rv = pm_model_load(&model, capture, &c->source, &c->query, pool, &err);
+    }
+    else if (pm_model_load_live(&model, c->file, pool, NULL) == APR_SUCCESS) {
+        rv = APR_SUCCESS;
     }
     if (rv != APR_SUCCESS) {
         fprintf(stderr, "pmdump: %s\n", err.text);
@@ -132,7 +181,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "pmdump: no memory\n");
         return EXIT_UNREADABLE;
     }
-    rc = dump(&c, pool);
+    rc = c.add.note != NULL || c.add.service_result != NULL ? add(&c, pool) : dump(&c, pool);
     apr_terminate();
     return rc;
 }

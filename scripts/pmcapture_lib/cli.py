@@ -5,7 +5,8 @@ import os
 import sys
 from datetime import datetime
 
-from . import Trouble, cmd_check, cmd_events, cmd_export, cmd_list, cmd_report, cmd_show, cmd_status
+from . import Trouble, cmd_check, cmd_events, cmd_export, cmd_list, cmd_note, cmd_report, cmd_show
+from . import cmd_status
 from . import text
 from .output import Output, note
 from .source import choose
@@ -19,8 +20,9 @@ COMMANDS = {
     "events": cmd_events,
     "report": cmd_report,
     "export": cmd_export,
+    "note": cmd_note,
 }
-TIMES = ("--since", "--until", "-S", "-U")
+TIMES = ("--since", "--until", "-S", "-U", "--at")
 DESCRIPTION = """\
 Read what mod_pmcapture, the flight recorder of Apache httpd, has on record: from its capture
 file, live, dead or copied from another machine, or from a running server."""

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Where the document comes from: pmdump, the status handler, or a saved document."""
 import errno
+import json
 import os
 import shutil
 import stat
@@ -107,8 +108,16 @@ class Capture:
         self.pmdump = find_pmdump()
 
     def get(self, view=None, since=None, until=None, incident=None):
+        done = self._run(bounds(view, since, until, incident))
+        return Document(parse(done, f"what pmdump made of {self.name}"))
+
+    def add(self, options):
+        """Add an event to the file; gives the event."""
+        return json.loads(self._run(options))
+
+    def _run(self, options):
         command = [self.pmdump]
-        for option, value in bounds(view, since, until, incident):
+        for option, value in options:
             command += [f"--{option}", value]
         command.append(os.path.join(".", self.name) if self.name.startswith("-") else self.name)
         try:
@@ -130,7 +139,7 @@ class Capture:
             ) from None
         if done.returncode:
             raise Trouble(self._sentence(done))
-        return Document(parse(done.stdout, f"what pmdump made of {self.name}"))
+        return done.stdout
 
     def _sentence(self, done):
         if done.returncode < 0:

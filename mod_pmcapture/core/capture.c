@@ -389,6 +389,12 @@ apr_status_t pm_cap_lock(int fd, uint64_t wait_us)
     return APR_SUCCESS;
 }
 
+int pm_cap_locked(int fd)
+{
+    struct flock lock = writers_lock(F_WRLCK);
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 {
     apr_status_t rv = pm_cap_lock(c->fd, wait_us);

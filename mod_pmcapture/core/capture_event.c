@@ -6,7 +6,6 @@
  * it it is, so that what is left of an event whose first block was displaced is never taken for one, and
  * no data inside an event can pose as another. Positions count blocks for ever; slot = position % blocks.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,8 +75,7 @@ static enum pm_found gather(pm_capture *c, enum pm_ring ring, const pm_block *fi
         if (b.position > first->position + i) {
             return PM_EMPTY;
         }
-        if (b.position != first->position + i || b.index != i || b.blocks != first->blocks ||
-            b.head.seq != first->head.seq) {
+        if (b.head.seq != first->head.seq || b.index != i || b.blocks != first->blocks) {
             return PM_DAMAGED;
         }
         size_t used = b.head.length - PM_BLOCK_META;
@@ -85,6 +83,19 @@ static enum pm_found gather(pm_capture *c, enum pm_ring ring, const pm_block *fi
         *len += used;
     }
     return PM_SOUND;
+}
+
+/* As gather, again while a writer may be between the event's blocks. */
+static enum pm_found gather_settled(pm_capture *c, enum pm_ring ring, const pm_block *first,
+                                    size_t *len)
+{
+    for (int i = 0;; i++) {
+        int busy = pm_cap_busy(c, i);
+        enum pm_found found = gather(c, ring, first, len);
+        if (found != PM_DAMAGED || !busy) {
+            return found;
+        }
+    }
 }
 
 static int body_sane(const pm_event_body *body, size_t len)
@@ -324,7 +335,7 @@ static void read_block(pm_capture *c, enum pm_ring ring, uint64_t offset, pm_blo
     if (body.at_us < q->from_us || body.at_us >= q->to_us) {
         return;
     }
-    found = gather(c, ring, b, &len);
+    found = gather_settled(c, ring, b, &len);
     if (found == PM_SOUND) {
         memcpy(&body, c->event, sizeof(body));
         found = len >= sizeof(body) && body_sane(&body, len) ? PM_SOUND : PM_DAMAGED;

@@ -181,6 +181,10 @@ int pm_cap_sound(const pm_capture *c, uint64_t offset, const void *record, size_
 enum pm_found { PM_DAMAGED = -1, PM_EMPTY = 0, PM_SOUND = 1 };
 /** Read the record at `offset`, again when a writer was at it. Reads no more of `room` than it needs. */
 enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t room, uint32_t magic);
+/** May what does not verify be a writer's unfinished work? (pread and pwrite of the same bytes are not atomic to
+ *  each other.) Asked before each reading, with the number of those before it: when it is 0 and this reading fails
+ *  too, the record is damaged. Waits a little for the writer. */
+int pm_cap_busy(pm_capture *c, int tries);
 /** A record that was read as part of many: sound as it is, or after reading it again. */
 enum pm_found pm_cap_settle(pm_capture *c, uint64_t offset, void *record, size_t room,
                             uint32_t magic);
@@ -210,6 +214,8 @@ void pm_cap_fill_header(pm_header *header, const pm_retention *keep, const uint8
 apr_status_t pm_cap_write_header(int fd, const pm_header *header);
 /** The writers' lock on a descriptor, waiting at most `wait_us`; APR_EAGAIN. */
 apr_status_t pm_cap_lock(int fd, uint64_t wait_us);
+/** Does another process have it? */
+int pm_cap_locked(int fd);
 /** 0 or the errno; room for the whole file. */
 int pm_cap_allocate(int fd, uint64_t size);
 pm_capture *pm_cap_handle(int fd, const char *path, const pm_header *header, apr_pool_t *pool);

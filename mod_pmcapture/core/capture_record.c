@@ -3,7 +3,6 @@
  * capture_record.c: bytes in and out of the capture file: sealed records, packed words.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +12,8 @@
 #include "capture_private.h"
 
 #define LOAD_FIRST 4096u
-#define LOAD_TRIES 4
-#define PATIENCE 256 /* so many damaged records are no writer at work */
+#define LOAD_TRIES 8
+#define PATIENCE 16 /* so many damaged records are no writer at work */
 
 void pm_cap_read(pm_capture *c, uint64_t offset, void *into, size_t len)
 {
@@ -98,12 +97,23 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room)
     }
 }
 
+int pm_cap_busy(pm_capture *c, int tries)
+{
+    if (tries == 0) {
+        return 1;
+    }
+    if (tries >= LOAD_TRIES || c->failures >= PATIENCE || !pm_cap_locked(c->fd)) {
+        c->failures++;
+        return 0;
+    }
+    usleep(tries > 1 ? 1000 : 0);
+    return 1;
+}
+
 enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t room, uint32_t magic)
 {
-    /* pread and pwrite of the same bytes are not atomic to each other; a writer is done within microseconds */
-    int tries = c->failures < PATIENCE ? LOAD_TRIES : 1;
-
-    for (int i = 0; i < tries; i++) {
+    for (int i = 0;; i++) {
+        int busy = pm_cap_busy(c, i);
         load_once(c, offset, into, room);
         if (pm_cap_sound(c, offset, into, room, magic)) {
             return PM_SOUND;
@@ -111,10 +121,10 @@ enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t roo
         if (is_empty(into)) {
             return PM_EMPTY;
         }
-        sched_yield();
+        if (!busy) {
+            return PM_DAMAGED;
+        }
     }
-    c->failures++;
-    return PM_DAMAGED;
 }
 
 enum pm_found pm_cap_settle(pm_capture *c, uint64_t offset, void *record, size_t room,

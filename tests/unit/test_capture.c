@@ -290,6 +290,12 @@ static void pinned_seconds_outlive_the_ring_until_their_incident_goes(void **sta
     put_incident(f, c, 5, 0);
     pm_capture_seconds(c, 0, T0 + 400 * 1000000, &rows, &count, f->pool);
     assert_int_equal(count, 0);
+    pm_capture_pin(c, 5, 0, T0 + 490 * 1000000, T0 + 1000000000);
+    pm_row later = row_at(1000);
+    pm_capture_put_second(c, &later);
+    pm_capture_pin(c, 5, 0, T0 + 900 * 1000000, T0 + 2000000000);
+    pm_capture_seconds(c, 0, T0 + 400 * 1000000, &rows, &count, f->pool);
+    assert_int_equal(count, 0);
 }
 
 static void second_in_ring_and_pinned_is_given_once(void **state)

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -322,6 +323,59 @@ static void truncated_file_is_extended_and_goes_on(void **state)
     }
 }
 
+/* In place of the C library's, so that a process can die at just this moment. */
+static int die_in_allocation;
+
+int posix_fallocate(int fd, off_t offset, off_t len)
+{
+    if (die_in_allocation) {
+        kill(getpid(), SIGKILL);
+    }
+    return syscall(SYS_fallocate, fd, 0, offset, len) == 0 ? 0 : errno;
+}
+
+static void creation_killed_before_the_room_was_there_is_begun_anew(void **state)
+{
+    fixture *f = *state;
+    struct stat st;
+
+    for (int resize = 0; resize < 2; resize++) {
+        if (fork_child(f) == 0) {
+            die_in_allocation = 1;
+            create(f, PM_RETENTION_MEMORY);
+            _exit(0);
+        }
+        assert_true(WIFSIGNALED(end_child(f, 0)));
+        assert_int_equal(stat(f->path, &st), 0);
+        pm_capture *c = create(f, SMALL);
+        assert_string_equal(f->notice, "");
+        put_event(c, 1, PM_EV_NOTE, 0);
+        assert_int_equal(pm_capture_last_event(c), resize + 1);
+        pm_capture_close(c);
+    }
+    create(f, PM_RETENTION_MEMORY); /* over the unfinished copy */
+    assert_int_equal(files(f), 2);
+}
+
+static void file_that_was_moved_while_waiting_for_it_is_not_used(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    char *other = apr_psprintf(f->pool, "%s/other", f->folder);
+
+    assert_int_equal(pm_capture_lock(c, 0), APR_SUCCESS);
+    if (fork_child(f) == 0) {
+        pm_capture *mine = create(f, SMALL);
+        _exit(memcmp(pm_capture_id(mine), pm_capture_id(c), 16) != 0 ? 0 : 1);
+    }
+    usleep(100000);
+    assert_int_equal(rename(f->path, other), 0);
+    pm_capture_unlock(c);
+    assert_int_equal(end_child(f, 0), 0);
+    pm_capture *fresh = reopen(f);
+    assert_string_not_equal(pm_capture_id_text(fresh), pm_capture_id_text(c));
+}
+
 static void killed_creation_leaves_nothing_that_is_trusted(void **state)
 {
     fixture *f = *state;
@@ -350,13 +404,17 @@ static void processes_that_create_at_once_share_one_file(void **state)
     fixture *f = *state;
 
     for (int round = 0; round < 10; round++) {
-        int pipes[2], ids = 0;
+        int pipes[2], start[2], ids = 0;
         char id[33], first[33] = "";
-        assert_int_equal(pipe(pipes), 0);
+        assert_int_equal(pipe(pipes) | pipe(start), 0);
         for (int i = 0; i < 8; i++) {
             if (fork() == 0) {
                 pm_capture *c;
                 prctl(PR_SET_PDEATHSIG, SIGKILL);
+                close(start[1]);
+                if (read(start[0], id, 1) != 0) { /* all at once, when the parent closes it */
+                    _exit(1);
+                }
                 pm_event e = {.at_us = T0, .type = PM_EV_NOTE};
                 if (pm_capture_create(&c, f->path, &SMALL, f->pool, f->notice, &f->err) !=
                         APR_SUCCESS ||
@@ -368,6 +426,8 @@ static void processes_that_create_at_once_share_one_file(void **state)
                 _exit(write(pipes[1], pm_capture_id_text(c), 33) == 33 ? 0 : 1);
             }
         }
+        close(start[0]);
+        close(start[1]);
         close(pipes[1]);
         for (; read(pipes[0], id, 33) == 33; ids++) {
             if (ids == 0) {
@@ -484,6 +544,8 @@ int main(void)
         CASE(foreign_header_has_its_sentence_and_the_file_is_kept_aside),
         CASE(short_files_are_said_to_be_short),
         CASE(truncated_file_is_extended_and_goes_on),
+        CASE(creation_killed_before_the_room_was_there_is_begun_anew),
+        CASE(file_that_was_moved_while_waiting_for_it_is_not_used),
         CASE(killed_creation_leaves_nothing_that_is_trusted),
         CASE(processes_that_create_at_once_share_one_file),
         CASE(changed_sizes_keep_id_totals_and_history),

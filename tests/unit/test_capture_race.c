@@ -137,6 +137,46 @@ static void reader_beside_a_writer_reads_only_whole_records(void **state)
     assert_int_equal(damaged, 0);
 }
 
+static void turning_rings_are_read_without_a_false_damage(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    static char data[PM_EVENT_DATA];
+    uint64_t until = pm_time_monotonic() + 1500000;
+
+    if (fork_child(f) == 0) {
+        for (uint64_t n = 1;; n++) {
+            pm_row row = row_at(n);
+            pm_capture_lock(c, 0);
+            pm_capture_put_second(c, &row);
+            put_event(c, n, PM_EV_NOTE, data_length(n));
+            pm_capture_unlock(c);
+        }
+    }
+    pm_capture *r = reopen(f);
+    while (pm_time_monotonic() < until) {
+        pm_event *events;
+        pm_row *rows;
+        size_t count;
+        apr_pool_t *pool;
+        apr_pool_create(&pool, f->pool);
+        pm_capture_seconds(r, 0, UINT64_MAX, &rows, &count, pool);
+        for (size_t i = 0; i < count; i++) {
+            pm_row want = row_at(rows[i].tick);
+            assert_memory_equal(&rows[i], &want, sizeof(want));
+        }
+        pm_capture_events(r, 0, UINT64_MAX, &events, &count, pool);
+        for (size_t i = 0; i < count; i++) {
+            pm_event want =
+                event_number(events[i].seq, PM_EV_NOTE, data, data_length(events[i].seq));
+            assert_int_equal(events[i].data_len, want.data ? want.data_len : 2);
+            assert_memory_equal(events[i].data, want.data ? want.data : "{}", events[i].data_len);
+        }
+        apr_pool_destroy(pool);
+    }
+    assert_int_equal(pm_capture_damage(r).records, 0);
+}
+
 static void killed_writer_loses_only_what_was_in_flight(void **state)
 {
     fixture *f = *state;
@@ -224,6 +264,7 @@ static void events_of_many_processes_are_numbered_without_gap_or_double(void **s
                 put_event(mine, n, i % 2 ? PM_EV_NOTE : PM_EV_ERROR_LOG, n * 20);
                 put_event(mine, n, i % 2 ? PM_EV_ERROR_LOG : PM_EV_NOTE, 0);
                 pm_capture_unlock(mine);
+                usleep(100); /* the others' turn */
             }
             _exit(0);
         }
@@ -257,7 +298,7 @@ static void lost_note_of_the_rings_end_is_found_again(void **state)
     }
     assert_int_equal(pwrite(fd, early, sizeof(early), 8192), sizeof(early));
     assert_int_equal(pm_capture_last_event(reopen(f)), 9);
-    put_event(c, 10, PM_EV_NOTE, 0);
+    put_event(c, 10, PM_EV_ERROR_LOG, 0);
     assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 8192), sizeof(zeros));
     assert_int_equal(pm_capture_last_event(reopen(f)), 10);
     put_event(c, 11, PM_EV_ERROR_LOG, 0);
@@ -296,6 +337,33 @@ static void torn_event_is_skipped_and_its_number_not_used_again(void **state)
     pm_capture_events(c, 0, UINT64_MAX, &events, &count, f->pool);
     assert_int_equal(count, 2);
     assert_int_equal(events[1].seq, 3);
+}
+
+static void blocks_of_two_torn_events_are_not_put_together(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    uint64_t size = pm_capture_size(&SMALL);
+    char *before = apr_palloc(f->pool, size), *first = apr_palloc(f->pool, size);
+    pm_event *events;
+    size_t count;
+
+    int fd = pm_capture_fd(c);
+    assert_int_equal(pread(fd, before, size, 0), size);
+    put_event(c, 1, PM_EV_NOTE, 2500);
+    assert_int_equal(pread(fd, first, size, 0), size);
+    char *block = memmem(first, size, "event 1", 7);
+    assert_non_null(block);
+    off_t at = (block - first) / 1024 * 1024;
+    assert_int_equal(pwrite(fd, before + 8192, 4096, 8192), 4096); /* the note of the end */
+    assert_int_equal(pwrite(fd, before + at + 1024, 1024, at + 1024), 1024);
+    pm_event e = event_number(1, PM_EV_NOTE, apr_palloc(f->pool, 2500), 2500);
+    assert_int_equal(pm_capture_put_event(c, &e), APR_SUCCESS);
+    assert_int_equal(e.seq, 2);
+    assert_int_equal(pwrite(fd, first + at + 2048, 1024, at + 2048), 1024);
+    pm_capture_events(c, 0, UINT64_MAX, &events, &count, f->pool);
+    assert_int_equal(count, 0);
+    assert_int_equal(pm_capture_damage(c).records, 1);
 }
 
 /* ---- what nobody should do to the file ---- */
@@ -389,11 +457,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
         CASE(reader_beside_a_writer_reads_only_whole_records),
+        CASE(turning_rings_are_read_without_a_false_damage),
         CASE(killed_writer_loses_only_what_was_in_flight),
         CASE(lock_waits_no_longer_than_it_may),
         CASE(events_of_many_processes_are_numbered_without_gap_or_double),
         CASE(lost_note_of_the_rings_end_is_found_again),
         CASE(torn_event_is_skipped_and_its_number_not_used_again),
+        CASE(blocks_of_two_torn_events_are_not_put_together),
         CASE(file_deleted_moved_or_replaced_in_use_is_said_each_time),
         CASE(truncated_or_overwritten_file_is_mended_and_said_once),
         CASE(process_without_permission_on_the_folder_can_verify),

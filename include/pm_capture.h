@@ -75,11 +75,12 @@ typedef struct pm_checkpoint {
     uint64_t next_incident;        /* next id */
     uint64_t last_event;           /* last seq that this tick saw */
     uint64_t events_lost;          /* journal entries torn or overrun */
+    uint64_t incidents_by_kind[3]; /* errors, slow, down: opened since the file was made */
     pm_server server;
     pm_totals totals;
     pm_consumed consumed[PM_RUNS];
 } pm_checkpoint;
-_Static_assert(sizeof(pm_checkpoint) == 32 + sizeof(pm_server) + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
+_Static_assert(sizeof(pm_checkpoint) == 56 + sizeof(pm_server) + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
                "pm_checkpoint is stored on disk");
 
 typedef struct pm_capture pm_capture;

@@ -17,6 +17,7 @@
 /** What lies beside a capture file. */
 typedef struct pm_source {
     const char *run_dir; /* where live regions are; NULL = where CAPTURE.run points, "" = nowhere */
+    const char *trouble; /* what this process knows is not recorded; NULL = nothing */
     const struct pm_live
         *live; /* the running server's own region, if this process has it; else NULL */
 } pm_source;
@@ -25,6 +26,9 @@ typedef struct pm_source {
  *  is added to the totals. Damage is no error: it is said in the notices. */
 apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source *source,
                            const pm_query *query, apr_pool_t *pool, pm_error *err);
+
+/** A live region by itself: totals since the server's start, no history; said in a notice. */
+apr_status_t pm_model_load_live(pm_model **out, const char *path, apr_pool_t *pool, pm_error *err);
 
 /** A handler's or command's parameters. `key` one of view, since, until, incident, refresh; APR_ENOTIMPL for
  *  any other (to be ignored), APR_EINVAL with one sentence for a bad value. */

@@ -512,6 +512,20 @@ static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
                   pm_time_format(in->onset_us, when));
 }
 
+/** Another kind holds: counted once for each incident, for good. */
+static void add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds)
+{
+    static const uint32_t counted[3] = {PM_KIND_ERRORS | PM_KIND_CLIENTS, PM_KIND_SLOW,
+                                        PM_KIND_DOWN};
+
+    for (int i = 0; i < 3; i++) {
+        if ((kinds & counted[i]) != 0 && (in->kinds & counted[i]) == 0) {
+            f->state->checkpoint.incidents_by_kind[i]++;
+        }
+    }
+    in->kinds |= kinds;
+}
+
 static pm_open *open_incident(pm_fold *f, uint32_t scope, uint32_t kinds, uint64_t onset,
                               uint64_t now)
 {
@@ -526,7 +540,7 @@ static pm_open *open_incident(pm_fold *f, uint32_t scope, uint32_t kinds, uint64
     o->scope = scope;
     o->incident.id = s->checkpoint.next_incident++;
     o->incident.open = 1;
-    o->incident.kinds = kinds;
+    add_kinds(f, &o->incident, kinds);
     o->incident.onset_us = onset;
     o->incident.detected_us = now;
     o->incident.end_us = onset;
@@ -586,7 +600,7 @@ static pm_open *widen(pm_fold *f, pm_tick *t, uint32_t kinds, uint64_t onset)
     }
     first->scope = PM_SCOPE_SERVER;
     first->incident.vhost[0] = '\0';
-    first->incident.kinds |= kinds;
+    add_kinds(f, &first->incident, kinds);
     if (onset < first->incident.onset_us) {
         first->incident.onset_us = onset;
     }
@@ -659,7 +673,7 @@ static void reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at)
 {
     o->incident.open = 1;
     o->incident.closed_us = 0;
-    o->incident.kinds |= kinds;
+    add_kinds(f, &o->incident, kinds);
     say_open(f, &o->incident, at);
 }
 
@@ -761,11 +775,24 @@ static void say_closed(pm_fold *f, const pm_incident *in)
                   in->vhost, (unsigned long long)in->errors, (unsigned long long)in->requests);
 }
 
+/** For how long all must be well: by the rules of the kinds that it is of. */
+static uint64_t clear_of(const pm_fold *f, const pm_open *o)
+{
+    uint64_t clear = 0;
+
+    if ((o->incident.kinds & PM_KIND_SLOW) != 0) {
+        clear = slow_of(f, o->scope)->clear;
+    }
+    if ((o->incident.kinds & ~(uint32_t)PM_KIND_SLOW) != 0) {
+        clear = later(clear, burst_of(f, o->scope)->clear);
+    }
+    return clear;
+}
+
 static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_verdict *verdict = &t->verdicts[o->scope];
     pm_incident *in = &o->incident;
-    uint64_t clear = burst_of(f, o->scope)->clear;
 
     if (in->kinds ==
         PM_KIND_DOWN) { /* over with the first tick; what fails soon after opens it again */
@@ -774,11 +801,8 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
         say_closed(f, in);
         return;
     }
-    if ((in->kinds & PM_KIND_SLOW) && slow_of(f, o->scope)->clear > clear) {
-        clear = slow_of(f, o->scope)->clear;
-    }
     if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold || o->succeeded == 0 ||
-        t->now_us < in->end_us + clear * PM_SECOND) {
+        t->now_us < in->end_us + clear_of(f, o) * PM_SECOND) {
         return;
     }
     in->open = 0;
@@ -823,7 +847,7 @@ static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
         return;
     }
     if (own != NULL) {
-        own->incident.kinds |= kinds;
+        add_kinds(f, &own->incident, kinds);
         return;
     }
     if (onset == 0 || onset > t->now_us) {
@@ -964,7 +988,7 @@ void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
     }
     o->scope = PM_SCOPE_SERVER;
     o->incident.vhost[0] = '\0';
-    o->incident.kinds |= PM_KIND_DOWN;
+    add_kinds(f, &o->incident, PM_KIND_DOWN);
     o->incident.end_us = later(o->incident.end_us, to_us);
     o->incident.unserved_us += to_us - from_us;
     per_second = o->incident.before_requests_per_second;

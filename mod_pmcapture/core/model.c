@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 
 #include "pm_live.h"
@@ -135,8 +136,8 @@ static enum pm_state find_state(const loading *l)
         return PM_STATE_RUNNING;
     }
     /* In another container its pid tells nothing, its heartbeat does. */
-    if (s->pid_namespace != pm_pid_namespace() && strcmp(boot, s->boot_id) == 0
-        && s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
+    if (s->pid_namespace != pm_pid_namespace() && strcmp(boot, s->boot_id) == 0 &&
+        s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
         return PM_STATE_RUNNING;
     }
     return PM_STATE_DOWN;
@@ -251,9 +252,6 @@ static apr_status_t load_cases(loading *l)
         pm_incident *in = list[i];
         pm_sample *samples;
 
-        l->m->incidents_by_kind[0] += (in->kinds & (PM_KIND_ERRORS | PM_KIND_CLIENTS)) != 0;
-        l->m->incidents_by_kind[1] += (in->kinds & PM_KIND_SLOW) != 0;
-        l->m->incidents_by_kind[2] += (in->kinds & PM_KIND_DOWN) != 0;
         if ((l->q->incident != 0 && in->id != l->q->incident) || in->onset_us >= l->q->until_us ||
             (!in->open && in->end_us < l->q->since_us)) {
             continue;
@@ -293,7 +291,12 @@ static apr_status_t load_rows(loading *l)
     }
     m->rows = rows;
     m->resolution_us = PM_SECOND;
-    m->oldest_second_us = m->row_count > 0 ? rows[0].at_us : 0;
+    for (size_t i = 0; i < m->row_count && m->oldest_second_us == 0; i++) {
+        /* Older ones are pinned to an incident: between them and the ring nothing is missing, it is forgotten. */
+        if (rows[i].tick + pm_capture_retention(l->capture)->seconds > m->tick) {
+            m->oldest_second_us = rows[i].at_us;
+        }
+    }
     return APR_SUCCESS;
 }
 
@@ -394,14 +397,16 @@ static void say_damage(loading *l)
 {
     pm_damage d = pm_capture_damage(l->capture);
 
+    /* APR's formats know no "ll". */
     if (d.records != 0) {
-        notice(l, apr_psprintf(l->pool, "%llu damaged records were skipped in %s",
-                               (unsigned long long)d.records, pm_capture_path(l->capture)));
+        notice(l, apr_psprintf(l->pool, "%" APR_UINT64_T_FMT " damaged records were skipped in %s",
+                               d.records, pm_capture_path(l->capture)));
     }
     if (d.missing_bytes != 0) {
         notice(l, apr_psprintf(l->pool,
-                               "%s is %llu bytes shorter than it should be: what was there is lost",
-                               pm_capture_path(l->capture), (unsigned long long)d.missing_bytes));
+                               "%s is %" APR_UINT64_T_FMT
+                               " bytes shorter than it should be: what was there is lost",
+                               pm_capture_path(l->capture), d.missing_bytes));
     }
 }
 
@@ -416,6 +421,7 @@ static void fill_model(loading *l)
     m->notices = apr_pcalloc(l->pool, sizeof(char *) * MAX_NOTICES);
     m->tick = l->cp->tick;
     m->events_lost = l->cp->events_lost;
+    memcpy(m->incidents_by_kind, l->cp->incidents_by_kind, sizeof(m->incidents_by_kind));
     m->server = l->cp->server;
     m->totals = l->cp->totals;
     m->state = find_state(l);
@@ -448,8 +454,51 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source 
         return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
     }
     notice(l, l->cp->server.trouble);
+    if (source->trouble != NULL && strcmp(source->trouble, l->cp->server.trouble) != 0) {
+        notice(l, source->trouble);
+    }
     say_damage(l);
     *out = l->m;
+    return APR_SUCCESS;
+}
+
+/* ---- a live region alone ---- */
+
+/** What a server has counted since it started, when its capture file is not to be had. */
+apr_status_t pm_model_load_live(pm_model **out, const char *path, apr_pool_t *pool, pm_error *err)
+{
+    pm_model *m = apr_pcalloc(pool, sizeof(*m));
+    loading l = {.m = m, .pool = pool};
+    pm_live live;
+    apr_status_t rv = pm_live_attach(&live, path, 0, err);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    m->generated_us = pm_time_now();
+    m->capture_id = apr_pescape_hex(pool, live.capture_id, sizeof(live.capture_id), 0);
+    m->path = apr_pstrdup(pool, path);
+    m->created_us = live.created_us;
+    m->notices = apr_pcalloc(pool, sizeof(char *) * MAX_NOTICES);
+    m->resolution_us = PM_SECOND;
+    m->state = pm_live_parent_alive(&live) ? PM_STATE_RUNNING : PM_STATE_DOWN;
+    m->server = (pm_server){.run = live.run,
+                            .pid = live.parent_pid,
+                            .pid_start = live.parent_start,
+                            .started_us = live.created_us,
+                            .busy = PM_UNKNOWN,
+                            .idle = PM_UNKNOWN,
+                            .limit = PM_UNKNOWN,
+                            .in_flight = PM_UNKNOWN};
+    m->server.heartbeat_us = atomic_load_explicit(&live.header->heartbeat_us, memory_order_relaxed);
+    memcpy(m->server.boot_id, live.boot_id, sizeof(m->server.boot_id));
+    pm_live_totals(&live, &m->totals, NULL);
+    load_vhosts(&l, live.layout == PM_LIVE_LAYOUT ? &live : NULL);
+    notice(
+        &l,
+        "This is a live region alone: it holds counters since the server's start, and no history");
+    pm_live_detach(&live);
+    *out = m;
     return APR_SUCCESS;
 }
 

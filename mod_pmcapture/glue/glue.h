@@ -10,8 +10,6 @@
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
  *   handler.c         /pm-status
- *   watch.c           which files are watched (watch.h)
- *   objects.c         what is mapped into the server
  *   config.c          what configuration runs, and what changed in it
  */
 #ifndef PM_GLUE_H
@@ -33,11 +31,6 @@
 
 #define PM_VERSION "1.0.0"
 
-/** PMCaptureWatch: a path as given, and where. */
-typedef struct pm_watch_path {
-    const char *path, *where;
-} pm_watch_path;
-
 /** Directives that exist once. Lives in pconf. */
 typedef struct pm_global {
     const char *file;       /* PMCaptureFile as given; NULL = none */
@@ -46,7 +39,6 @@ typedef struct pm_global {
     enum pm_clients_mode clients;
     int query;
     uint32_t samples;
-    apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     enum pm_config_detail diff; /* PMCaptureConfigDiff */
 } pm_global;
 
@@ -67,13 +59,13 @@ typedef struct pm_dir_conf {
 typedef struct pm_conn {
     request_rec *r; /* NULL = none */
     uint32_t flight;
-    uint64_t waited_us;                       /* for the client's request body */
-    const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
+    uint64_t waited_us; /* for the client's request body */
 } pm_conn;
 
 /** This process's view; set in post_config, inherited by every child. */
 typedef struct pm_glue {
     pm_live live;        /* live.header == NULL: nothing is recorded */
+    apr_pool_t *pconf;
     pm_capture *capture; /* the parent's and the recorders' */
     const char *capture_path;
     const char *run_dir;

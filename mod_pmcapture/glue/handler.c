@@ -156,7 +156,7 @@ static apr_status_t encode(request_rec *r, const pm_model *m, const asked *a)
 
 static int reply(request_rec *r, const asked *a)
 {
-    const pm_source source = {.run_dir = "", .live = &pm.live};
+    const pm_source source = {.run_dir = "", .trouble = pm.trouble, .live = &pm.live};
     pm_capture *capture;
     pm_model *m;
     pm_error err;

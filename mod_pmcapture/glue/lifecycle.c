@@ -21,7 +21,6 @@
 #include "pm_lease.h"
 #include "pm_time.h"
 #include "retained.h"
-#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -74,8 +73,8 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
 static void write_load_events(apr_pool_t *p, pm_retained *kept, const pm_config_news *news)
 {
     uint64_t now = pm_time_now();
-    const char *changes = news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes)
-                                      : "null";
+    const char *changes =
+        news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes) : "null";
     const char *what = news->known ? apr_pstrcat(p, ": ", news->summary, NULL) : "";
 
     if (!kept->started) {
@@ -162,7 +161,7 @@ static uint32_t number_of(const char *key)
 }
 
 /** Every virtual host gets its number; the first PM_POOLS - 1 also sketches and latencies of their own. */
-static void number_vhosts(apr_pool_t *p, server_rec *main_server)
+static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *taken = apr_hash_make(p);
 
@@ -176,6 +175,9 @@ static void number_vhosts(apr_pool_t *p, server_rec *main_server)
         }
         apr_hash_set(taken, key, APR_HASH_KEY_STRING, s);
         v = number_of(key);
+        /* httpd lets a virtual host without a directive of ours share the main server's. */
+        ap_set_module_config(s->module_config, &pmcapture_module,
+                             apr_pmemdup(pconf, pm_conf_of(s), sizeof(pm_server_conf)));
         pm_conf_of(s)->vhost = v;
         if (v == 0) {
             continue;
@@ -246,6 +248,7 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
         return rv;
     }
     pm_say(s, APLOG_WARNING, notice);
+    apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
     if (in_use(pm.capture, pm_retained_get())) {
         pm_capture_close(pm.capture);
         pm.capture = NULL;
@@ -292,9 +295,9 @@ static void find_capture(apr_pool_t *p, server_rec *s)
                    "names no path that can be");
     }
     else if (open_capture(p, s, path, &pm_config->keep, &err) != APR_SUCCESS) {
-        trouble(s, apr_psprintf(p,
-                                "No history is kept on disk, the last 5 minutes in memory alone: %s",
-                                err.text));
+        trouble(
+            s, apr_psprintf(p, "No history is kept on disk, the last 5 minutes in memory alone: %s",
+                            err.text));
     }
     else {
         link_run_dir(p, pm.capture_path);
@@ -389,6 +392,7 @@ static void adopt_old(pm_retained *kept, uint64_t *run)
         if (kept->old[i].base != NULL &&
             pm_live_adopt(&pm.old[i], kept->old[i].base, kept->old[i].size, kept->old[i].path,
                           NULL) == APR_SUCCESS) {
+            pm.old[i].readonly = 1; /* a dead run's is mapped for reading alone */
             *run = pm.old[i].run > *run ? pm.old[i].run : *run;
         }
         else {
@@ -536,20 +540,20 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     }
     generation = ap_state_query(AP_SQ_CONFIG_GEN);
     pm.generation = generation > 0 ? (uint32_t)generation : 0;
+    pm.pconf = pconf;
     find_run_dir(pconf);
     find_capture(pconf, s);
     if (pm.capture != NULL && find_region(s, kept, &err) != APR_SUCCESS) {
         trouble(s, apr_psprintf(ptemp, "Nothing is recorded: %s", err.text));
     }
     if (pm.live.header != NULL) {
-        number_vhosts(ptemp, s);
+        number_vhosts(pconf, ptemp, s);
         write_load_events(ptemp, kept, pm_config_take(pconf, ptemp, s));
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
         }
     }
     kept->started = 1;
-        pm_watch_load(pconf, ptemp, s);
     kept->generation = pm.generation;
     /* Registered last, so it runs first: the capture file is still open then. */
     apr_pool_cleanup_register(pconf, NULL, configuration_goes, apr_pool_cleanup_null);
@@ -557,13 +561,14 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
 }
 
 /** The first generation's scoreboard is made after post_config, and the recorder reads it. */
-int pm_pre_mpm(apr_pool_t *p, ap_scoreboard_e type)
+int pm_pre_mpm(apr_pool_t *process_pool, ap_scoreboard_e type)
 {
     pm_retained *kept = pm_retained_get();
 
+    (void)process_pool; /* it outlives this module: nothing of ours may be registered with it */
     (void)type;
     if (pm.live.header != NULL && kept->recorder[0] == 0) {
-        pm_recorders_start(p, ap_server_conf);
+        pm_recorders_start(pm.pconf, ap_server_conf);
     }
     return OK;
 }
@@ -579,7 +584,6 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
 static apr_status_t child_goes(void *unused)
 {
     (void)unused;
-    pm_watch_monitor();
     if (pm.live.header != NULL && pm.child < pm.live.geo.children) {
         atomic_store_explicit(&pm.live.children[pm.child].state, PM_CHILD_ENDED,
                               memory_order_relaxed);
@@ -628,7 +632,6 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         }
     }
     if (pm.live.header != NULL) {
-    pm_watch_leave();
         claim_child();
         apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);
     }

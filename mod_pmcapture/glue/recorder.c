@@ -29,7 +29,6 @@
 #include "pm_lease.h"
 #include "pm_time.h"
 #include "retained.h"
-#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -38,6 +37,7 @@ APLOG_USE_MODULE(pmcapture);
 #define STALE_WRITING_US (30 * PM_SECOND) /* a slow disk is no dead recorder */
 #define STOP_WAIT_MS 1500
 #define RESPAWN_US PM_SECOND
+#define LEAVERS 8
 
 static volatile sig_atomic_t told_to_go;
 static apr_proc_t recorders[2];
@@ -349,7 +349,6 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
         _exit(1);
     }
     record_ticks(f, parent);
-    pm_watch_record(f, pool);
     _exit(0);
 }
 
@@ -400,16 +399,43 @@ static void spawn(int i)
 
 static void forget_leaver(int reason, void *data, int status)
 {
+    apr_proc_t *leaver = data;
+    pm_retained *kept = pm_retained_get();
+
     (void)status;
     if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
         apr_proc_other_child_unregister(data);
+        for (int i = 0; i < LEAVERS; i++) {
+            kept->leaving[i] = kept->leaving[i] == leaver->pid ? 0 : kept->leaving[i];
+        }
+    }
+}
+
+/** The last generation's recorders go. Known to the new generation until they have, or the MPM would call each
+ *  a long lost child; quick reloads can have those of several generations leaving at one time. */
+static void dismiss(apr_pool_t *pconf, pm_retained *kept, const pid_t old[2])
+{
+    static apr_proc_t leaving[LEAVERS];
+
+    for (int i = 0, n = 0; i < LEAVERS && n < 2; i++) {
+        if (kept->leaving[i] == 0) {
+            kept->leaving[i] = old[n++];
+        }
+    }
+    for (int i = 0; i < LEAVERS; i++) {
+        if (kept->leaving[i] > 0 && kill(kept->leaving[i], SIGTERM) == 0) {
+            leaving[i].pid = kept->leaving[i];
+            apr_proc_other_child_register(&leaving[i], forget_leaver, &leaving[i], NULL, pconf);
+        }
+        else {
+            kept->leaving[i] = 0;
+        }
     }
 }
 
 void pm_recorders_start(apr_pool_t *pconf, server_rec *s)
 {
     pm_retained *kept = pm_retained_get();
-    static apr_proc_t leaving[2];
     pid_t old[2] = {kept->recorder[0], kept->recorder[1]};
 
     recorder_pool = pconf;
@@ -418,13 +444,7 @@ void pm_recorders_start(apr_pool_t *pconf, server_rec *s)
         atomic_store(&pm.state->recorder[i + 2], (uint32_t)old[i]);
         spawn(i);
     }
-    for (int i = 0; i < 2; i++) {
-        if (old[i] > 0 && kill(old[i], SIGTERM) == 0) {
-            /* Known to the new generation, or the MPM would call it a long lost child. */
-            leaving[i].pid = old[i];
-            apr_proc_other_child_register(&leaving[i], forget_leaver, &leaving[i], NULL, pconf);
-        }
-    }
+    dismiss(pconf, kept, old);
 }
 
 void pm_recorders_stop(void)

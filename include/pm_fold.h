@@ -143,6 +143,7 @@ typedef struct pm_fold {
     void (*workers)(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit);
     void (*say)(void *ctx, int severity, const char *sentence); /* to the error log */
     void *ctx;
+    struct pm_watch *watch; /* pm_watch.h; NULL = nothing is watched */
     /* the tick's working memory, this process's own */
     struct pm_tick *tick;
 } pm_fold;

@@ -10,6 +10,7 @@
 #include "fold_private.h"
 #include "pm_text.h"
 #include "pm_time.h"
+#include "pm_watch.h"
 
 #define MINUTE_US (60 * PM_SECOND)
 #define CLOCK_STEP_US (2 * PM_SECOND)
@@ -183,6 +184,10 @@ void pm_journal_drain(pm_fold *f, pm_tick *t)
                           note.severity <= PM_CRITICAL ? note.severity : PM_CRITICAL,
                           note.data[0] ? note.data : "{}", "%s", text);
         }
+        else if (r == PM_RING_READ && note.type == PM_WATCH_NOTE && f->watch != NULL) {
+            note.text[sizeof(note.text) - 1] = '\0';
+            pm_watch_htaccess(f->watch, note.text);
+        }
     }
 }
 
@@ -299,6 +304,9 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     second = pm_second_of(s, t->tick);
     pm_samples_drain(f, t);
     pm_journal_drain(f, t);
+    if (f->watch != NULL) {
+        pm_watch_tick(f->watch, f, now_us, monotonic_us);
+    }
     judge_scopes(f, t);
     pm_incidents_step(f, t);
     add_to_minute(f, t, &second->row);

@@ -348,6 +348,26 @@ static const char *set_config_diff(cmd_parms *cmd, void *dir, const char *arg)
     return err != NULL ? err : bad(cmd, arg, "write full, names or off");
 }
 
+static const char *set_watch(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    pm_watch_path path = {arg, apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename,
+                                            cmd->directive->line_num)};
+
+    (void)dir;
+    if (err != NULL) {
+        return err;
+    }
+    if (arg[0] == '\0' || ap_server_root_relative(cmd->temp_pool, arg) == NULL) {
+        return bad(cmd, arg, "give the path of a file or folder");
+    }
+    if (pm_config->watch == NULL) {
+        pm_config->watch = apr_array_make(cmd->pool, 4, sizeof(path));
+    }
+    APR_ARRAY_PUSH(pm_config->watch, pm_watch_path) = path;
+    return NULL;
+}
+
 const command_rec pm_commands[] = {
     AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
                   "path of the capture file, relative to ServerRoot"),
@@ -370,4 +390,6 @@ const command_rec pm_commands[] = {
                   "failing requests kept whole per incident, 0 to 256"),
     AP_INIT_TAKE1("PMCaptureConfigDiff", set_config_diff, NULL, RSRC_CONF,
                   "full, names or off: what is kept of a change of the configuration"),
+    AP_INIT_ITERATE("PMCaptureWatch", set_watch, NULL, RSRC_CONF,
+                    "further files or folders whose change or removal is an event"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

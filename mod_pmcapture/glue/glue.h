@@ -10,6 +10,8 @@
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
  *   handler.c         /pm-status
+ *   watch.c           which files are watched (watch.h)
+ *   objects.c         what is mapped into the server
  *   config.c          what configuration runs, and what changed in it
  */
 #ifndef PM_GLUE_H
@@ -31,6 +33,11 @@
 
 #define PM_VERSION "1.0.0"
 
+/** PMCaptureWatch: a path as given, and where. */
+typedef struct pm_watch_path {
+    const char *path, *where;
+} pm_watch_path;
+
 /** Directives that exist once. Lives in pconf. */
 typedef struct pm_global {
     const char *file;       /* PMCaptureFile as given; NULL = none */
@@ -39,6 +46,7 @@ typedef struct pm_global {
     enum pm_clients_mode clients;
     int query;
     uint32_t samples;
+    apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     enum pm_config_detail diff; /* PMCaptureConfigDiff */
 } pm_global;
 
@@ -59,7 +67,8 @@ typedef struct pm_dir_conf {
 typedef struct pm_conn {
     request_rec *r; /* NULL = none */
     uint32_t flight;
-    uint64_t waited_us; /* for the client's request body */
+    uint64_t waited_us;                       /* for the client's request body */
+    const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
 } pm_conn;
 
 /** This process's view; set in post_config, inherited by every child. */

@@ -21,6 +21,7 @@
 #include "pm_lease.h"
 #include "pm_time.h"
 #include "retained.h"
+#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -554,6 +555,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         }
     }
     kept->started = 1;
+        pm_watch_load(pconf, ptemp, s);
     kept->generation = pm.generation;
     /* Registered last, so it runs first: the capture file is still open then. */
     apr_pool_cleanup_register(pconf, NULL, configuration_goes, apr_pool_cleanup_null);
@@ -584,6 +586,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
 static apr_status_t child_goes(void *unused)
 {
     (void)unused;
+    pm_watch_monitor();
     if (pm.live.header != NULL && pm.child < pm.live.geo.children) {
         atomic_store_explicit(&pm.live.children[pm.child].state, PM_CHILD_ENDED,
                               memory_order_relaxed);
@@ -632,6 +635,7 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         }
     }
     if (pm.live.header != NULL) {
+    pm_watch_leave();
         claim_child();
         apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);
     }

@@ -2,7 +2,7 @@
 /*
  * mod_pmcapture.c: the module: which hook leads where.
  */
-#include "glue.h"
+#include "watch.h"
 
 #include <ap_mpm.h>
 #include <http_connection.h>
@@ -27,6 +27,7 @@ static void register_hooks(apr_pool_t *pconf)
 
     ap_hook_pre_connection(pm_connection_opened, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(pm_request_arrived, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_open_htaccess(pm_htaccess_opened, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(pm_request_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(pm_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* A hook of this kind stops at the first error: nobody may stand before us. */

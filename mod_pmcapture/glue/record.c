@@ -6,7 +6,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "glue.h"
+#include "watch.h"
 
 #include <apr_strings.h>
 #include <http_connection.h>
@@ -130,6 +130,7 @@ int pm_request_arrived(request_rec *r)
         pc->r = r;
         pc->flight = flight;
         pc->waited_us = 0;
+        pc->htaccess_dir = NULL;
         if (has_body(r)) {
             ap_add_input_filter_handle(body_filter, pc, r, r->connection);
         }
@@ -281,6 +282,7 @@ static void sample(const request_rec *r, const request_rec *final, const pm_comp
     s.flags = (r->connection->aborted ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
     fill_sample(&s, r, final);
     pm_ring_write(&pm.live.samples, &s);
+    pm_htaccess_failed(r, final);
 }
 
 /* ---- completion ---- */

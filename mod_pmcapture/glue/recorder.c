@@ -29,6 +29,7 @@
 #include "pm_lease.h"
 #include "pm_time.h"
 #include "retained.h"
+#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -349,6 +350,7 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
         _exit(1);
     }
     record_ticks(f, parent);
+    pm_watch_record(f, pool);
     _exit(0);
 }
 

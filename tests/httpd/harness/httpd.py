@@ -229,14 +229,19 @@ class Httpd:
         """Orderly stop; returns when every process is gone, and fails if one stays."""
         if self.parent and processes.alive(self.parent):
             self.send(sig)
-        wait_for(lambda: not self.processes(), 20, "every process of httpd ends after a stop")
-        self.parent = None
+        self._wait_gone()
 
     def kill(self):
         """SIGKILL everything, parent first, as a power cut or the OOM killer would."""
         processes.kill_marked(self.marker, first=self.parent)
-        self.parent = None
+        self._wait_gone()
         self.pid_file.unlink(missing_ok=True)
+
+    def _wait_gone(self):
+        # a process that is about to end shows no command line any more, but may still hold the port
+        wait_for(lambda: not self.processes() and self.port_is_free(), 20,
+                 "every process of httpd ends and leaves the port")
+        self.parent = None
 
     def close(self):
         """Leave nothing behind, whatever happened."""
@@ -246,15 +251,16 @@ class Httpd:
     # ---- looking ----
 
     def processes(self):
-        return processes.marked(self.marker)
+        # the one that is there may have forked and ended while we looked: look once more
+        return processes.marked(self.marker) or processes.marked(self.marker)
 
     def children(self):
         return [pid for pid in self.processes() if processes.parent_of(pid) == self.parent]
 
     def recorders(self):
-        """The recorder processes: they hold the capture file open and serve nobody.
+        """The recorder processes, the one that writes and the one that stands by.
 
-        The listening socket tells workers from recorders: a worker has it, a recorder must not.
+        The listening socket tells them from workers: a worker has it, a recorder must not.
         """
         listening = _listening_inodes(self.port)
         found = []
@@ -271,6 +277,11 @@ class Httpd:
             if not targets & listening:
                 found.append(pid)
         return found
+
+    def writer(self):
+        """The recorder that has the lease, None while nobody has it."""
+        holders = [pid for pid in processes.lock_holders(self.capture) if pid in self.recorders()]
+        return holders[0] if holders else None
 
     def workers(self):
         recorders = set(self.recorders())

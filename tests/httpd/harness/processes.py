@@ -63,6 +63,21 @@ def descriptors(pid):
     return found
 
 
+def writable(pid, fd):
+    """Was the descriptor opened for writing?"""
+    for line in Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines():
+        if line.startswith("flags:"):
+            return int(line.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
+    raise ValueError(f"no flags of descriptor {fd} of {pid}")
+
+
+def lock_holders(path):
+    """Pids that hold a POSIX lock on a file."""
+    inode = os.stat(path).st_ino
+    return [int(fields[4]) for fields in map(str.split, Path("/proc/locks").open())
+            if fields[1] == "POSIX" and fields[5].endswith(f":{inode}")]
+
+
 def mappings(pid):
     return Path(f"/proc/{pid}/maps").read_text().splitlines()
 

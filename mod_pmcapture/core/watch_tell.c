@@ -1,0 +1,356 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * watch_tell.c: what was seen, as events: a sentence for a person at night, and the data behind it.
+ *
+ * An event stands at the time when it happened, if the file system's times prove one; `noticed` is when it was seen.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "pm_json.h"
+#include "pm_text.h"
+#include "pm_time.h"
+#include "watch_private.h"
+
+#define DATA_ROOM 1024  /* of an event in the queue */
+#define DATA_ENOUGH 640 /* from here on what is optional is left out */
+
+/* ---- data ---- */
+
+typedef struct data {
+    pm_json json;
+    size_t used;
+    char bytes[DATA_ROOM];
+} data;
+
+static apr_status_t take(void *ctx, const char *bytes, size_t len)
+{
+    data *d = ctx;
+
+    if (len >= sizeof(d->bytes) - d->used) {
+        return APR_ENOSPC;
+    }
+    memcpy(d->bytes + d->used, bytes, len);
+    d->used += len;
+    d->bytes[d->used] = '\0';
+    return APR_SUCCESS;
+}
+
+static void begin(data *d)
+{
+    d->used = 0;
+    d->bytes[0] = '\0';
+    pm_json_begin(&d->json, take, d);
+    pm_json_object(&d->json);
+}
+
+static const char *end(data *d)
+{
+    pm_json_object_end(&d->json);
+    return pm_json_end(&d->json) == APR_SUCCESS ? d->bytes : "{\"truncated\":true}";
+}
+
+static int room(const data *d)
+{
+    return d->json.used < DATA_ENOUGH; /* all of it is still in the writer's buffer */
+}
+
+static void put_string(data *d, const char *key, const char *value)
+{
+    pm_json_key(&d->json, key);
+    pm_json_string(&d->json, value);
+}
+
+static void put_time(data *d, const char *key, uint64_t us)
+{
+    pm_json_key(&d->json, key);
+    pm_json_time(&d->json, us);
+}
+
+static void put_bool(data *d, const char *key, int value)
+{
+    pm_json_key(&d->json, key);
+    pm_json_bool(&d->json, value);
+}
+
+static void put_path(data *d, const char *path)
+{
+    char clean[PM_WATCH_PATH];
+
+    pm_text_clean(clean, sizeof(clean), path, PM_WATCH_PATH);
+    put_string(d, "path", clean);
+}
+
+void pm_watch_path_data(const char *path, char out[2 * PM_WATCH_PATH])
+{
+    data d;
+    const char *bytes;
+
+    begin(&d);
+    put_path(&d, path);
+    bytes = end(&d);
+    snprintf(out, 2 * PM_WATCH_PATH, "%.*s", (int)(strlen(bytes) - 1), bytes);
+}
+
+static void put_identity(data *d, const char *key, const pm_identity *is)
+{
+    if (!room(d)) {
+        return;
+    }
+    pm_json_key(&d->json, key);
+    if (is->ino == 0) {
+        pm_json_null(&d->json);
+        return;
+    }
+    pm_json_object(&d->json);
+    pm_json_key(&d->json, "dev");
+    pm_json_uint(&d->json, is->dev);
+    pm_json_key(&d->json, "ino");
+    pm_json_uint(&d->json, is->ino);
+    pm_json_key(&d->json, "size");
+    pm_json_uint(&d->json, is->size);
+    put_time(d, "mtime", is->mtime_us);
+    pm_json_object_end(&d->json);
+}
+
+static void put_needs(data *d, const pm_watch_news *n)
+{
+    pm_json_key(&d->json, "needed_by");
+    pm_json_array(&d->json);
+    for (uint32_t i = 0; i < n->what->need_count && i < PM_WATCH_NEEDS && room(d); i++) {
+        pm_json_string(&d->json, n->table->at[n->what->needs[i] % PM_WATCH_MAX].path);
+    }
+    pm_json_array_end(&d->json);
+}
+
+static void put_when(data *d, const pm_watch_news *n)
+{
+    put_time(d, "noticed", n->now_us);
+    put_time(d, "since", n->since_us);
+}
+
+/* ---- sentences ---- */
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
+/** "mod_x.so", "mod_x.so and libx.so.1", "mod_x.so and 3 others". */
+static void list_needs(const pm_watch_news *n, char *out, size_t size)
+{
+    const pm_watched *w = n->what, *at = n->table->at;
+    size_t used = 0;
+
+    out[0] = '\0';
+    if (w->need_count > 0) {
+        pm_text_append(out, size, &used, "%.60s", name_of(at[w->needs[0] % PM_WATCH_MAX].path));
+    }
+    if (w->need_count == 2) {
+        pm_text_append(out, size, &used, " and %.60s",
+                       name_of(at[w->needs[1] % PM_WATCH_MAX].path));
+    }
+    else if (w->need_count > 2) {
+        pm_text_append(out, size, &used, " and %u others", w->need_count - 1);
+    }
+}
+
+/** What the file is to the server, after its name. */
+static void describe(const pm_watch_news *n, char *out, size_t size)
+{
+    char needs[160];
+    size_t used = 0;
+
+    out[0] = '\0';
+    list_needs(n, needs, sizeof(needs));
+    if (n->what->kind == PM_WATCH_OBJECT && needs[0] != '\0') {
+        pm_text_append(out, size, &used, "%s need%s it", needs, n->what->need_count > 1 ? "" : "s");
+    }
+    else if (n->what->kind == PM_WATCH_OBJECT) {
+        pm_text_append(out, size, &used,
+                       "it was opened at run time, nothing that is loaded names it");
+    }
+    else if (n->what->kind == PM_WATCH_CONFIG) {
+        pm_text_append(out, size, &used, "the running configuration was read from it");
+    }
+    else {
+        pm_text_append(out, size, &used, "%s names it", n->what->named_by);
+    }
+}
+
+static uint64_t at(const pm_watch_news *n)
+{
+    return n->since_us != 0 ? n->since_us : n->now_us;
+}
+
+void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
+{
+    const pm_watched *w = n->what;
+    char what[256];
+    data d;
+
+    begin(&d);
+    put_path(&d, w->path);
+    put_needs(&d, n);
+    put_string(&d, "named_by", w->named_by);
+    put_when(&d, n);
+    put_identity(&d, "identity", &w->told);
+    describe(n, what, sizeof(what));
+    pm_fold_event(
+        f, at(n), PM_EV_DEPENDENCY_MISSING, w->kind == PM_WATCH_FILE ? PM_WARNING : PM_CRITICAL,
+        end(&d), "%.200s is missing; %s%s", w->path, what,
+        w->kind == PM_WATCH_FILE     ? ""
+        : w->kind == PM_WATCH_OBJECT ? ". httpd runs on with its copy in memory, the next "
+                                       "start or reload looks for the file"
+                                     : ". The next start or reload looks for it");
+}
+
+void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n)
+{
+    const pm_watched *w = n->what;
+    int same = pm_watch_same(w->kind, &w->running, &n->look->is);
+    data d;
+
+    begin(&d);
+    put_path(&d, w->path);
+    put_bool(&d, "returned", 1);
+    put_bool(&d, "same", same);
+    put_when(&d, n);
+    put_identity(&d, "from", &w->told);
+    put_identity(&d, "to", &n->look->is);
+    pm_fold_event(f, at(n), PM_EV_DEPENDENCY_CHANGED, PM_INFO, end(&d), "%.200s is back%s", w->path,
+                  same ? "" : "; it is another file than the one that httpd runs with");
+}
+
+void pm_watch_tell_unneeded(pm_fold *f, const char *path, size_t length, uint64_t now_us)
+{
+    char bytes[DATA_ROOM];
+    int n = snprintf(bytes, sizeof(bytes), "%.*s,\"returned\":false,\"needed\":false}", (int)length,
+                     path);
+    static const size_t quoted = sizeof("{\"path\":\"") - 1;
+
+    if (n > 0 && (size_t)n < sizeof(bytes)) {
+        pm_fold_event(f, now_us, PM_EV_DEPENDENCY_CHANGED, PM_INFO, bytes,
+                      "%.*s was missing, and the server needs it no more",
+                      (int)(length - quoted - 1 < 300 ? length - quoted - 1 : 300), path + quoted);
+    }
+}
+
+/** "was removed", "appeared", "now points to ...", "was replaced", "was edited". */
+static void how(const pm_watch_news *n, char *out, size_t size)
+{
+    const pm_watched *w = n->what;
+    const pm_identity *is = &n->look->is;
+    size_t used = 0;
+
+    out[0] = '\0';
+    if (n->look->result == PM_LOOK_GONE) {
+        pm_text_append(out, size, &used, "was removed");
+    }
+    else if (w->state != PM_WATCH_UNSEEN && w->told.ino == 0) {
+        pm_text_append(out, size, &used, "appeared");
+    }
+    else if (n->look->link[0] != '\0' && strcmp(w->link, n->look->link) != 0) {
+        pm_text_append(out, size, &used, "now points to %s", n->look->link);
+        pm_text_append(out, size, &used, w->link[0] != '\0' ? " (before: %s)" : "", w->link);
+    }
+    else if (w->state != PM_WATCH_UNSEEN && (w->told.dev != is->dev || w->told.ino != is->ino)) {
+        pm_text_append(out, size, &used, "was replaced");
+    }
+    else if (S_ISDIR(is->mode)) {
+        pm_text_append(out, size, &used, "changed: files in it were added, removed or replaced");
+    }
+    else {
+        pm_text_append(out, size, &used, "was edited");
+    }
+}
+
+/** What follows from it. */
+static const char *consequence(const pm_watch_news *n)
+{
+    switch (n->what->kind) {
+    case PM_WATCH_OBJECT:
+        return pm_watch_same(PM_WATCH_OBJECT, &n->what->running, &n->look->is)
+                   ? ", it is now the file that httpd runs with"
+                   : "; httpd runs on with the old one until it is restarted";
+    case PM_WATCH_KEY:
+        return pm_watch_same(PM_WATCH_KEY, &n->what->running, &n->look->is)
+                   ? ", it is now the file that httpd has read"
+                   : "; httpd may run on with the old one until it is reloaded";
+    case PM_WATCH_HTACCESS:
+        return "; failing requests have read it, and it takes effect at once";
+    default:
+        return "";
+    }
+}
+
+void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
+{
+    const pm_watched *w = n->what;
+    int file = w->kind != PM_WATCH_OBJECT && w->kind != PM_WATCH_KEY;
+    char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "";
+    data d;
+
+    begin(&d);
+    put_path(&d, w->path);
+    put_string(&d, "named_by", w->named_by);
+    put_when(&d, n);
+    put_identity(&d, "from", &w->told);
+    put_identity(&d, "to", &n->look->is);
+    if (room(&d) && (w->link[0] != '\0' || n->look->link[0] != '\0')) {
+        put_string(&d, "link", n->look->link);
+    }
+    how(n, what, sizeof(what));
+    if (w->named_by[0] != '\0') {
+        snprintf(by, sizeof(by), " (%s)", w->named_by);
+    }
+    pm_fold_event(f, at(n), file ? PM_EV_FILE_CHANGED : PM_EV_DEPENDENCY_CHANGED,
+                  w->kind == PM_WATCH_OBJECT ? PM_WARNING : PM_INFO, end(&d), "%.160s%s %s%s",
+                  w->path, by, what, consequence(n));
+}
+
+void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *which, uint32_t count,
+                         int resolved, uint64_t now_us, uint64_t since_us)
+{
+    const char *first = t->at[which[0]].path;
+    char others[40] = "";
+    data d;
+
+    begin(&d);
+    pm_json_key(&d.json, "files");
+    pm_json_array(&d.json);
+    for (uint32_t i = 0; i < count && room(&d); i++) {
+        pm_json_string(&d.json, t->at[which[i]].path);
+    }
+    pm_json_array_end(&d.json);
+    pm_json_key(&d.json, "count");
+    pm_json_uint(&d.json, count);
+    put_bool(&d, "resolved", resolved);
+    put_time(&d, "noticed", now_us);
+    put_time(&d, "since", since_us);
+    if (count > 1) {
+        snprintf(others, sizeof(others), " and %u other%s", count - 1, count > 2 ? "s" : "");
+    }
+    pm_fold_event(f, since_us, PM_EV_CONFIG_DRIFT, resolved ? PM_INFO : PM_WARNING, end(&d),
+                  resolved
+                      ? "%.200s%s: what is on disk is again what runs"
+                      : "%.200s%s: what is on disk is not what runs: edited, and not loaded yet",
+                  first, others);
+}
+
+void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us)
+{
+    data d;
+
+    begin(&d);
+    put_path(&d, what->path);
+    put_time(&d, "since", now_us - PM_WATCH_STUCK_US);
+    pm_fold_event(
+        f, now_us - PM_WATCH_STUCK_US, PM_EV_NOTE, PM_WARNING, end(&d),
+        "%.300s cannot be looked at: its file system has not answered for 10 s, so changes of "
+        "it go unseen",
+        what->path);
+}

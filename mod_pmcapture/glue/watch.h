@@ -1,0 +1,30 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * watch.h: the glue's side of the watch over files (pm_watch.h).
+ */
+#ifndef PM_GLUE_WATCH_H
+#define PM_GLUE_WATCH_H
+
+#include "glue.h"
+#include "pm_watch.h"
+
+/* objects.c */
+/** Every object that is mapped into this process. */
+void pm_objects_put(pm_watch_table *t, apr_pool_t *p);
+
+/* watch.c */
+/** Find out what is to be watched: in post_config, after pm_config_take, before the recorders are forked. */
+void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** In the recorder that has the lease. */
+void pm_watch_record(pm_fold *f, apr_pool_t *pool);
+/** In the parent, every ten seconds or so: let a helper look at what the recorder may not. Never blocks. */
+void pm_watch_monitor(void);
+/** A worker has no part in it. */
+void pm_watch_leave(void);
+/** A request is about to read an .htaccess file, if it is there. */
+apr_status_t pm_htaccess_opened(request_rec *r, const char *dir, const char *name,
+                                ap_configfile_t **file, const char **full_name);
+/** A request failed: hand over which .htaccess files it has read. */
+void pm_htaccess_failed(const request_rec *r, const request_rec *final);
+
+#endif

@@ -155,7 +155,8 @@ size_t pm_route_mask(char *dst, size_t size, const char *uri, size_t len, int ke
         if (keep_query && len > 0 && rest[0] == '?') {
             const char *hash = memchr(rest, '#', len);
 
-            pm_folded_text(&out, rest, hash != NULL ? (size_t)(hash - rest) : len);
+            pm_folded_put(&out, "?", 1);
+            pm_folded_text(&out, rest + 1, (hash != NULL ? (size_t)(hash - rest) : len) - 1);
         }
     }
     return pm_folded_end(&out);

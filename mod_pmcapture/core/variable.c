@@ -50,9 +50,10 @@ void pm_folded_put(pm_folded *out, const char *s, size_t n)
 
 static int is_plain(unsigned char c, int message)
 {
-    return message ? c >= ' ' && c < 0x7F
-                   : c > ' ' && c < 0x7F && c != '{' && c != '}' && c != '"' && c != '<' &&
-                         c != '>' && c != '\\' && c != '^' && c != '`' && c != '|';
+    return message
+               ? c >= ' ' && c < 0x7F
+               : c > ' ' && c < 0x7F && c != '{' && c != '}' && c != '"' && c != '<' && c != '>' &&
+                     c != '\\' && c != '^' && c != '`' && c != '|' && c != '?' && c != '#';
 }
 
 void pm_folded_text(pm_folded *out, const char *s, size_t n)

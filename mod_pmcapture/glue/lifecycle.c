@@ -89,7 +89,9 @@ static void write_load_events(apr_pool_t *p, pm_retained *kept, const pm_config_
             apr_psprintf(p, "The configuration was loaded%s", what));
     }
     else {
-        const char *kind = kept->hard ? "restart" : "graceful";
+        /* The one member that survives the old configuration's end. */
+        int graceful = ap_unixd_mpm_get_retained_data()->was_graceful;
+        const char *kind = graceful ? "graceful" : "restart";
 
         kept->reload_us = now;
         pm_write_event(now, PM_EV_CONFIG_RELOAD, PM_INFO,
@@ -486,8 +488,6 @@ static apr_status_t configuration_goes(void *unused)
     if (kept->parent != getpid() || !kept->started) {
         return APR_SUCCESS; /* a child, a first pass, or a command beside the server */
     }
-    /* Only now the MPM still knows which signal it was; in the next post_config it has forgotten. */
-    kept->hard = (uint32_t)ap_unixd_mpm_get_retained_data()->is_ungraceful;
     if (pm.read_fd >= 0) {
         close(pm.read_fd);
         pm.read_fd = -1;

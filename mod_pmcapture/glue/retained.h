@@ -29,8 +29,6 @@ typedef struct pm_retained {
     pid_t recorder[4]; /* 0 = none; [0] and [1] this generation's */
     pid_t leaving[8];      /* of earlier generations, on their way out; 0 = none */
     uint32_t generation;
-    uint32_t hard;           /* the reload under way is a hard one */
-    uint32_t pad;
     uint64_t started_us, reload_us;
     pm_mapping live;
     pm_mapping state;

@@ -452,8 +452,9 @@ static apr_status_t configuration_ends(void *unused)
     if (pm_ends_in_order()) {
         return APR_SUCCESS;
     }
-    if (state != AP_SQ_MS_EXITING && (heard.stage == PRE_CONFIG || heard.used == 0)) {
-        return APR_SUCCESS; /* becoming a daemon: the process that goes leaves by exit() */
+    if (state != AP_SQ_MS_EXITING &&
+        (heard.stage == PRE_CONFIG || heard.stage >= READY || heard.used == 0)) {
+        return APR_SUCCESS; /* exit(): what goes when the MPM becomes a daemon, or a single process's end */
     }
     /* Of its own: it may be that all pools are going. */
     if (apr_pool_create_unmanaged(&pool) == APR_SUCCESS) {

@@ -67,6 +67,8 @@ typedef struct pm_config_world {
 /** `key` tells masked values apart without keeping them. The gather lives until pm_gather_done or the pool's end. */
 pm_gather *pm_gather_begin(enum pm_config_detail detail, const uint8_t key[16], apr_pool_t *pool);
 
+/** Files that have not changed since then need not be read again. It must outlive the gather. */
+void pm_gather_known(pm_gather *g, const pm_snapshot *last);
 /** 1 if a value with this name is to be masked: PASS, SECRET, TOKEN, KEY, CRED, ... */
 int pm_config_secret_name(const char *name, size_t len);
 /** Mask this value wherever it stands. Fewer than 4 bytes are let through: they would mask half the text. Before
@@ -100,11 +102,12 @@ pm_snapshot *pm_gather_done(pm_gather *g);
 
 /* ---- keeping it ---- */
 
+/** In memory. */
 size_t pm_snapshot_size(const pm_snapshot *s);
-/** 1 if these bytes are a whole snapshot of this version. */
+/** 1 if these bytes, in memory, are a whole snapshot of this version. */
 int pm_snapshot_valid(const void *bytes, size_t size);
-/** Write it aside and rename it to `path`, mode 0600, without what tells masked values apart. */
-apr_status_t pm_snapshot_save(const pm_snapshot *s, const char *path, pm_error *err);
+/** Write it aside and rename it to `path`, mode 0600, without what tells masked values apart. Sets its sum. */
+apr_status_t pm_snapshot_save(pm_snapshot *s, const char *path, pm_error *err);
 /** APR_ENOENT when there is none; any other error: it is damaged, foreign or unreadable. free() it. */
 apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err);
 /** Would they be saved as the same bytes? */

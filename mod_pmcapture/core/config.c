@@ -14,10 +14,12 @@
 #include <xxhash.h>
 
 #include "pm_text.h"
+#include "pm_time.h"
 
 #define SECRET_MIN 4
 #define SECRETS_MAX 1000
-#define TEXT_MAX 0x7fffffffu /* bytes of strings: offsets have 32 bits */
+#define TEXT_MAX 0x7fffffffu    /* bytes of strings: offsets have 32 bits */
+#define RACY_US (2 * PM_SECOND) /* a change so shortly before a look may have come after it */
 
 struct directive_kind {
     uint32_t text; /* offset of its name */
@@ -36,6 +38,7 @@ pm_gather *pm_gather_begin(enum pm_config_detail detail, const uint8_t key[16], 
     g->real_files = apr_array_make(pool, 64, sizeof(pm_config_file));
     g->patterns = apr_array_make(pool, 8, sizeof(const char *));
     g->seen = apr_hash_make(pool);
+    g->known = apr_hash_make(pool);
     g->places = apr_hash_make(pool);
     g->words = apr_hash_make(pool);
     g->directives = apr_hash_make(pool);
@@ -43,6 +46,16 @@ pm_gather *pm_gather_begin(enum pm_config_detail detail, const uint8_t key[16], 
     pm_config_put(&g->containers, (const char *)&(pm_snapshot_container){0},
                   sizeof(pm_snapshot_container));
     return g;
+}
+
+void pm_gather_known(pm_gather *g, const pm_snapshot *last)
+{
+    const pm_snapshot_file *f = pm_snapshot_files(last);
+
+    for (uint32_t n = 0; n < last->file_count; n++) {
+        apr_hash_set(g->known, pm_snapshot_text(last, f[n].path), APR_HASH_KEY_STRING, &f[n]);
+    }
+    g->trusted_us = last->taken_us > RACY_US ? last->taken_us - RACY_US : 0;
 }
 
 void pm_gather_secret(pm_gather *g, const char *value)
@@ -64,6 +77,16 @@ void pm_gather_secret(pm_gather *g, const char *value)
 
 /* ---- text ---- */
 
+static int plain_ascii(const char *s, size_t len)
+{
+    unsigned other = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        other |= (unsigned char)(s[i] - 0x20) >= 0x5f;
+    }
+    return !other;
+}
+
 static uint32_t put_text(pm_gather *g, const char *s, size_t len)
 {
     char clean[PM_CONFIG_TEXT + 1];
@@ -72,6 +95,11 @@ static uint32_t put_text(pm_gather *g, const char *s, size_t len)
     if (len == 0 || offset > TEXT_MAX) {
         g->text.failed |= len != 0;
         return 0;
+    }
+    if (len < PM_CONFIG_TEXT && plain_ascii(s, len)) {
+        pm_config_put(&g->text, s, len);
+        pm_config_put(&g->text, "", 1);
+        return (uint32_t)offset;
     }
     len = pm_text_clean(clean, sizeof(clean), s, len);
     pm_config_put(&g->text, clean, len + 1);
@@ -227,10 +255,11 @@ static void put_entry(pm_gather *g, pm_snapshot_entry *e, const char *directive,
                       const char *file, uint32_t line)
 {
     const struct directive_kind *k = kind_of(g, directive);
+    uint64_t mark;
 
     set_place(g, e, file, line);
     e->directive = k->text;
-    e->mark = mask(g, directive, k->hidden_from, args != NULL ? args : "");
+    mark = mask(g, directive, k->hidden_from, args != NULL ? args : "");
     if (g->masked.bytes != NULL) {
         e->key = XXH3_64bits_withSeed(g->masked.bytes, g->masked.used, k->key);
         if (g->detail == PM_CONFIG_FULL || e->opens != 0) {
@@ -238,6 +267,7 @@ static void put_entry(pm_gather *g, pm_snapshot_entry *e, const char *directive,
         }
     }
     pm_config_put(&g->entries, (const char *)e, sizeof(*e));
+    pm_config_put(&g->marks, (const char *)&mark, sizeof(mark));
 }
 
 static uint32_t entry_count(const pm_gather *g)
@@ -316,17 +346,14 @@ void pm_gather_module(pm_gather *g, const char *name, const char *path)
 
 /* ---- files ---- */
 
-void pm_gather_add_file(pm_gather *g, const pm_config_file *f)
+void pm_gather_add_file(pm_gather *g, const char *path, const pm_snapshot_file *f)
 {
-    pm_snapshot_file stored = {.size = f->size,
-                               .mtime_us = f->mtime_us,
-                               .hash = f->hash,
-                               .uid = f->uid,
-                               .state = f->state,
-                               .path = put_path(g, f->path, strlen(f->path))};
+    pm_snapshot_file stored = *f;
 
-    *(pm_config_file *)apr_array_push(g->real_files) = *f;
-    apr_hash_set(g->seen, f->path, APR_HASH_KEY_STRING, f->path);
+    stored.path = put_path(g, path, strlen(path));
+    *(pm_config_file *)apr_array_push(g->real_files) =
+        (pm_config_file){path, f->size, f->mtime_us, f->hash, f->uid, f->state};
+    apr_hash_set(g->seen, path, APR_HASH_KEY_STRING, path);
     pm_config_put(&g->files, (const char *)&stored, sizeof(stored));
 }
 
@@ -352,13 +379,15 @@ static char *append(char *to, const pm_config_buffer *b)
     return to + b->used;
 }
 
-static pm_snapshot *assemble(const pm_gather *g)
+static pm_snapshot *assemble(pm_gather *g)
 {
-    size_t size =
-        sizeof(pm_snapshot) + g->containers.used + g->entries.used + g->files.used + g->text.used;
-    pm_snapshot *s = malloc(size);
-    char *to = (char *)(s + 1);
+    size_t size;
+    pm_snapshot *s;
+    char *to;
 
+    pm_config_put(&g->text, "\0\0\0\0\0\0\0", -g->text.used & 7); /* what follows is aligned */
+    size = sizeof(*s) + g->containers.used + g->entries.used + g->files.used + g->text.used;
+    s = g->text.failed ? NULL : malloc(size + g->marks.used);
     if (s == NULL) {
         return NULL;
     }
@@ -366,20 +395,22 @@ static pm_snapshot *assemble(const pm_gather *g)
                        .version = PM_SNAPSHOT_VERSION,
                        .detail = (uint32_t)g->detail,
                        .size = size,
+                       .taken_us = pm_time_now(),
                        .container_count = container_count(g),
                        .entry_count = entry_count(g),
                        .file_count = (uint32_t)(g->files.used / sizeof(pm_snapshot_file)),
                        .text_size = (uint32_t)g->text.used};
-    to = append(to, &g->containers);
+    to = append((char *)(s + 1), &g->containers);
     to = append(to, &g->entries);
     to = append(to, &g->files);
-    append(to, &g->text);
+    to = append(to, &g->text);
+    append(to, &g->marks);
     return s;
 }
 
 pm_snapshot *pm_gather_done(pm_gather *g)
 {
-    pm_config_buffer *all[] = {&g->containers, &g->entries, &g->files,
+    pm_config_buffer *all[] = {&g->containers, &g->entries, &g->marks, &g->files,
                                &g->text,       &g->masked,  &g->work};
     pm_snapshot *s = NULL;
     int failed = 0;

@@ -240,9 +240,12 @@ static void find_inside(side *x)
     }
 }
 
-static int same_mark(const pm_snapshot_entry *a, const pm_snapshot_entry *b)
+/** Is what was masked the same, as far as is known? */
+static int same_marks(const pm_snapshot *before, uint32_t b, const pm_snapshot *now, uint32_t n)
 {
-    return a->mark == 0 || b->mark == 0 || a->mark == b->mark;
+    uint64_t old = pm_snapshot_marks(before)[b], new = pm_snapshot_marks(now)[n];
+
+    return old == 0 || new == 0 || old == new;
 }
 
 /* ---- what differs, in pairs where it can be ---- */
@@ -307,8 +310,7 @@ static void list_changes(side *before, side *now, pm_config_diff *d, apr_pool_t 
     size_t most = 0, n = 0;
 
     for (uint32_t e = 0; e < now->s->entry_count; e++) {
-        most +=
-            now->match[e] == NONE || !same_mark(&before->entries[now->match[e]], &now->entries[e]);
+        most += now->match[e] == NONE || !same_marks(before->s, now->match[e], now->s, e);
     }
     for (uint32_t e = 0; e < before->s->entry_count; e++) {
         most += before->match[e] == NONE;
@@ -317,7 +319,7 @@ static void list_changes(side *before, side *now, pm_config_diff *d, apr_pool_t 
     for (uint32_t e = 0; e < now->s->entry_count; e++) {
         uint32_t old = now->match[e];
 
-        if (old == NONE || !same_mark(&before->entries[old], &now->entries[e])) {
+        if (old == NONE || !same_marks(before->s, old, now->s, e)) {
             d->changes[n++] = (pm_config_change){old, e, now->inside[now->entries[e].container]};
         }
     }

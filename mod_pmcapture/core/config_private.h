@@ -22,15 +22,16 @@
 #define PM_CONFIG_TEXT 2048 /* bytes kept of one value; its hash is of the whole */
 
 /** Text is an offset into the strings at the end; 0 is "". Offsets and counts are 32 bits: pm_gather refuses to grow
- *  beyond. */
+ *  beyond. In memory alone the marks follow: for each entry a keyed hash of what was masked, 0 = nothing, or not known. */
 struct pm_snapshot {
     uint64_t magic;
     uint32_t version, detail; /* enum pm_config_detail */
-    uint64_t size;            /* all of it */
+    uint64_t size;            /* all of it, without the marks */
     uint64_t sum;             /* XXH3 of what follows this member */
-    uint32_t container_count, entry_count, file_count, text_size;
+    uint64_t taken_us;
+    uint32_t container_count, entry_count, file_count, text_size; /* text_size: a multiple of 8 */
 };
-_Static_assert(sizeof(struct pm_snapshot) == 48, "stored on disk");
+_Static_assert(sizeof(struct pm_snapshot) == 56, "stored on disk");
 
 /** Parents come before their children; 0 is the main server. */
 typedef struct pm_snapshot_container {
@@ -45,7 +46,6 @@ _Static_assert(sizeof(pm_snapshot_container) == 40, "stored on disk");
 
 typedef struct pm_snapshot_entry {
     uint64_t key;                  /* hash of directive and whole masked arguments */
-    uint64_t mark;                 /* of what was masked; 0 = nothing, or not known */
     uint32_t container;
     uint32_t opens;                /* the container that it opens, 0 = none */
     uint32_t directive, args;      /* text */
@@ -54,13 +54,15 @@ typedef struct pm_snapshot_entry {
     uint32_t used_file, used_line; /* where the macro is used */
     uint32_t pad;
 } pm_snapshot_entry;
-_Static_assert(sizeof(pm_snapshot_entry) == 56, "stored on disk");
+_Static_assert(sizeof(pm_snapshot_entry) == 48, "stored on disk");
 
 typedef struct pm_snapshot_file {
     uint64_t size, mtime_us, hash;
-    uint32_t uid, state, path, pad;
+    uint64_t ctime_us, inode;
+    uint32_t uid, state, path;
+    uint32_t plain; /* it includes and defines nothing */
 } pm_snapshot_file;
-_Static_assert(sizeof(pm_snapshot_file) == 40, "stored on disk");
+_Static_assert(sizeof(pm_snapshot_file) == 56, "stored on disk");
 
 static inline const pm_snapshot_container *pm_snapshot_containers(const pm_snapshot *s)
 {
@@ -80,6 +82,11 @@ static inline const pm_snapshot_file *pm_snapshot_files(const pm_snapshot *s)
 static inline const char *pm_snapshot_text(const pm_snapshot *s, uint32_t offset)
 {
     return (const char *)(pm_snapshot_files(s) + s->file_count) + offset;
+}
+
+static inline const uint64_t *pm_snapshot_marks(const pm_snapshot *s)
+{
+    return (const uint64_t *)(const void *)((const char *)s + s->size);
 }
 
 /* ---- config_mask.c ---- */
@@ -130,18 +137,20 @@ struct pm_gather {
     apr_array_header_t *real_files; /* pm_config_file, paths as they are */
     apr_array_header_t *patterns;   /* const char * */
     apr_hash_t *seen;               /* path -> itself */
+    apr_hash_t *known;              /* path -> pm_snapshot_file of the last snapshot */
+    uint64_t trusted_us;            /* of them, those that had not changed since then */
     apr_hash_t *places;             /* "Define NAME" -> pm_config_found */
     apr_hash_t *words;              /* text -> offset + 1 */
     apr_hash_t *directives;         /* name -> struct directive_kind */
-    pm_config_buffer containers, entries, files, text;
+    pm_config_buffer containers, entries, marks, files, text;
     pm_config_buffer masked, work;
     const char *last_file;          /* httpd's tree repeats the pointer */
     pm_config_place last_place;
     uint32_t last_offsets[3];
 };
 
-/** Add a file to the list; `f->path` must live as long as the gather. */
-void pm_gather_add_file(pm_gather *g, const pm_config_file *f);
+/** Add a file to the list. `path` must live as long as the gather. */
+void pm_gather_add_file(pm_gather *g, const char *path, const pm_snapshot_file *f);
 
 /* ---- config_diff.c ---- */
 

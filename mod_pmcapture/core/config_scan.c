@@ -29,6 +29,7 @@
 #define DEPTH_MAX 128       /* httpd's own bound on files that include files */
 #define FOLDER_DEPTH_MAX 20 /* and on folders in folders */
 #define FILES_MAX 100000
+#define PATTERNS_MAX 10000
 
 /* ---- one file ---- */
 
@@ -37,15 +38,24 @@ static uint64_t microseconds(const struct timespec *t)
     return (uint64_t)t->tv_sec * PM_SECOND + (uint64_t)t->tv_nsec / 1000;
 }
 
+static void set_identity(pm_snapshot_file *f, const struct stat *st)
+{
+    f->size = (uint64_t)st->st_size;
+    f->mtime_us = microseconds(&st->st_mtim);
+    f->ctime_us = microseconds(&st->st_ctim);
+    f->inode = st->st_ino;
+    f->uid = st->st_uid;
+}
+
 /** All of it, NUL-terminated, by malloc; NULL: out->state says why. */
-static char *slurp(const char *path, pm_config_file *out)
+static char *slurp(const char *path, pm_snapshot_file *out)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     size_t used = 0, room;
     struct stat st;
     char *content;
 
-    *out = (pm_config_file){.path = path, .state = PM_FILE_UNREADABLE};
+    *out = (pm_snapshot_file){.state = PM_FILE_UNREADABLE};
     if (fd < 0) {
         out->state = errno == ENOENT || errno == ENOTDIR ? PM_FILE_MISSING : PM_FILE_UNREADABLE;
         return NULL;
@@ -55,9 +65,7 @@ static char *slurp(const char *path, pm_config_file *out)
         close(fd);
         return NULL;
     }
-    out->size = (uint64_t)st.st_size;
-    out->mtime_us = microseconds(&st.st_mtim);
-    out->uid = st.st_uid;
+    set_identity(out, &st);
     room = st.st_size < PM_CONFIG_FILE_MAX ? (size_t)st.st_size : PM_CONFIG_FILE_MAX;
     content = malloc(room + 1);
     while (content != NULL && used < room) {
@@ -84,7 +92,35 @@ static char *slurp(const char *path, pm_config_file *out)
 
 void pm_config_look(const char *path, pm_config_file *out)
 {
-    free(slurp(path, out));
+    pm_snapshot_file f;
+
+    free(slurp(path, &f));
+    *out = (pm_config_file){path, f.size, f.mtime_us, f.hash, f.uid, f.state};
+}
+
+static int is_folder(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/** The last snapshot has it, and nobody touched it since: its change time cannot be set back. */
+static const pm_snapshot_file *untouched(const pm_gather *g, const char *path)
+{
+    const pm_snapshot_file *f = apr_hash_get(g->known, path, APR_HASH_KEY_STRING);
+    pm_snapshot_file now;
+    struct stat st;
+
+    if (f == NULL || f->state != PM_FILE_READ || f->ctime_us >= g->trusted_us ||
+        stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return NULL;
+    }
+    set_identity(&now, &st);
+    return now.size == f->size && now.mtime_us == f->mtime_us && now.ctime_us == f->ctime_us &&
+                   now.inode == f->inode
+               ? f
+               : NULL;
 }
 
 /* ---- lines ---- */
@@ -95,9 +131,11 @@ typedef struct scan {
     const char *file; /* NULL: the command line */
     unsigned depth;
     unsigned skipping; /* sections open within one that is not active */
+    unsigned plain;    /* nothing found so far that has to be read again */
 } scan;
 
-static void scan_path(pm_gather *g, const char *path, const pm_config_world *world, unsigned depth);
+static void scan_path(pm_gather *g, const char *path, const pm_config_world *world, unsigned depth,
+                      unsigned folders);
 
 /** The next word of *line, quotes and escapes resolved in place; NULL at the end. */
 static char *next_word(char **line)
@@ -143,7 +181,8 @@ static void add_pattern(pm_gather *g, const char *pattern)
 
 static void scan_folder(scan *s, const char *path, unsigned folders)
 {
-    DIR *d = folders < FOLDER_DEPTH_MAX ? opendir(path) : NULL;
+    DIR *d =
+        folders < FOLDER_DEPTH_MAX && s->g->patterns->nelts < PATTERNS_MAX ? opendir(path) : NULL;
     struct dirent *e;
 
     if (d == NULL) {
@@ -151,45 +190,32 @@ static void scan_folder(scan *s, const char *path, unsigned folders)
     }
     add_pattern(s->g, apr_pstrcat(s->g->pool, path, "/", NULL));
     while ((e = readdir(d)) != NULL && s->g->real_files->nelts < FILES_MAX) {
-        const char *name;
-        struct stat st;
-
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
-            continue;
-        }
-        name = apr_pstrcat(s->g->pool, path, "/", e->d_name, NULL);
-        if (stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
-            scan_folder(s, name, folders + 1);
-        }
-        else {
-            scan_path(s->g, name, s->world, s->depth + 1);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            scan_path(s->g, apr_pstrcat(s->g->pool, path, "/", e->d_name, NULL), s->world,
+                      s->depth + 1, folders + 1);
         }
     }
     closedir(d);
 }
 
-static void include(scan *s, const char *name)
+static void found_include(scan *s, const char *name, const char *more, uint32_t line)
 {
-    const char *path = s->world->path(s->world->ctx, name);
+    const char *path = s->world->path(s->world->ctx, s->world->expand(s->world->ctx, name));
     glob_t found;
-    struct stat st;
 
+    (void)more;
+    (void)line;
     if (path == NULL || path[0] != '/' || s->depth >= DEPTH_MAX) {
         return;
     }
-    if (strpbrk(path, "*?[") != NULL) {
-        add_pattern(s->g, path);
+    if (strpbrk(path, "*?[") != NULL || access(path, F_OK) != 0) {
+        add_pattern(s->g, path); /* an optional one that is not there yet is one, too */
     }
-    if (glob(path, GLOB_NOSORT | GLOB_NOCHECK, NULL, &found) != 0) {
+    if (glob(path, GLOB_NOSORT, NULL, &found) != 0) {
         return;
     }
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (stat(found.gl_pathv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
-            scan_folder(s, found.gl_pathv[i], 0);
-        }
-        else if (strpbrk(found.gl_pathv[i], "*?[") == NULL) {
-            scan_path(s->g, found.gl_pathv[i], s->world, s->depth + 1);
-        }
+        scan_path(s->g, found.gl_pathv[i], s->world, s->depth + 1, 0);
     }
     globfree(&found);
 }
@@ -225,20 +251,31 @@ static void section(scan *s, const char *name, char *line)
     }
 }
 
-static void define(scan *s, const char *name, const char *value, uint32_t line)
+static void found_define(scan *s, const char *name, const char *value, uint32_t line)
 {
-    if (name == NULL) {
-        return;
-    }
     remember(s, "Define", name, line);
     if (value != NULL && pm_config_secret_name(name, strlen(name))) {
-        pm_gather_secret(s->g, value); /* an UnDefine may follow: then nobody else knows it */
+        /* An UnDefine may follow: then nobody else knows it. */
+        pm_gather_secret(s->g, s->world->expand(s->world->ctx, value));
     }
 }
 
-/** One logical line, leading blanks gone. Most lines are none of ours: their first letter says so. */
+static void found_module(scan *s, const char *name, const char *path, uint32_t line)
+{
+    (void)path;
+    remember(s, "LoadModule", name, line);
+}
+
+/** One logical line, leading blanks gone. */
 static void scan_line(scan *s, char *line, uint32_t number)
 {
+    static const struct {
+        const char *name;
+        void (*found)(scan *, const char *, const char *, uint32_t);
+    } kinds[] = {{"Define", found_define},
+                 {"LoadModule", found_module},
+                 {"Include", found_include},
+                 {"IncludeOptional", found_include}};
     char *name;
 
     if (line[0] == '<') {
@@ -251,62 +288,83 @@ static void scan_line(scan *s, char *line, uint32_t number)
         }
         return;
     }
-    if (s->skipping > 0 || line[0] == '\0' || strchr("IiDdLl", line[0]) == NULL) {
-        return;
-    }
     name = next_word(&line);
-    if (strcasecmp(name, "Define") == 0) {
-        char *variable = next_word(&line), *value = next_word(&line);
+    for (size_t n = 0; n < sizeof(kinds) / sizeof(kinds[0]); n++) {
+        if (strcasecmp(name, kinds[n].name) == 0) {
+            s->plain = 0; /* in a section that is not active, too: it may become so */
+            if (s->skipping == 0) {
+                char *first = next_word(&line);
 
-        define(s, variable, value != NULL ? s->world->expand(s->world->ctx, value) : NULL, number);
-    }
-    else if (strcasecmp(name, "LoadModule") == 0) {
-        char *module = next_word(&line);
-
-        if (module != NULL) {
-            remember(s, "LoadModule", module, number);
-        }
-    }
-    else if (strcasecmp(name, "Include") == 0 || strcasecmp(name, "IncludeOptional") == 0) {
-        char *what = next_word(&line);
-
-        if (what != NULL) {
-            include(s, s->world->expand(s->world->ctx, what));
+                if (first != NULL) {
+                    kinds[n].found(s, first, next_word(&line), number);
+                }
+            }
         }
     }
 }
 
-/** Lines of `content`, which is changed; those that end in a backslash go on, as in httpd. A directive's number is that
- *  of its last line there. */
+/** May the line matter? Most don't, and their first letters say so. */
+static int matters(const scan *s, const char *line)
+{
+    if (line[0] == '<') {
+        return s->skipping > 0 || ((line[1] | 0x20) == 'i' && (line[2] | 0x20) == 'f');
+    }
+    return memchr("idl", line[0] | 0x20, 3) != NULL;
+}
+
+/** A line that goes on in the next: put together in place, as httpd does. Returns what follows it. */
+static char *join_lines(char *line, char *out, char *end, uint32_t *number)
+{
+    while (out > line && out[-1] == '\\' && *end == '\n') {
+        char *next = end + 1;
+        size_t n = strcspn(next, "\n");
+
+        out--;
+        end = next + n;
+        n -= n > 0 && next[n - 1] == '\r';
+        memmove(out, next, n);
+        out += n;
+        ++*number;
+    }
+    if (*end == '\n') {
+        end++;
+    }
+    *out = '\0';
+    return end;
+}
+
+/** Lines of `content`, which is changed. A directive's number is that of its last line, as in httpd. */
 static void scan_content(scan *s, char *content)
 {
     uint32_t number = 0;
 
     while (*content != '\0') {
-        char *line = content, *out = content;
+        char *line = content + strspn(content, " \t"), *end = strchrnul(line, '\n'), *last = end;
 
-        for (;;) {
-            size_t n = strcspn(content, "\n"), kept = n;
-
-            number++;
-            kept -= kept > 0 && content[n - 1] == '\r';
-            memmove(out, content, kept);
-            out += kept;
-            content += n + (content[n] == '\n');
-            if (kept == 0 || out[-1] != '\\' || *content == '\0') {
-                break;
-            }
-            out--;
+        number++;
+        last -= last > line && last[-1] == '\r' && last - 1 > line && last[-2] == '\\';
+        if (last > line && last[-1] == '\\') {
+            content = join_lines(line, last, end, &number);
         }
-        *out = '\0';
-        scan_line(s, line + strspn(line, " \t"), number);
+        else {
+            content = end + (*end == '\n');
+            *end = '\0';
+            if (end > line && end[-1] == '\r') {
+                end[-1] = '\0';
+            }
+        }
+        if (matters(s, line)) {
+            scan_line(s, line, number);
+        }
     }
 }
 
-static void scan_path(pm_gather *g, const char *path, const pm_config_world *world, unsigned depth)
+static void scan_path(pm_gather *g, const char *path, const pm_config_world *world, unsigned depth,
+                      unsigned folders)
 {
-    scan s = {.g = g, .world = world, .depth = depth};
-    pm_config_file file;
+    scan s = {.g = g, .world = world, .depth = depth, .plain = 1};
+    const pm_snapshot_file *known;
+    pm_snapshot_file file;
     char *content;
 
     if (apr_hash_get(g->seen, path, APR_HASH_KEY_STRING) != NULL ||
@@ -314,17 +372,28 @@ static void scan_path(pm_gather *g, const char *path, const pm_config_world *wor
         return;
     }
     s.file = apr_pstrdup(g->pool, path);
+    known = untouched(g, path);
+    if (known != NULL && known->plain) {
+        pm_gather_add_file(g, s.file, known);
+        return;
+    }
     content = slurp(s.file, &file);
-    pm_gather_add_file(g, &file);
+    if (file.state == PM_FILE_SPECIAL && is_folder(path)) {
+        scan_folder(&s, s.file, folders);
+        return;
+    }
+    apr_hash_set(g->seen, s.file, APR_HASH_KEY_STRING, s.file); /* it may include itself */
     if (content != NULL) {
         scan_content(&s, content);
         free(content);
     }
+    file.plain = s.plain;
+    pm_gather_add_file(g, s.file, &file);
 }
 
 void pm_gather_file(pm_gather *g, const char *path, const pm_config_world *world)
 {
-    scan_path(g, path, world, 0);
+    scan_path(g, path, world, 0, 0);
 }
 
 void pm_gather_text(pm_gather *g, const char *text, const pm_config_world *world)
@@ -336,13 +405,18 @@ void pm_gather_text(pm_gather *g, const char *text, const pm_config_world *world
 
 void pm_gather_named_file(pm_gather *g, const char *path)
 {
-    pm_config_file file;
+    const pm_snapshot_file *known;
+    pm_snapshot_file file;
 
     if (path == NULL || path[0] != '/' ||
         apr_hash_get(g->seen, path, APR_HASH_KEY_STRING) != NULL ||
         g->real_files->nelts >= FILES_MAX) {
         return;
     }
-    pm_config_look(apr_pstrdup(g->pool, path), &file);
-    pm_gather_add_file(g, &file);
+    known = untouched(g, path);
+    if (known == NULL) {
+        free(slurp(path, &file));
+        file.plain = 0;
+    }
+    pm_gather_add_file(g, apr_pstrdup(g->pool, path), known != NULL ? known : &file);
 }

@@ -19,7 +19,7 @@
 
 size_t pm_snapshot_size(const pm_snapshot *s)
 {
-    return s->size;
+    return s->size + s->entry_count * sizeof(uint64_t);
 }
 
 /* ---- checking ---- */
@@ -66,15 +66,16 @@ static int entries_valid(const pm_snapshot *s)
     return 1;
 }
 
-int pm_snapshot_valid(const void *bytes, size_t size)
+/** Without the marks. */
+static int stored_valid(const void *bytes, size_t size)
 {
     const pm_snapshot *s = bytes;
     const pm_snapshot_file *f;
 
     if (size < sizeof(*s) || s->magic != PM_SNAPSHOT_MAGIC || s->version != PM_SNAPSHOT_VERSION ||
         s->size != size || s->detail > PM_CONFIG_OFF || s->container_count == 0 ||
-        s->text_size == 0 || expected_size(s) != size || !containers_valid(s) ||
-        !entries_valid(s)) {
+        s->text_size == 0 || s->text_size % 8 != 0 || expected_size(s) != size ||
+        !containers_valid(s) || !entries_valid(s)) {
         return 0;
     }
     f = pm_snapshot_files(s);
@@ -86,25 +87,20 @@ int pm_snapshot_valid(const void *bytes, size_t size)
     return *pm_snapshot_text(s, 0) == '\0' && *pm_snapshot_text(s, s->text_size - 1) == '\0';
 }
 
+int pm_snapshot_valid(const void *bytes, size_t size)
+{
+    const pm_snapshot *s = bytes;
+
+    return size >= sizeof(*s) && s->size <= size && stored_valid(bytes, s->size) &&
+           pm_snapshot_size(s) == size;
+}
+
 int pm_snapshot_same(const pm_snapshot *a, const pm_snapshot *b)
 {
-    const pm_snapshot_entry *x = pm_snapshot_entries(a), *y = pm_snapshot_entries(b);
+    size_t from = offsetof(pm_snapshot, container_count);
 
-    if (a->size != b->size || memcmp(&a->container_count, &b->container_count, 16) != 0 ||
-        a->detail != b->detail ||
-        memcmp(pm_snapshot_containers(a), pm_snapshot_containers(b),
-               a->container_count * sizeof(pm_snapshot_container)) != 0) {
-        return 0;
-    }
-    for (uint32_t n = 0; n < a->entry_count; n++) {
-        if (x[n].key != y[n].key ||
-            memcmp(&x[n].container, &y[n].container,
-                   sizeof(x[n]) - offsetof(pm_snapshot_entry, container)) != 0) {
-            return 0;
-        }
-    }
-    return memcmp(pm_snapshot_files(a), pm_snapshot_files(b),
-                  a->size - (size_t)((const char *)pm_snapshot_files(a) - (const char *)a)) == 0;
+    return a->size == b->size && a->detail == b->detail &&
+           memcmp((const char *)a + from, (const char *)b + from, a->size - from) == 0;
 }
 
 /* ---- writing ---- */
@@ -123,44 +119,21 @@ static apr_status_t write_all(int fd, const char *bytes, size_t size)
     return APR_SUCCESS;
 }
 
-/** A copy for the disk: what tells masked values apart stays in memory. */
-static pm_snapshot *for_disk(const pm_snapshot *s)
-{
-    pm_snapshot *copy = malloc(s->size);
-
-    if (copy != NULL) {
-        pm_snapshot_entry *e;
-
-        memcpy(copy, s, s->size);
-        e = (pm_snapshot_entry *)(uintptr_t)pm_snapshot_entries(copy);
-        for (uint32_t n = 0; n < copy->entry_count; n++) {
-            e[n].mark = 0;
-        }
-        copy->sum = sum_of(copy);
-    }
-    return copy;
-}
-
 /* Not flushed to the disk: a reload need not wait for that. After a power cut an older one, or a
  * damaged one that says so, costs one difference. */
-apr_status_t pm_snapshot_save(const pm_snapshot *s, const char *path, pm_error *err)
+apr_status_t pm_snapshot_save(pm_snapshot *s, const char *path, pm_error *err)
 {
     char aside[4096];
-    pm_snapshot *copy;
     apr_status_t rv;
     int fd;
 
     if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside)) {
         return pm_fail(err, APR_EINVAL, "%s: the path is too long", path);
     }
-    copy = for_disk(s);
-    if (copy == NULL) {
-        return pm_fail(err, APR_ENOMEM, "%s: no memory to write it", path);
-    }
+    s->sum = sum_of(s);
     unlink(aside);
     fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    rv = fd < 0 ? errno : write_all(fd, (const char *)copy, copy->size);
-    free(copy);
+    rv = fd < 0 ? errno : write_all(fd, (const char *)s, s->size);
     if (fd >= 0 && close(fd) != 0 && rv == APR_SUCCESS) {
         rv = errno;
     }
@@ -182,9 +155,10 @@ apr_status_t pm_snapshot_save(const pm_snapshot *s, const char *path, pm_error *
 
 /* ---- reading ---- */
 
+/** With room for the marks behind it. */
 static void *read_all(int fd, size_t size)
 {
-    char *bytes = malloc(size);
+    char *bytes = calloc(1, size + size / sizeof(pm_snapshot_entry) * sizeof(uint64_t));
     size_t used = 0;
 
     while (bytes != NULL && used < size) {
@@ -214,7 +188,7 @@ apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err
         s = read_all(fd, (size_t)st.st_size);
     }
     close(fd);
-    if (s == NULL || !pm_snapshot_valid(s, (size_t)st.st_size) || s->sum != sum_of(s)) {
+    if (s == NULL || !stored_valid(s, (size_t)st.st_size) || s->sum != sum_of(s)) {
         free(s);
         return pm_fail(err, APR_EGENERAL,
                        "%s is damaged or not ours and is ignored: what changed since the last load "

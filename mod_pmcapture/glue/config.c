@@ -259,11 +259,15 @@ static void say_unread(server_rec *s, apr_pool_t *pool)
     }
 }
 
-static pm_snapshot *take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+static pm_snapshot *take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s,
+                         const pm_snapshot *last)
 {
     const pm_config_world world = {ptemp, expand, absolute, is_defined, is_loaded};
     pm_gather *g = pm_gather_begin(pm_config->diff, kept_get()->key, ptemp);
 
+    if (last != NULL) {
+        pm_gather_known(g, last);
+    }
     gather_secrets(g, ptemp);
     gather_lines(g, ap_server_pre_read_config, &world);
     pm_gather_file(g, main_file(s, ptemp), &world);
@@ -352,7 +356,7 @@ const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, serve
 {
     pm_config_news *news = apr_pcalloc(ptemp, sizeof(*news));
     const char *path = store_path(ptemp);
-    pm_snapshot *last = last_one(s, path), *now = take(pconf, ptemp, s);
+    pm_snapshot *last = last_one(s, path), *now = take(pconf, ptemp, s, last);
 
     if (now == NULL) {
         pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");

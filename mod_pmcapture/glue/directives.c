@@ -156,6 +156,14 @@ static const char *value_of(const char *arg, const char *key)
 
 /* ---- directives ---- */
 
+/** The same file, by whatever spelling, as far as the ServerRoot is known by now. */
+static int same_file(apr_pool_t *p, const char *a, const char *b)
+{
+    const char *x = ap_server_root_relative(p, a), *y = ap_server_root_relative(p, b);
+
+    return strcmp(a, b) == 0 || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
 static const char *set_file(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *where;
@@ -171,7 +179,7 @@ static const char *set_file(cmd_parms *cmd, void *dir, const char *arg)
     if (strstr(arg, "${") != NULL) {
         return NULL; /* an undefined variable: there is no file of that name to be made */
     }
-    if (pm_config->file != NULL && strcmp(pm_config->file, arg) != 0) {
+    if (pm_config->file != NULL && !same_file(cmd->temp_pool, pm_config->file, arg)) {
         return bad(cmd, arg,
                    apr_psprintf(cmd->pool,
                                 "there is one capture file for the whole server, and %s names %s",

@@ -1,0 +1,490 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * test_fold.c: requests counted in a live region, ticks, and what is on disk then: the life of an incident.
+ * Time is the test's own; everything else is real.
+ */
+#include "capture_case.h"
+
+#include <apr_strings.h>
+
+#include "pm_fold.h"
+#include "pm_live.h"
+#include "pm_source.h"
+#include "pm_time.h"
+
+#define VHOSTS 2u
+#define CLIENTS 40u
+
+typedef struct bench {
+    fixture *f;
+    pm_live live;
+    pm_ledger *state;
+    pm_fold fold;
+    pm_capture *capture;
+    uint64_t now, monotonic, counted, failed;
+    pm_burst_rule burst[64];
+    pm_slow_rule slow[64];
+    const char *names[64], *defined[64];
+} bench;
+
+static void two_workers(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit)
+{
+    (void)ctx;
+    *busy = 1;
+    *idle = 9;
+    *limit = 10;
+}
+
+/** Open the capture file and a region for run `run`, as a start of the server does. */
+static void start_run(bench *b, uint64_t run, pm_live *old)
+{
+    pm_live_geometry geo = pm_live_plan(1, 64, 8, VHOSTS);
+    uint64_t size;
+
+    assert_int_equal(
+        pm_capture_create(&b->capture, b->f->path, &SMALL, b->f->pool, b->f->notice, &b->f->err),
+        APR_SUCCESS);
+    assert_int_equal(pm_live_create(&b->live, b->f->folder, pm_capture_id(b->capture), run, &geo,
+                                    -1, &b->f->err),
+                     APR_SUCCESS);
+    size = pm_ledger_size(b->live.geo.vhosts);
+    b->state = calloc(1, size);
+    pm_ledger_init(b->state, size, run, b->live.geo.vhosts);
+    for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
+        b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
+        b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
+    }
+    b->names[1] = "www.example:80";
+    b->names[2] = "api.example:80";
+    b->defined[2] = "sites/api.conf:12";
+    for (uint32_t v = 1; v <= VHOSTS; v++) {
+        atomic_store(&b->live.vhosts[v].pool, v);
+    }
+    b->fold = (pm_fold){.state = b->state,
+                        .live = &b->live,
+                        .capture = b->capture,
+                        .burst = b->burst[0],
+                        .slow = b->slow[0],
+                        .vhost_burst = b->burst,
+                        .vhost_slow = b->slow,
+                        .vhost_names = b->names,
+                        .vhost_defined = b->defined,
+                        .samples = 4,
+                        .clients = 1,
+                        .workers = two_workers};
+    b->fold.old[0] = old;
+    b->fold.server.started_us = b->now;
+    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
+}
+
+static bench *make_bench(fixture *f)
+{
+    bench *b = calloc(1, sizeof(*b));
+
+    b->f = f;
+    b->now = pm_time_now() / PM_SECOND * PM_SECOND;
+    b->monotonic = 1000 * PM_SECOND;
+    start_run(b, 1, NULL);
+    return b;
+}
+
+static void end_bench(bench *b)
+{
+    pm_live_detach(&b->live);
+    pm_capture_close(b->capture);
+    free(b->fold.tick);
+    free(b->state);
+    free(b);
+}
+
+/** A request that is answered `at` microseconds into the second that is now filling. */
+static void request(bench *b, uint32_t vhost, uint32_t client, uint32_t status, uint64_t at,
+                    uint64_t took)
+{
+    uint64_t done_us = b->now + at;
+    pm_completed done = {.arrival_us = done_us - took,
+                         .done_us = done_us,
+                         .bytes = 100,
+                         .client = (client + 1) * 0x9e3779b97f4a7c15ull,
+                         .status = status,
+                         .vhost = vhost,
+                         .stripe = client};
+
+    pm_live_count(&b->live, &done);
+    b->counted++;
+    b->failed += status >= 500;
+}
+
+/** `n` requests from as many clients, spread over the second. */
+static void requests(bench *b, uint32_t vhost, uint32_t n, uint32_t status)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        request(b, vhost, i % CLIENTS, status, 900000ull * i / n + 1000, 1000);
+    }
+}
+
+static void tick(bench *b)
+{
+    b->now += PM_SECOND;
+    b->monotonic += PM_SECOND;
+    pm_fold_tick(&b->fold, b->now, b->monotonic);
+}
+
+static void quiet(bench *b, int seconds, uint32_t vhost)
+{
+    for (int i = 0; i < seconds; i++) {
+        requests(b, vhost, 20, 200);
+        tick(b);
+    }
+}
+
+static pm_incident *incident(bench *b, size_t want, size_t which)
+{
+    pm_incident **list;
+    size_t count;
+
+    assert_int_equal(pm_capture_incidents(b->capture, &list, &count, b->f->pool), APR_SUCCESS);
+    assert_int_equal(count, want);
+    return want > which ? list[which] : NULL;
+}
+
+static uint64_t requests_on_disk(bench *b)
+{
+    pm_checkpoint *cp = calloc(1, sizeof(*cp));
+    uint64_t n;
+
+    assert_int_equal(pm_capture_checkpoint(b->capture, cp), APR_SUCCESS);
+    n = pm_model_requests(&cp->totals);
+    assert_int_equal(pm_model_errors(&cp->totals), b->failed);
+    free(cp);
+    return n;
+}
+
+/* ---- counts ---- */
+
+static void each_second_becomes_a_row_and_totals_are_exact(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t from = b->now;
+    pm_row *rows;
+    size_t count;
+
+    for (uint32_t i = 1; i <= 5; i++) {
+        requests(b, 1, 10 * i, 200);
+        requests(b, 2, i, 404);
+        tick(b);
+    }
+    assert_int_equal(requests_on_disk(b), b->counted);
+    assert_int_equal(pm_capture_seconds(b->capture, from, b->now, &rows, &count, b->f->pool),
+                     APR_SUCCESS);
+    assert_int_equal(count, 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(rows[i].requests, 11 * (i + 1));
+        assert_int_equal(rows[i].classes[3], i + 1);
+        assert_int_equal(rows[i].idle, 9);
+        assert_int_equal(rows[i].bytes, 1100 * (i + 1));
+    }
+    end_bench(b);
+}
+
+static void a_dead_runs_remainder_is_counted_once_by_the_next_run(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_live old;
+
+    requests(b, 1, 50, 200);
+    tick(b);
+    requests(b, 1, 7, 200);
+    requests(b, 2, 3, 500); /* after the last tick: in memory alone */
+    assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
+    pm_live_detach(&b->live);
+    pm_capture_close(b->capture);
+    free(b->fold.tick);
+    free(b->state);
+    b->fold.tick = NULL;
+    b->now += 3 * PM_SECOND;
+    start_run(b, 2, &old);
+    tick(b);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    requests(b, 1, 5, 200);
+    tick(b);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    pm_live_detach(&old);
+    end_bench(b);
+}
+
+static void another_recorder_goes_on_where_one_died(void **state)
+{
+    bench *b = make_bench(*state);
+
+    requests(b, 1, 50, 200);
+    tick(b);
+    requests(b, 1, 50, 503);
+    tick(b);
+    free(b->fold.tick); /* a new process: its own working memory, the same ledger */
+    b->fold.tick = NULL;
+    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
+    requests(b, 1, 50, 503);
+    tick(b);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    assert_int_equal(incident(b, 1, 0)->errors, 100);
+    end_bench(b);
+}
+
+/* ---- the life of an incident ---- */
+
+static void onset_is_the_first_failures_arrival_and_end_the_last_ones_completion(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t onset, end;
+    pm_incident *in;
+
+    quiet(b, 10, 1);
+    onset = b->now + 200000 - 50000;
+    request(b, 1, 1, 503, 200000, 50000);
+    requests(b, 1, 19, 503);
+    /* The others begin earlier than that: the earliest arrival is the onset. */
+    onset = b->now + 1000 - 1000 < onset ? b->now : onset;
+    tick(b);
+    requests(b, 1, 20, 503);
+    end = b->now + 950000;
+    request(b, 1, 2, 503, 950000, 10000);
+    tick(b);
+    quiet(b, 7, 1);
+    in = incident(b, 1, 0);
+    assert_int_equal(in->onset_us, onset);
+    assert_int_equal(in->end_us, end);
+    assert_int_equal(in->open, 0);
+    assert_int_equal(in->errors, 41);
+    assert_int_equal(in->requests, 41);
+    assert_int_equal(in->status_code[0], 503);
+    assert_int_equal(in->status_count[0], 41);
+    assert_true(in->kinds == PM_KIND_ERRORS);
+    assert_string_equal(in->vhost, "");
+    end_bench(b);
+}
+
+static void bursts_closer_than_clear_are_one_and_farther_ones_two(void **state)
+{
+    bench *b = make_bench(*state);
+
+    quiet(b, 5, 1);
+    requests(b, 1, 20, 500);
+    tick(b);
+    quiet(b, 3, 1); /* clear is 5 s */
+    requests(b, 1, 20, 500);
+    tick(b);
+    quiet(b, 8, 1);
+    assert_int_equal(incident(b, 1, 0)->errors, 40);
+    assert_int_equal(incident(b, 1, 0)->requests,
+                     100); /* what succeeded between is part of the window */
+    requests(b, 1, 20, 500);
+    tick(b);
+    quiet(b, 8, 1);
+    assert_int_equal(incident(b, 2, 1)->errors, 20);
+    end_bench(b);
+}
+
+static void without_traffic_an_incident_stays_open(void **state)
+{
+    bench *b = make_bench(*state);
+
+    quiet(b, 5, 1);
+    requests(b, 1, 20, 500);
+    for (int i = 0; i < 30; i++) {
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->open, 1);
+    quiet(b, 1, 1);
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    end_bench(b);
+}
+
+static void a_virtual_host_of_its_own_is_the_scope_when_the_server_is_well(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_incident *in;
+
+    for (int i = 0; i < 12; i++) {
+        requests(b, 1, 97, 200);
+        requests(b, 2, 3, 502);
+        tick(b);
+    }
+    in = incident(b, 1, 0);
+    assert_string_equal(in->vhost, "api.example:80");
+    assert_int_equal(in->requests, 36);
+    assert_int_equal(in->errors, 36);
+    assert_string_equal(in->by_vhost[0].key, "api.example:80");
+    assert_string_equal(in->by_vhost[0].defined, "sites/api.conf:12");
+    assert_int_equal(in->by_vhost[0].errors, 36);
+    end_bench(b);
+}
+
+static void both_failing_is_one_incident_of_the_server(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_incident *in;
+
+    quiet(b, 5, 1);
+    for (int i = 0; i < 4; i++) {
+        requests(b, 1, 30, 500);
+        requests(b, 2, 20, 503);
+        tick(b);
+    }
+    in = incident(b, 1, 0);
+    assert_string_equal(in->vhost, "");
+    assert_int_equal(in->errors, 200);
+    assert_string_equal(in->by_vhost[0].key, "www.example:80");
+    assert_int_equal(in->by_vhost[0].errors, 120);
+    assert_string_equal(in->by_vhost[1].key, "api.example:80");
+    assert_int_equal(in->by_vhost[1].errors, 80);
+    end_bench(b);
+}
+
+static void a_hang_is_slow_before_anything_completes(void **state)
+{
+    bench *b = make_bench(*state);
+    uint32_t flights[8];
+    uint64_t onset;
+    pm_incident *in;
+
+    b->live.children[0].pid = (uint32_t)getpid();
+    b->live.children[0].start = pm_process_start((uint32_t)getpid());
+    quiet(b, 3, 1);
+    onset = b->now + 100000;
+    for (uint32_t i = 0; i < 8; i++) {
+        flights[i] = pm_live_arrived(&b->live, i, onset + i, 0, 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        tick(b);
+    }
+    in = incident(b, 1, 0);
+    assert_true((in->kinds & PM_KIND_SLOW) != 0);
+    assert_int_equal(in->onset_us, onset);
+    assert_int_equal(in->open, 1);
+    for (uint32_t i = 0; i < 8; i++) {
+        pm_live_left(&b->live, flights[i], onset + i);
+    }
+    quiet(b, 8, 1);
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    end_bench(b);
+}
+
+static void an_incident_that_one_run_left_open_goes_on_in_the_next(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t onset;
+    pm_live old;
+
+    quiet(b, 5, 1);
+    requests(b, 1, 30, 500);
+    tick(b);
+    onset = incident(b, 1, 0)->onset_us;
+    assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
+    pm_live_detach(&b->live);
+    pm_capture_close(b->capture);
+    free(b->fold.tick);
+    free(b->state);
+    b->fold.tick = NULL;
+    b->now += 2 * PM_SECOND;
+    start_run(b, 2, &old);
+    requests(b, 1, 30, 500);
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->onset_us, onset);
+    assert_true(incident(b, 1, 0)->errors >= 60);
+    assert_int_equal(incident(b, 1, 0)->open, 1);
+    pm_live_detach(&old);
+    end_bench(b);
+}
+
+static void clients_are_counted_with_those_that_met_an_error(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_incident *in;
+
+    quiet(b, 5, 1);
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        request(b, 1, c, c % 4 == 0 ? 500 : 200, 1000 + c, 500);
+    }
+    tick(b);
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        request(b, 1, c, c % 4 == 0 ? 500 : 200, 1000 + c, 500);
+    }
+    tick(b);
+    in = incident(b, 1, 0);
+    assert_int_equal(in->clients_known, 1);
+    assert_true(in->clients > CLIENTS * 0.9 && in->clients < CLIENTS * 1.1);
+    assert_true(in->error_clients > 8.5 && in->error_clients < 11.5);
+    end_bench(b);
+}
+
+/* ---- what a worker may have scribbled ---- */
+
+static void a_region_of_random_bytes_ends_no_tick(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t seed = 1;
+
+    quiet(b, 3, 1);
+    for (int round = 0; round < 20; round++) {
+        uint8_t *bytes = (uint8_t *)b->live.header;
+
+        for (uint64_t i = 0; i < b->live.size; i++) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            bytes[i] = (uint8_t)seed;
+        }
+        tick(b);
+        assert_true(pm_live_children_alive(&b->live, 1) <= b->live.geo.children);
+    }
+    assert_true(b->state->checkpoint.tick >= 23);
+    end_bench(b);
+}
+
+static void what_could_not_be_written_is_written_with_a_later_tick(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t from = b->now;
+    pm_row *rows;
+    size_t count;
+    int fd = pm_capture_fd(b->capture), kept = dup(fd), read_only = open(b->f->path, O_RDONLY);
+
+    quiet(b, 2, 1);
+    assert_true(dup2(read_only, fd) == fd); /* as when the disk has gone read-only */
+    quiet(b, 3, 1);
+    assert_true(b->state->checkpoint.server.write_failures >= 3);
+    assert_true(strstr(b->state->checkpoint.server.trouble, b->f->path) != NULL);
+    assert_true(dup2(kept, fd) == fd);
+    quiet(b, 1, 1);
+    assert_int_equal(pm_capture_seconds(b->capture, from, b->now, &rows, &count, b->f->pool),
+                     APR_SUCCESS);
+    assert_int_equal(count, 6);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    assert_string_equal(b->state->checkpoint.server.trouble, "");
+    close(kept);
+    close(read_only);
+    end_bench(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        CASE(each_second_becomes_a_row_and_totals_are_exact),
+        CASE(a_dead_runs_remainder_is_counted_once_by_the_next_run),
+        CASE(another_recorder_goes_on_where_one_died),
+        CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
+        CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),
+        CASE(without_traffic_an_incident_stays_open),
+        CASE(a_virtual_host_of_its_own_is_the_scope_when_the_server_is_well),
+        CASE(both_failing_is_one_incident_of_the_server),
+        CASE(a_hang_is_slow_before_anything_completes),
+        CASE(an_incident_that_one_run_left_open_goes_on_in_the_next),
+        CASE(clients_are_counted_with_those_that_met_an_error),
+        CASE(a_region_of_random_bytes_ends_no_tick),
+        CASE(what_could_not_be_written_is_written_with_a_later_tick),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -580,13 +580,13 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     (void)p;
     (void)s;
     remove_drained(pm_retained_get());
+    pm_watch_monitor();
     return DECLINED;
 }
 
 static apr_status_t child_goes(void *unused)
 {
     (void)unused;
-    pm_watch_monitor();
     if (pm.live.header != NULL && pm.child < pm.live.geo.children) {
         atomic_store_explicit(&pm.live.children[pm.child].state, PM_CHILD_ENDED,
                               memory_order_relaxed);

@@ -150,8 +150,9 @@ static void take_content(const char *path, const char *pattern, int inodes, cons
     close(fd);
 }
 
-/** When the folder that it was in was last changed: then at the latest, it went. */
-static uint64_t folder_changed(const char *path)
+/** Of the folder that it was in: when it was last changed, for then at the latest the file went. And on which file
+ *  system it is. */
+static void look_at_folder(const char *path, pm_look *out)
 {
     char folder[PM_WATCH_PATH];
     const char *slash = strrchr(path, '/');
@@ -160,7 +161,10 @@ static uint64_t folder_changed(const char *path)
 
     memcpy(folder, path, n);
     folder[n] = '\0';
-    return stat(folder, &st) == 0 ? micro(&st.st_mtim) : 0;
+    if (stat(folder, &st) == 0) {
+        out->gone_us = micro(&st.st_mtim);
+        out->is.dev = (uint64_t)st.st_dev;
+    }
 }
 
 static void read_link(const char *path, char out[PM_KEY])
@@ -192,7 +196,9 @@ void pm_watch_look(enum pm_watch_kind kind, const char *path, const pm_look *las
     if (stat(path, &st) != 0) {
         out->error = (uint32_t)errno;
         out->result = result_of(errno);
-        out->gone_us = out->result == PM_LOOK_GONE ? folder_changed(path) : 0;
+        if (out->result == PM_LOOK_GONE) {
+            look_at_folder(path, out);
+        }
     }
     else {
         out->result = PM_LOOK_THERE;

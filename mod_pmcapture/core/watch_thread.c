@@ -21,7 +21,7 @@
 #include "watch_private.h"
 
 #define PASS_US (2 * PM_SECOND)
-#define STUCK_MAX 8 /* threads that hang; with more nothing is looked at any more */
+#define STUCK_MAX 32 /* threads that hang; with more nothing is looked at any more */
 #define STACK_SIZE (256 * 1024)
 
 typedef struct looker {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "pm_time.h"
+#include "pm_watch.h"
 
 enum {
     SET_FIRST = 1,
@@ -366,8 +367,8 @@ static const char *set_watch(cmd_parms *cmd, void *dir, const char *arg)
     if (err != NULL) {
         return err;
     }
-    if (arg[0] == '\0' || ap_server_root_relative(cmd->temp_pool, arg) == NULL) {
-        return bad(cmd, arg, "give the path of a file or folder");
+    if (strlen(arg) >= PM_WATCH_PATH || ap_server_root_relative(cmd->temp_pool, arg) == NULL) {
+        return bad(cmd, arg, "give the path of a file or folder, at most 511 bytes long");
     }
     if (pm_config->watch == NULL) {
         pm_config->watch = apr_array_make(cmd->pool, 4, sizeof(path));

@@ -349,8 +349,8 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
         pm_say(s, APLOG_CRIT, apr_psprintf(pool, "Nothing is recorded: %s", err.text));
         _exit(1);
     }
-    record_ticks(f, parent);
     pm_watch_record(f, pool);
+    record_ticks(f, parent);
     _exit(0);
 }
 

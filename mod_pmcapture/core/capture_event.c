@@ -41,8 +41,7 @@ static int block_sane(const pm_capture *c, enum pm_ring ring, uint64_t offset, c
 {
     return b->head.length >= PM_BLOCK_META && b->head.seq > 0 && b->head.seq < PM_POSITION_LAST &&
            b->position < PM_POSITION_LAST && b->blocks > 0 && b->index < b->blocks &&
-           b->blocks <= PM_EVENT_BLOCKS && b->blocks <= c->layout.blocks[ring] &&
-           block_offset(c, ring, b->position) == offset;
+           b->blocks <= PM_EVENT_BLOCKS && block_offset(c, ring, b->position) == offset;
 }
 
 static enum pm_found settle_block(pm_capture *c, enum pm_ring ring, uint64_t offset, pm_block *b)

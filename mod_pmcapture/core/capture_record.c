@@ -12,8 +12,9 @@
 #include "capture_private.h"
 
 #define LOAD_FIRST 4096u
-#define LOAD_TRIES 8
-#define PATIENCE 16 /* so many damaged records are no writer at work */
+#define LOAD_ALWAYS 3
+#define LOAD_TRIES 23
+#define PATIENCE 8 /* so many damaged records are no writer at work */
 
 void pm_cap_read(pm_capture *c, uint64_t offset, void *into, size_t len)
 {
@@ -99,14 +100,14 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room)
 
 int pm_cap_busy(pm_capture *c, int tries)
 {
-    if (tries == 0) {
-        return 1;
+    if (tries < LOAD_ALWAYS) {
+        return c->failures < PATIENCE; /* a writer may have let go of the lock just now */
     }
     if (tries >= LOAD_TRIES || c->failures >= PATIENCE || !pm_cap_locked(c->fd)) {
         c->failures++;
         return 0;
     }
-    usleep(tries > 1 ? 1000 : 0);
+    usleep(1000);
     return 1;
 }
 

@@ -357,6 +357,7 @@ static void sane_incident(const pm_incident *i, uint32_t room)
     const pm_tally *tallies[] = {i->by_vhost, i->by_route, i->by_host, i->by_backend,
                                  i->by_error_log};
 
+    assert_true(i->id < PM_POSITION_LAST);
     assert_true(i->open <= 1 && i->kinds < 16 && i->sample_count <= room &&
                 terminated(i->vhost, PM_KEY));
     assert_true(i->onset_us <= PM_TIME_LAST && i->end_us <= PM_TIME_LAST &&
@@ -477,7 +478,8 @@ static void forge_incident(pm_capture *c, uint64_t *seed)
 {
     static _Alignas(8) uint8_t record[100000];
     static pm_incident i;
-    pm_incident_meta meta = {.id = splitmix_next(seed) % 8};
+    pm_incident_meta meta = {.id = splitmix_next(seed) % 8 +
+                                   (splitmix_next(seed) % 4 ? 0 : 1ull << 60)};
     uint64_t offset = pm_cap_copy_offset(c, meta.id, (int)(splitmix_next(seed) % 2));
 
     noise(&i, sizeof(i), seed);
@@ -537,6 +539,75 @@ static void forged_records_come_out_sane_or_not_at_all(void **state)
     }
 }
 
+static void forge_blocks(pm_capture *c, uint64_t position, uint16_t blocks,
+                         const pm_event_body *body, size_t used)
+{
+    for (uint16_t i = 0; i < blocks; i++) {
+        pm_block b = {.position = position + i, .index = i, .blocks = blocks};
+        uint64_t offset = c->layout.events[0] + b.position * PM_BLOCK;
+        memset(b.payload, 'x', sizeof(b.payload));
+        if (i == 0) {
+            memcpy(b.payload, body, sizeof(*body));
+        }
+        pm_cap_seal(c, offset, &b, PM_MAGIC_EVENT, PM_BLOCK_META + used, 1 + position);
+        assert_int_equal(pm_cap_write(c, offset, &b, sizeof(b)), APR_SUCCESS);
+    }
+}
+
+static void event_whose_lengths_lie_is_not_given(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, ((pm_retention){60, 60, 4, 1024, 4, 0}));
+    pm_event_body body = {.at_us = T0, .type = PM_EV_NOTE, .text_len = 10, .data_len = 20};
+    pm_event *events;
+    size_t count;
+
+    forge_blocks(c, 0, 1, &body, sizeof(body) + 30); /* this one is true */
+    forge_blocks(c, 1, 1, &body, sizeof(body) + 29);
+    forge_blocks(c, 2, 1, &body, 5);
+    forge_blocks(c, 100, 300, &body, PM_BLOCK_PAYLOAD);
+    body.text_len = PM_EVENT_TEXT;
+    forge_blocks(c, 3, 1, &body, sizeof(body) + PM_EVENT_TEXT + 20);
+    body.text_len = UINT32_MAX;
+    body.data_len = 31;
+    forge_blocks(c, 4, 1, &body, sizeof(body) + 30);
+    pm_capture_events(c, 0, UINT64_MAX, &events, &count, f->pool);
+    assert_int_equal(count, 1);
+    assert_int_equal(events[0].seq, 1);
+    assert_string_equal(events[0].text, "xxxxxxxxxx");
+    assert_string_equal(events[0].data, "{}");
+    assert_int_equal(pm_capture_damage(c).records, 304);
+}
+
+static void packed_words_that_overrun_are_refused(void **state)
+{
+    (void)state;
+    uint64_t words[4];
+    const struct {
+        uint8_t bytes[20];
+        size_t len;
+        int good;
+    } cases[] = {
+        {{0, 1, 1, 2, 3, 4, 5, 6, 7, 8}, 10, 1},
+        {{3, 1, 1, 2, 3, 4, 5, 6, 7, 8}, 10, 1},
+        {{0}, 0, 1},
+        {{0, 1, 1, 2, 3, 4, 5, 6, 7, 8}, 9, 0},
+        {{4, 1, 1, 2, 3, 4, 5, 6, 7, 8}, 10, 0},
+        {{0, 2, 1, 2, 3, 4, 5, 6, 7, 8}, 10, 0},
+        {{5, 0}, 2, 0},
+        {{0}, 1, 0},
+        {{0x80}, 1, 0},
+        {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 11, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t *exact = malloc(cases[i].len + 1);
+        memcpy(exact, cases[i].bytes, cases[i].len);
+        assert_int_equal(pm_cap_unpack(words, sizeof(words), exact, cases[i].len), cases[i].good);
+        free(exact);
+    }
+}
+
 static void string_without_end_is_ended(void **state)
 {
     fixture *f = *state;
@@ -558,6 +629,13 @@ static void string_without_end_is_ended(void **state)
     assert_int_equal(got[0]->kinds, 15);
     pm_capture_samples(c, got[0], &samples, &count, f->pool);
     assert_true(strlen(samples[0].uri) < 256);
+    pm_checkpoint *cp = filled_checkpoint(f);
+    memset(cp->server.trouble, 't', sizeof(cp->server.trouble));
+    strcpy(cp->server.mpm, "a\nb");
+    assert_int_equal(pm_capture_put_checkpoint(c, cp), APR_SUCCESS);
+    assert_int_equal(pm_capture_checkpoint(c, cp), APR_SUCCESS);
+    assert_true(strlen(cp->server.trouble) < sizeof(cp->server.trouble));
+    assert_string_equal(cp->server.mpm, "a%0Ab");
 }
 
 int main(void)
@@ -572,6 +650,8 @@ int main(void)
         CASE(displaced_copies_of_records_are_not_taken_for_others),
         CASE(writer_goes_on_in_a_damaged_file),
         CASE(forged_records_come_out_sane_or_not_at_all),
+        CASE(event_whose_lengths_lie_is_not_given),
+        cmocka_unit_test(packed_words_that_overrun_are_refused),
         CASE(string_without_end_is_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

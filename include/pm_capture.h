@@ -91,8 +91,10 @@ uint64_t pm_capture_size(const pm_retention *keep);
 /** Open `path` for writing, creating it (mode 0640, O_EXCL, preallocated, header last) if it is absent, of zero
  *  length, or was left unfinished by a start that was killed. Refused, with a sentence: a symbolic link,
  *  anything but a regular file, a file owned by another user than the effective one, sizes out of range, no room,
- *  a file whose lock another process keeps for longer than 5 s. What is no capture file, has a damaged header,
- *  another version or ABI is renamed to PATH.old-N (first free N), kept, and said in *notice (else ""). With only the
+ *  a file whose lock another process keeps for longer than 5 s, a file that never was a capture file (PMCaptureFile
+ *  names something else by mistake: it is left alone). A capture file with a damaged header, one blanked or
+ *  overwritten in its whole length, of another version or ABI is renamed to PATH.old-N (first free N), kept, and said
+ *  in *notice (else ""). With only the
  *  sizes changed, id, totals, next ids and, up to the new sizes, history are copied into a new file and the old
  *  one is kept as PATH.old-N; when that fails, the old sizes stay in use (said in *notice;
  *  pm_capture_retention() tells). A truncated file is extended again (said too).

@@ -550,12 +550,12 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (pm.live.header != NULL) {
         number_vhosts(pconf, ptemp, s);
         write_load_events(ptemp, kept, pm_config_take(pconf, ptemp, s));
+        pm_watch_load(pconf, ptemp, s);
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
         }
     }
     kept->started = 1;
-        pm_watch_load(pconf, ptemp, s);
     kept->generation = pm.generation;
     /* Registered last, so it runs first: the capture file is still open then. */
     apr_pool_cleanup_register(pconf, NULL, configuration_goes, apr_pool_cleanup_null);
@@ -629,13 +629,13 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         munmap(kept->state.base, kept->state.size);
     }
     pm.state = NULL;
+    pm_watch_leave();
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         if (kept->old[i].base != NULL) {
             munmap(kept->old[i].base, kept->old[i].size);
         }
     }
     if (pm.live.header != NULL) {
-    pm_watch_leave();
         claim_child();
         apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);
     }

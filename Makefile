@@ -152,7 +152,7 @@ install: all
 	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
 	test -e '$(DESTDIR)$(DROP_IN)' || sed -e 's|@BINDIR@|$(PREFIX)/bin|' \
 	    -e 's|@LOG_DIR@|/var/log/$(UNIT)|' conf/pmcapture-service.conf.in >'$(DESTDIR)$(DROP_IN)'
-	@echo 'To enable it: $(ENABLE); then restart httpd.'
+	@echo 'To enable it: $(ENABLE); then systemctl daemon-reload, and restart httpd.'
 
 # With its LoadModule line still in force, httpd could not even reload.
 uninstall:

@@ -145,39 +145,73 @@ static uint32_t count_vhosts(const server_rec *s)
     return n;
 }
 
-/** The number of a name: the one it had in the last generation, else a free one, else 0 "(other)". */
-static uint32_t number_of(const char *key)
+/** Every virtual host's key, none twice. */
+static const char **name_vhosts(apr_pool_t *p, server_rec *main_server, apr_hash_t *wanted)
 {
-    uint32_t room = 0;
-
-    for (uint32_t v = 1; v < pm.live.geo.vhosts; v++) {
-        const char *name = pm.state->scope[v + 1].name;
-
-        if (strcmp(name, key) == 0) {
-            return v;
-        }
-        if (name[0] == '\0' && room == 0) {
-            room = v;
-        }
-    }
-    return room;
-}
-
-/** Every virtual host gets its number; the first PM_POOLS - 1 also sketches and latencies of their own. */
-static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_server)
-{
-    apr_hash_t *taken = apr_hash_make(p);
+    const char **keys = apr_palloc(p, count_vhosts(main_server) * sizeof(*keys));
+    uint32_t n = 0;
 
     for (server_rec *s = main_server; s != NULL; s = s->next) {
-        const char *key = pm_vhost_key(p, s), *where = vhost_defined(p, s);
-        pm_vhost_live *vh;
-        uint32_t v;
+        const char *key = pm_vhost_key(p, s);
 
-        if (apr_hash_get(taken, key, APR_HASH_KEY_STRING) != NULL) {
-            key = apr_pstrmemdup(p, apr_psprintf(p, "%s (%s)", key, where), PM_KEY - 1);
+        if (apr_hash_get(wanted, key, APR_HASH_KEY_STRING) != NULL) {
+            char *longer = apr_palloc(p, PM_KEY);
+
+            pm_text_clean(longer, PM_KEY, apr_psprintf(p, "%s (%s)", key, vhost_defined(p, s)),
+                          2 * PM_KEY);
+            key = longer;
         }
-        apr_hash_set(taken, key, APR_HASH_KEY_STRING, s);
-        v = number_of(key);
+        apr_hash_set(wanted, key, APR_HASH_KEY_STRING, s);
+        keys[n++] = key;
+    }
+    return keys;
+}
+
+/** The numbers that names had in the last generation. */
+static apr_hash_t *known_numbers(apr_pool_t *p)
+{
+    apr_hash_t *known = apr_hash_make(p);
+
+    for (uint32_t v = 1; v < pm.live.geo.vhosts; v++) {
+        if (pm.state->scope[v + 1].name[0] != '\0') {
+            apr_hash_set(known, pm.state->scope[v + 1].name, APR_HASH_KEY_STRING,
+                         (void *)(uintptr_t)v);
+        }
+    }
+    return known;
+}
+
+/** A number for a new name, from *next on: an unused one, else that of a virtual host that is no more; 0 "(other)"
+ *  when there is none. */
+static uint32_t free_number(apr_hash_t *wanted, uint32_t *next)
+{
+    for (; *next < 2 * pm.live.geo.vhosts; (*next)++) {
+        uint32_t v = *next % pm.live.geo.vhosts;
+        const char *name = pm.state->scope[v + 1].name;
+
+        if (v != 0 &&
+            (name[0] == '\0' || (*next >= pm.live.geo.vhosts &&
+                                 apr_hash_get(wanted, name, APR_HASH_KEY_STRING) == NULL))) {
+            memset(&pm.state->scope[v + 1].detect, 0, sizeof(pm.state->scope[v + 1].detect));
+            return v;
+        }
+    }
+    return 0;
+}
+
+/** Every virtual host gets its number, the one it had if it had one; the first PM_POOLS - 1 also sketches and
+ *  latencies of their own. */
+static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_server)
+{
+    apr_hash_t *wanted = apr_hash_make(p), *known = known_numbers(p);
+    const char **key = name_vhosts(p, main_server, wanted);
+    uint32_t next = 1;
+
+    for (server_rec *s = main_server; s != NULL; s = s->next, key++) {
+        uint32_t v = (uint32_t)(uintptr_t)apr_hash_get(known, *key, APR_HASH_KEY_STRING);
+        pm_vhost_live *vh;
+
+        v = v != 0 ? v : free_number(wanted, &next);
         /* httpd lets a virtual host without a directive of ours share the main server's. */
         ap_set_module_config(s->module_config, &pmcapture_module,
                              apr_pmemdup(pconf, pm_conf_of(s), sizeof(pm_server_conf)));
@@ -186,9 +220,9 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
             continue;
         }
         vh = &pm.live.vhosts[v];
-        apr_cpystrn(pm.state->scope[v + 1].name, key, PM_KEY);
-        apr_cpystrn(vh->name, key, PM_KEY);
-        apr_cpystrn(vh->defined, where, PM_KEY);
+        apr_cpystrn(pm.state->scope[v + 1].name, *key, PM_KEY);
+        apr_cpystrn(vh->name, *key, PM_KEY);
+        apr_cpystrn(vh->defined, vhost_defined(p, s), PM_KEY);
         atomic_store(&vh->pool, v < PM_POOLS ? v : 0);
     }
     apr_cpystrn(pm.live.vhosts[0].name, "(other)", PM_KEY);

@@ -61,6 +61,7 @@ typedef struct pm_open {
     uint64_t vhost_mark[PM_VHOSTS_MAX]; /* absolute requests at the last failure */
     uint64_t vhost_error_mark[PM_VHOSTS_MAX];
     pm_sample samples[PM_SAMPLES_MAX];
+    pm_heavy_marks heavy;
 } pm_open;
 
 typedef struct pm_pending_event {
@@ -122,6 +123,7 @@ typedef struct pm_ledger {
     uint64_t recent_next; /* number of the next; slot = number % room */
     uint64_t random;
     pm_open open[PM_INCIDENTS_OPEN];
+    pm_heavy_ledger heavy;
     uint32_t scopes, pad2; /* room: virtual hosts + 1 */
     pm_scope_state scope[];
 } pm_ledger;

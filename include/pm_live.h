@@ -27,6 +27,7 @@
 
 #include "pm_detect.h"
 #include "pm_error.h"
+#include "pm_heavy.h"
 #include "pm_record.h"
 #include "pm_ring.h"
 
@@ -124,7 +125,8 @@ typedef struct pm_vhost_live {
     _Atomic uint32_t pool;
     char name[PM_KEY];
     char defined[PM_KEY];
-    uint8_t pad[52];
+    _Atomic uint32_t incident; /* id of the newest one that is open and concerns it, 0 = none */
+    uint8_t pad[48];
 } pm_vhost_live;
 _Static_assert(sizeof(pm_vhost_live) % 64 == 0, "virtual hosts begin on cache lines");
 
@@ -198,6 +200,7 @@ typedef struct pm_live {
     pm_flight *flights;
     pm_child *children;
     pm_ring journal, samples;
+    pm_heavy *heavy;
 } pm_live;
 
 /** Room for so many concurrent requests, processes and virtual hosts on so many cores. */

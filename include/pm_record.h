@@ -94,8 +94,17 @@ typedef struct pm_tally {
     uint64_t errors;               /* error_log: count */
     uint64_t refused, timeout, answered; /* backends: how it failed */
     uint64_t first_seen_us;
+    uint64_t counted_requests, counted_errors; /* while both were counted: their quotient is the share that failed */
 } pm_tally;
-_Static_assert(sizeof(pm_tally) == 368, "pm_tally is stored on disk");
+_Static_assert(sizeof(pm_tally) == 384, "pm_tally is stored on disk");
+
+/** A shorter line of a breakdown. */
+typedef struct pm_count {
+    char key[56];
+    uint64_t requests;             /* UINT64_MAX = not counted */
+    uint64_t errors;
+} pm_count;
+_Static_assert(sizeof(pm_count) == 72, "pm_count is stored on disk");
 
 /** A failing request kept whole. */
 typedef struct pm_sample {
@@ -115,7 +124,8 @@ typedef struct pm_sample {
 #define PM_SAMPLE_SLOW 2u          /* kept because it was slow, not because it failed */
 _Static_assert(sizeof(pm_sample) == 776, "pm_sample is stored on disk");
 
-#define PM_TALLIES 12              /* of each dimension, heaviest first; errors == 0 ends the list */
+#define PM_TALLIES 12              /* of each dimension, heaviest first; errors == 0 ends the list. Last may be "(other)" */
+#define PM_COUNTS 8                /* likewise */
 #define PM_SAMPLES_MAX 256
 #define PM_INCIDENT_STATUSES 16
 
@@ -153,12 +163,17 @@ typedef struct pm_incident {
     pm_tally by_route[PM_TALLIES];
     pm_tally by_host[PM_TALLIES];
     pm_tally by_backend[PM_TALLIES];
-    pm_tally by_error_log[PM_TALLIES]; /* defined = sample line */
+    pm_tally by_error_log[PM_TALLIES]; /* defined = sample line; those never seen before come first */
+    pm_count by_method[PM_COUNTS];
+    pm_count by_client[PM_COUNTS];     /* one for each client; their masked addresses may be alike */
+    pm_count busiest;                  /* the client with the most requests */
+    uint64_t counted_requests;         /* since detection; 0 = the two below are not known */
+    uint64_t monitoring_requests;      /* of health checkers and exporters among them */
     uint64_t hist[PM_HIST_BUCKETS];    /* during; working memory */
     uint8_t sketch_all[PM_SKETCH_SIZE];
     uint8_t sketch_error[PM_SKETCH_SIZE];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 28160, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 30360, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {

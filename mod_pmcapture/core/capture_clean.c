@@ -78,6 +78,13 @@ static void clean_tallies(pm_tally *tallies)
     }
 }
 
+static void clean_counts(pm_count *counts, int n)
+{
+    for (int i = 0; i < n; i++) {
+        pm_cap_clean_string(counts[i].key, sizeof(counts[i].key));
+    }
+}
+
 static void clean_statuses(pm_incident *i)
 {
     for (int k = 0; k < PM_INCIDENT_STATUSES; k++) {
@@ -117,6 +124,9 @@ void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
     clean_tallies(i->by_host);
     clean_tallies(i->by_backend);
     clean_tallies(i->by_error_log);
+    clean_counts(i->by_method, PM_COUNTS);
+    clean_counts(i->by_client, PM_COUNTS);
+    clean_counts(&i->busiest, 1);
 }
 
 void pm_cap_clean_sample(pm_sample *s)

@@ -366,6 +366,7 @@ static void tally(pm_json *j, const pm_tally *t, enum dimension dimension)
         uint_member(j, "requests", t->requests);
     }
     uint_member(j, "errors", t->errors);
+    ratio_member(j, "error_ratio", (double)t->counted_errors, (double)t->counted_requests);
     if (dimension == BACKEND) {
         object_member(j, "failure");
         uint_member(j, "refused", t->refused);
@@ -385,6 +386,50 @@ static void tallies(pm_json *j, const char *key, const pm_tally *t, enum dimensi
     pm_json_array_end(j);
 }
 
+static void counts(pm_json *j, const char *key, const pm_count *c)
+{
+    array_member(j, key);
+    for (int n = 0; n < PM_COUNTS && c[n].errors; n++) {
+        pm_json_object(j);
+        text_member(j, "key", c[n].key);
+        if (c[n].requests == UINT64_MAX) {
+            null_member(j, "requests");
+        }
+        else {
+            uint_member(j, "requests", c[n].requests);
+        }
+        uint_member(j, "errors", c[n].errors);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
+/* Who asked, counted since the incident was detected. */
+static void traffic(pm_json *j, const pm_incident *i)
+{
+    if (!i->counted_requests) {
+        null_member(j, "traffic");
+        return;
+    }
+    object_member(j, "traffic");
+    uint_member(j, "requests", i->counted_requests);
+    uint_member(j, "monitoring", i->monitoring_requests);
+    ratio_member(j, "monitoring_ratio", (double)i->monitoring_requests,
+                 (double)i->counted_requests);
+    if (i->busiest.requests) {
+        object_member(j, "busiest_client");
+        text_member(j, "key", i->busiest.key);
+        uint_member(j, "requests", i->busiest.requests);
+        uint_member(j, "errors", i->busiest.errors);
+        ratio_member(j, "ratio", (double)i->busiest.requests, (double)i->counted_requests);
+        pm_json_object_end(j);
+    }
+    else {
+        null_member(j, "busiest_client");
+    }
+    pm_json_object_end(j);
+}
+
 static void breakdown(pm_json *j, const pm_incident *i)
 {
     object_member(j, "breakdown");
@@ -393,7 +438,10 @@ static void breakdown(pm_json *j, const pm_incident *i)
     tallies(j, "host", i->by_host, PLAIN);
     tallies(j, "backend", i->by_backend, BACKEND);
     tallies(j, "error_log", i->by_error_log, ERROR_LOG);
+    counts(j, "method", i->by_method);
+    counts(j, "client", i->by_client);
     pm_json_object_end(j);
+    traffic(j, i);
 }
 
 static void samples(pm_json *j, const pm_case *c)

@@ -302,6 +302,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     s->checkpoint.tick = t->tick;
     pm_figures_take(f, t);
     second = pm_second_of(s, t->tick);
+    pm_heavy_step(f, t);
     pm_samples_drain(f, t);
     pm_journal_drain(f, t);
     if (f->watch != NULL) {

@@ -3,6 +3,7 @@
  * fold_private.h: what the parts of a tick hand to each other.
  *
  *   figures.c    counters -> the figures of each scope, a row
+ *   heavy_fold.c what failing requests have in common -> breakdowns
  *   incident.c   figures -> incidents opened, moved on, closed
  *   crashes.c    children that died -> events
  *   workers.c    no idle worker left -> events
@@ -14,6 +15,15 @@
 #define PM_FOLD_PRIVATE_H
 
 #include "pm_fold.h"
+
+/** A line of a breakdown before it is one: a key's counts in all virtual hosts of the scope. */
+typedef struct pm_heavy_item {
+    uint64_t group;
+    const char *key, *line;
+    uint64_t good, errors, refused, timeout, answered, first_us;
+    uint64_t counted_errors; /* since detection */
+} pm_heavy_item;
+#define PM_HEAVY_ITEMS (1024u + PM_TALLIES + 1)
 
 typedef struct pm_tick {
     uint64_t tick, from_us, now_us, span_us;
@@ -27,6 +37,7 @@ typedef struct pm_tick {
     uint8_t sketch[2][PM_SKETCH_SIZE]; /* the server's: all, error */
     pm_figures *figures;               /* [scopes] */
     pm_verdict *verdicts;              /* [scopes] */
+    pm_heavy_item items[PM_HEAVY_ITEMS];
 } pm_tick;
 
 #define PM_SCOPE_SERVER 0u
@@ -40,6 +51,17 @@ static inline pm_second *pm_second_of(pm_ledger *s, uint64_t tick)
 void pm_figures_take(pm_fold *f, pm_tick *t);
 void pm_samples_drain(pm_fold *f, pm_tick *t);
 void pm_journal_drain(pm_fold *f, pm_tick *t);
+
+/** Credit what was counted since the last tick, and make room. */
+void pm_heavy_step(pm_fold *f, pm_tick *t);
+/** Count from the incident's onset on, as far as the last ticks are remembered. */
+void pm_heavy_open(pm_fold *f, pm_tick *t, pm_open *o);
+/** All that was counted up to now belongs to the window. */
+void pm_heavy_extend(pm_fold *f, pm_open *o);
+/** The incident's breakdown so far. */
+void pm_heavy_fill(pm_fold *f, pm_tick *t, pm_open *o);
+/** Go on with the breakdown of an incident that the last run left open. */
+void pm_heavy_resume(pm_open *o);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
 /** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. */

@@ -53,33 +53,6 @@ static uint32_t pool_of(const pm_fold *f, uint32_t scope)
 
 /* ---- breakdown and samples ---- */
 
-/** Count `key` in a list of the heaviest: Space-Saving (Metwally et al. 2005): a newcomer takes the
- *  place of the lightest and inherits its count, so no heavy one is missed. */
-static pm_tally *tally(pm_tally *list, const char *key)
-{
-    pm_tally *least = &list[0];
-
-    for (uint32_t i = 0; i < PM_TALLIES; i++) {
-        if (list[i].errors == 0 || strcmp(list[i].key, key) == 0) {
-            least = &list[i];
-            break;
-        }
-        if (list[i].errors < least->errors) {
-            least = &list[i];
-        }
-    }
-    if (strcmp(least->key, key) != 0) {
-        uint64_t errors = least->errors;
-
-        memset(least, 0, sizeof(*least));
-        least->errors = errors;
-        least->requests = UINT64_MAX;
-        pm_text_clean(least->key, sizeof(least->key), key, PM_KEY);
-    }
-    least->errors++;
-    return least;
-}
-
 static uint64_t next_random(pm_ledger *s)
 {
     s->random ^= s->random << 13;
@@ -104,20 +77,6 @@ static void keep_sample(pm_fold *f, pm_sample *to, const pm_live_sample *from)
     pm_text_clean(to->vhost, sizeof(to->vhost), scope_name(f, from->vhost + 1), PM_KEY);
 }
 
-static void count_sample(pm_incident *in, const pm_live_sample *sample)
-{
-    if (sample->host[0] != '\0') {
-        tally(in->by_host, sample->host);
-    }
-    if (sample->backend[0] != '\0') {
-        pm_tally *backend = tally(in->by_backend, sample->backend);
-
-        backend->refused += sample->failure == PM_FAILURE_REFUSED;
-        backend->timeout += sample->failure == PM_FAILURE_TIMEOUT;
-        backend->answered += sample->failure == PM_FAILURE_ANSWERED;
-    }
-}
-
 /** The first one stays; the others are a fair choice among all that were handed over (reservoir). */
 static void offer_sample(pm_fold *f, pm_open *o, const pm_live_sample *sample)
 {
@@ -130,9 +89,6 @@ static void offer_sample(pm_fold *f, pm_open *o, const pm_live_sample *sample)
     if ((o->scope != PM_SCOPE_SERVER && sample->vhost + 1 != o->scope) ||
         ((sample->flags & PM_SAMPLE_SLOW) && !(in->kinds & PM_KIND_SLOW))) {
         return;
-    }
-    if (!(sample->flags & PM_SAMPLE_SLOW)) {
-        count_sample(in, sample);
     }
     in->sample_seen++;
     if (in->sample_count < f->samples) {
@@ -188,8 +144,8 @@ static void fill_vhosts(pm_fold *f, pm_open *o)
         if (f->vhost_defined[v] != NULL) {
             pm_text_clean(least->defined, sizeof(least->defined), f->vhost_defined[v], PM_KEY);
         }
-        least->requests = o->vhost_requests[v];
-        least->errors = o->vhost_errors[v];
+        least->requests = least->counted_requests = o->vhost_requests[v];
+        least->errors = least->counted_errors = o->vhost_errors[v];
         order(list);
     }
 }
@@ -577,6 +533,7 @@ static void look_back(pm_fold *f, pm_tick *t, pm_open *o)
     }
     collect_from_onset(f, t, o);
     find_peaks_from_onset(f, o);
+    pm_heavy_open(f, t, o);
     fill_before(f, o);
 }
 
@@ -656,6 +613,7 @@ static void extend(pm_fold *f, pm_open *o)
     pm_sketch_merge(in->sketch_all, o->pending_sketch[0]);
     pm_sketch_merge(in->sketch_error, o->pending_sketch[1]);
     move_vhosts(f, o);
+    pm_heavy_extend(f, o);
     o->pending_requests = o->pending_errors = o->pending_slow = o->succeeded = 0;
     memset(o->pending_code, 0, sizeof(o->pending_code));
     memset(o->pending_hist, 0, sizeof(o->pending_hist));
@@ -810,11 +768,10 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
     say_closed(f, in);
 }
 
-static void refresh(pm_fold *f, pm_open *o)
+static void refresh(pm_fold *f, pm_tick *t, pm_open *o)
 {
     fill_vhosts(f, o);
-    order(o->incident.by_host);
-    order(o->incident.by_backend);
+    pm_heavy_fill(f, t, o);
     fill_clients(f, o);
     fill_quantiles(&o->incident.during, o->incident.hist);
     o->incident.last_event = f->state->checkpoint.last_event;
@@ -864,10 +821,32 @@ static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
     }
 }
 
+/** Requests of these virtual hosts are looked at closely, and their log lines can be marked. */
+static void tell_workers(pm_fold *f)
+{
+    uint64_t newest = 0, whole = 0;
+
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        const pm_open *o = &f->state->open[i];
+
+        newest = is_open(o) ? later(newest, o->incident.id) : newest;
+        whole = is_open(o) && o->scope == PM_SCOPE_SERVER ? later(whole, o->incident.id) : whole;
+    }
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        const pm_open *own = newest != 0 ? open_of(f->state, v + 1) : NULL;
+        uint64_t id = own != NULL ? later(own->incident.id, whole) : whole;
+        _Atomic uint32_t *told = &f->live->vhosts[v].incident;
+
+        if (atomic_load_explicit(told, memory_order_relaxed) != (uint32_t)id) {
+            atomic_store_explicit(told, (uint32_t)id, memory_order_relaxed);
+        }
+    }
+    atomic_store_explicit(&f->live->header->incident, newest, memory_order_relaxed);
+}
+
 void pm_incidents_step(pm_fold *f, pm_tick *t)
 {
     pm_ledger *s = f->state;
-    uint64_t newest = 0;
 
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         if (is_open(&s->open[i])) {
@@ -885,11 +864,10 @@ void pm_incidents_step(pm_fold *f, pm_tick *t)
 
         if (is_open(o)) {
             close_if_quiet(f, t, o);
-            refresh(f, o);
-            newest = o->incident.open ? later(newest, o->incident.id) : newest;
+            refresh(f, t, o);
         }
     }
-    atomic_store_explicit(&f->live->header->incident, newest, memory_order_relaxed);
+    tell_workers(f);
 }
 
 /* ---- across runs ---- */
@@ -926,6 +904,7 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
     }
     memcpy(o->samples, samples, count * sizeof(*samples));
     o->incident.sample_count = (uint32_t)(count < f->samples ? count : f->samples);
+    pm_heavy_resume(o);
 }
 
 /** Newton's: httpd does not load libm. */

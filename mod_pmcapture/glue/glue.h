@@ -5,6 +5,7 @@
  *   mod_pmcapture.c   the module: hook table, command table
  *   directives.c      the directives
  *   record.c          requests -> live region (the hot path), samples
+ *   where.c           what a request was about: route, Host, backend, who asked
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
@@ -29,6 +30,7 @@
 #include "pm_config.h"
 #include "pm_fold.h"
 #include "pm_live.h"
+#include "pm_route.h"
 #include "pm_text.h"
 
 #define PM_VERSION "1.0.0"
@@ -109,6 +111,24 @@ int pm_request_fixups(request_rec *r);
 int pm_request_done(request_rec *r);
 int pm_connection_opened(conn_rec *c, void *socket);
 void pm_register_filters(void);
+
+/* where.c */
+/** What a request was about, as it may be kept. */
+typedef struct pm_where {
+    char route[PM_ROUTE_SIZE];
+    char host[96];
+    char backend[128]; /* "" = none */
+    char method[16];
+    uint32_t failure; /* PM_FAILURE_*, of the backend */
+} pm_where;
+void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status);
+/** `incident`: the one that is open, 0 = none. */
+void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed *done, int failed,
+                    uint32_t incident);
+/** Leave a note of the open incident for those who log the request after us. */
+void pm_where_mark(request_rec *r, uint32_t incident);
+/** Health checkers, exporters and the like, by user agent. */
+int pm_is_monitor(const request_rec *r);
 
 /* lifecycle.c */
 int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);

@@ -190,58 +190,7 @@ static int is_slow(const request_rec *r, const request_rec *final, uint64_t took
     return took_us > client_us && took_us - client_us > threshold_us;
 }
 
-/** "http://app:8080" of "proxy:http://user:secret@app:8080/path". */
-static void fill_backend(char *out, size_t size, const request_rec *final)
-{
-    const char *url = NULL, *at, *end;
-    const char *worker = apr_table_get(final->subprocess_env, "BALANCER_WORKER_NAME");
-    const char *uds = apr_table_get(final->notes, "uds_path");
-
-    if (uds != NULL) {
-        pm_text_clean(out, size, uds, size);
-        return;
-    }
-    if (worker != NULL) {
-        url = worker;
-    }
-    else if (final->filename != NULL && strncmp(final->filename, "proxy:", 6) == 0) {
-        url = final->filename + 6;
-    }
-    if (url == NULL || (end = strstr(url, "://")) == NULL) {
-        return;
-    }
-    end += 3;
-    at = end;
-    end += strcspn(end, "/?#");
-    for (const char *p = at; p < end; p++) { /* a password is no part of a name */
-        at = *p == '@' ? p + 1 : at;
-    }
-    if ((size_t)(strstr(url, "://") - url) < 16) {
-        char scheme[20];
-
-        apr_cpystrn(scheme, url, (size_t)(strstr(url, "://") - url) + 4);
-        snprintf(out, size, "%s", scheme);
-        pm_text_clean(out + strlen(out), size - strlen(out), at, (size_t)(end - at));
-    }
-}
-
-static uint32_t failure_of(const request_rec *final, const char *backend)
-{
-    if (backend[0] == '\0') {
-        return PM_FAILURE_NONE;
-    }
-    if (apr_table_get(final->notes, "proxy_timedout") != NULL ||
-        final->status == HTTP_GATEWAY_TIME_OUT) {
-        return PM_FAILURE_TIMEOUT;
-    }
-    if (apr_table_get(final->notes, "proxy-status") != NULL ||
-        final->status != HTTP_SERVICE_UNAVAILABLE) {
-        return PM_FAILURE_ANSWERED;
-    }
-    return PM_FAILURE_REFUSED;
-}
-
-static void fill_sample(pm_live_sample *to, const request_rec *r, const request_rec *final)
+static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where *where)
 {
     const char *host = apr_table_get(r->headers_in, "Host");
     const char *id = apr_table_get(r->subprocess_env, "UNIQUE_ID");
@@ -249,13 +198,13 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const request_
     apr_sockaddr_t *addr = r->useragent_addr;
 
     pm_text_clean(to->method, sizeof(to->method), r->method != NULL ? r->method : "", 16);
-    pm_text_uri(to->uri, sizeof(to->uri), uri, 4 * sizeof(to->uri), pm_config->query);
+    pm_route_mask(to->uri, sizeof(to->uri), uri, strlen(uri), pm_config->query);
     host = host != NULL ? host : r->hostname;
     if (host != NULL) {
         pm_text_clean(to->host, sizeof(to->host), host, sizeof(to->host));
     }
-    fill_backend(to->backend, sizeof(to->backend), final);
-    to->failure = failure_of(final, to->backend);
+    memcpy(to->backend, where->backend, sizeof(to->backend));
+    to->failure = where->failure;
     if (addr != NULL) {
         pm_text_client(to->client, sizeof(to->client), addr->ipaddr_ptr, (size_t)addr->ipaddr_len,
                        pm_config->clients, pm.live.key);
@@ -267,8 +216,8 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const request_
 }
 
 /** Hand a request over whole, so many a second. */
-static void sample(const request_rec *r, const request_rec *final, const pm_completed *done,
-                   int failed)
+static void sample(const request_rec *r, const request_rec *final, const pm_where *where,
+                   const pm_completed *done, int failed)
 {
     pm_live_sample s = {0};
 
@@ -280,31 +229,12 @@ static void sample(const request_rec *r, const request_rec *final, const pm_comp
     s.status = done->status;
     s.vhost = done->vhost;
     s.flags = (r->connection->aborted ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
-    fill_sample(&s, r, final);
+    fill_sample(&s, r, where);
     pm_ring_write(&pm.live.samples, &s);
     pm_htaccess_failed(r, final);
 }
 
 /* ---- completion ---- */
-
-/** Programs that look whether the server is well: that they see it well proves nothing. */
-static int is_monitor(const request_rec *r)
-{
-    static const char *const agents[] = {"health",     "kube-probe", "GoogleHC",
-                                         "check_http", "Prometheus", "Blackbox",
-                                         "HAProxy",    "Zabbix",     "Pingdom",
-                                         "Uptime",     "StatusCake", "Datadog",
-                                         "monit/",     "Nagios",     "Icinga",
-                                         "Site24x7",   "Monitor",    "internal dummy connection"};
-    const char *agent = apr_table_get(r->headers_in, "User-Agent");
-
-    for (size_t i = 0; agent != NULL && i < sizeof(agents) / sizeof(agents[0]); i++) {
-        if (ap_strcasestr(agent, agents[i]) != NULL) {
-            return 1;
-        }
-    }
-    return 0;
-}
 
 static uint64_t client_hash(const request_rec *r)
 {
@@ -318,6 +248,30 @@ static uint64_t client_hash(const request_rec *r)
     memcpy(&seed, pm.live.key, sizeof(seed));
     hash = XXH3_64bits_withSeed(addr->ipaddr_ptr, (size_t)addr->ipaddr_len, seed);
     return hash != 0 ? hash : 1;
+}
+
+/** Failures, slow requests, and all while there is an incident. Before the request is counted: then what is
+ *  counted is in the breakdown. */
+static void look_closer(request_rec *r, const request_rec *final, const pm_completed *done,
+                        int failed)
+{
+    uint32_t incident =
+        atomic_load_explicit(&pm.live.vhosts[done->vhost].incident, memory_order_relaxed);
+    pm_where where;
+
+    if (!failed && !done->slow && incident == 0) {
+        return;
+    }
+    pm_where_fill(&where, r, done->status);
+    if (failed || incident != 0) {
+        pm_where_count(&where, r, done, failed, incident);
+    }
+    if (failed || done->slow) {
+        sample(r, final, &where, done, failed);
+    }
+    if (incident != 0) {
+        pm_where_mark(r, incident);
+    }
 }
 
 int pm_request_done(request_rec *r)
@@ -355,12 +309,10 @@ int pm_request_done(request_rec *r)
             (uint32_t)is_slow(r, final, done.done_us - done.arrival_us, conf->slow.threshold_us);
     }
     if (!failed && done.client != 0 && pm_live_wants_client(&pm.live, done.vhost, done.client)) {
-        done.monitor = (uint32_t)is_monitor(r);
+        done.monitor = (uint32_t)pm_is_monitor(r);
     }
+    look_closer(r, final, &done, failed);
     pm_live_count(&pm.live, &done);
-    if (failed || done.slow) {
-        sample(r, final, &done, failed);
-    }
     pc = conn_of(r->connection);
     if (pc != NULL && pc->r == r) {
         pc->r = NULL;

@@ -1,0 +1,162 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * heavy.c: heavy hitters, the workers' side.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <string.h>
+
+#include "heavy_private.h"
+
+#define CROWDED 8u /* slots in use: from here on a newcomer must come twice */
+
+static const uint32_t first_of[PM_DIMENSIONS + 1] = {
+    [PM_BY_ROUTE] = 0,    [PM_BY_HOST] = 1024,   [PM_BY_BACKEND] = 1536,   [PM_BY_METHOD] = 1792,
+    [PM_BY_AGENT] = 2048, [PM_BY_CLIENT] = 2304, [PM_BY_ERROR_LOG] = 2816, [PM_DIMENSIONS] = 3072,
+};
+_Static_assert(PM_HEAVY_SLOTS == 3072, "the sum of all dimensions");
+
+uint32_t pm_heavy_first(enum pm_dimension d)
+{
+    return first_of[d];
+}
+
+uint64_t pm_heavy_group(const pm_live *live, const void *key, size_t len)
+{
+    uint64_t seed;
+
+    memcpy(&seed, live->key, sizeof(seed));
+    return XXH3_64bits_withSeed(key, len, seed);
+}
+
+/** A virtual host and a key in it; 0 is nobody. */
+static uint64_t identity(uint64_t group, uint32_t vhost)
+{
+    uint64_t x = group + vhost * 0x9e3779b97f4a7c15ull;
+
+    x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93ull;
+    x ^= x >> 32;
+    return x != 0 ? x : 1;
+}
+
+static uint32_t bucket_of(enum pm_dimension d, uint64_t id)
+{
+    uint32_t buckets = (first_of[d + 1] - first_of[d]) / PM_HEAVY_WAYS;
+
+    return first_of[d] + (uint32_t)(id >> 32) % buckets * PM_HEAVY_WAYS;
+}
+
+static uint64_t id_at(const pm_live *live, uint32_t slot)
+{
+    return atomic_load_explicit(&live->heavy->id[slot], memory_order_acquire);
+}
+
+uint32_t pm_heavy_find(const pm_live *live, enum pm_dimension d, uint32_t vhost, uint64_t group)
+{
+    uint64_t id = identity(group, vhost);
+    uint32_t from = bucket_of(d, id);
+
+    for (uint32_t i = from; i < from + PM_HEAVY_WAYS; i++) {
+        if (id_at(live, i) == id) {
+            return i;
+        }
+    }
+    return PM_HEAVY_ALL;
+}
+
+uint64_t pm_heavy_sum(uint64_t id, uint32_t vhost, uint64_t first_us, const char *key,
+                      const char *line)
+{
+    uint64_t sum = XXH3_64bits_withSeed(key, strnlen(key, PM_KEY), id ^ first_us ^ vhost);
+
+    sum = XXH3_64bits_withSeed(line, strnlen(line, PM_KEY), sum);
+    return sum != 0 ? sum : 1;
+}
+
+static void publish(const pm_live *live, uint32_t slot, uint64_t id, uint32_t vhost, uint64_t group,
+                    const char *key, const char *line, uint64_t at_us)
+{
+    pm_heavy_slot *s = &live->heavy->slot[slot];
+    char name[PM_KEY] = {0};
+
+    line = line != NULL ? line : "";
+    s->vhost = vhost;
+    s->group = group;
+    s->first_us = at_us;
+    memcpy(name, key, strnlen(key, PM_KEY - 1));
+    memcpy(live->heavy->key[slot], name, PM_KEY);
+    if (slot >= first_of[PM_BY_ERROR_LOG]) {
+        char *to = live->heavy->line[slot - first_of[PM_BY_ERROR_LOG]];
+
+        memset(to, 0, PM_KEY);
+        memcpy(to, line, strnlen(line, PM_KEY - 1));
+    }
+    atomic_store_explicit(&s->sum, pm_heavy_sum(id, vhost, at_us, name, line),
+                          memory_order_release);
+}
+
+/** Has it been here lately? Many come once and never again. */
+static int came_before(const pm_live *live, uint64_t id)
+{
+    _Atomic uint32_t *door = &live->heavy->door[id % PM_HEAVY_DOOR];
+    uint32_t tag = (uint32_t)(id >> 32) | 1;
+
+    if (atomic_load_explicit(door, memory_order_relaxed) == tag) {
+        return 1;
+    }
+    atomic_store_explicit(door, tag, memory_order_relaxed);
+    return 0;
+}
+
+uint32_t pm_heavy_claim(const pm_live *live, enum pm_dimension d, uint32_t vhost, uint64_t group,
+                        const char *key, const char *line, uint64_t at_us)
+{
+    uint64_t id = identity(group, vhost);
+    uint32_t from = bucket_of(d, id), used = 0;
+    uint64_t seen;
+
+    /* All of the bucket first: a slot that was freed may lie before the one that it has. */
+    for (uint32_t i = from; i < from + PM_HEAVY_WAYS; i++) {
+        seen = id_at(live, i);
+        if (seen == id) {
+            return i;
+        }
+        used += seen != 0;
+    }
+    if (used == PM_HEAVY_WAYS || (used >= CROWDED && !came_before(live, id))) {
+        return PM_HEAVY_SLOTS + d;
+    }
+    for (uint32_t i = from; i < from + PM_HEAVY_WAYS; i++) {
+        seen = 0;
+        if (atomic_compare_exchange_strong(&live->heavy->id[i], &seen, id)) {
+            publish(live, i, id, vhost, group, key, line, at_us);
+            return i;
+        }
+        if (seen == id) {
+            return i;
+        }
+    }
+    return PM_HEAVY_SLOTS + d;
+}
+
+static void add(_Atomic uint32_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+void pm_heavy_count(const pm_live *live, uint32_t slot, int failed, uint32_t failure)
+{
+    pm_heavy_slot *s;
+
+    if (slot >= PM_HEAVY_ALL) {
+        return;
+    }
+    s = &live->heavy->slot[slot];
+    add(failed ? &s->errors : &s->good);
+    if (failure != PM_FAILURE_NONE && failed) {
+        add(failure == PM_FAILURE_REFUSED   ? &s->refused
+            : failure == PM_FAILURE_TIMEOUT ? &s->timeout
+                                            : &s->answered);
+    }
+}

@@ -1,0 +1,14 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * heavy_private.h: what both sides of the heavy hitters know.
+ */
+#ifndef PM_HEAVY_PRIVATE_H
+#define PM_HEAVY_PRIVATE_H
+
+#include "pm_live.h"
+
+/** Checksum of a slot's name. */
+uint64_t pm_heavy_sum(uint64_t id, uint32_t vhost, uint64_t first_us, const char *key,
+                      const char *line);
+
+#endif

@@ -1,0 +1,188 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * where.c: what a request was about: route, Host, backend, who asked. Runs for failures, and for all
+ * requests of a virtual host that has an incident open.
+ */
+#include "glue.h"
+
+#include <apr_strings.h>
+
+#include "pm_time.h"
+
+/* ---- backends ---- */
+
+/** "http://app:8080" of "http://user:secret@app:8080/path", "fcgi://app:9000" likewise. */
+static void name_of_url(char *out, size_t size, const char *url)
+{
+    const char *scheme_end = strstr(url, "://"), *at, *end;
+    size_t used;
+
+    if (scheme_end == NULL || scheme_end - url >= 16) {
+        return;
+    }
+    at = scheme_end + 3;
+    end = at + strcspn(at, "/?#");
+    for (const char *p = at; p < end; p++) { /* a password is no part of a name */
+        at = *p == '@' ? p + 1 : at;
+    }
+    used = pm_text_clean(out, size, url, (size_t)(scheme_end + 3 - url));
+    pm_text_clean(out + used, size - used, at, (size_t)(end - at));
+}
+
+/** The request of a chain (a rewritten URI, an ErrorDocument) that went to a backend; NULL = none did. */
+static const request_rec *proxied(const request_rec *r)
+{
+    const request_rec *found = NULL;
+
+    for (; r != NULL; r = r->next) {
+        if (apr_table_get(r->notes, "uds_path") != NULL ||
+            (r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0)) {
+            found = r;
+        }
+    }
+    return found;
+}
+
+static uint32_t failure_of(const request_rec *asked, uint32_t status)
+{
+    if (apr_table_get(asked->notes, "proxy_timedout") != NULL || status == HTTP_GATEWAY_TIME_OUT) {
+        return PM_FAILURE_TIMEOUT;
+    }
+    if (apr_table_get(asked->notes, "proxy-status") != NULL || status != HTTP_SERVICE_UNAVAILABLE) {
+        return PM_FAILURE_ANSWERED;
+    }
+    return PM_FAILURE_REFUSED;
+}
+
+static void fill_backend(pm_where *w, const request_rec *r, uint32_t status)
+{
+    const request_rec *asked = proxied(r);
+    const char *worker, *uds;
+
+    if (asked == NULL) {
+        return;
+    }
+    uds = apr_table_get(asked->notes, "uds_path");
+    worker = apr_table_get(asked->subprocess_env, "BALANCER_WORKER_NAME");
+    if (uds != NULL) {
+        pm_text_clean(w->backend, sizeof(w->backend), uds, sizeof(w->backend));
+    }
+    else {
+        name_of_url(w->backend, sizeof(w->backend), worker != NULL ? worker : asked->filename + 6);
+    }
+    w->failure = w->backend[0] != '\0' ? failure_of(asked, status) : PM_FAILURE_NONE;
+}
+
+void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status)
+{
+    const char *uri = r->unparsed_uri != NULL ? r->unparsed_uri : r->uri;
+
+    pm_route_fold(w->route, sizeof(w->route), uri, uri != NULL ? strlen(uri) : 0);
+    pm_text_clean(w->host, sizeof(w->host), r->hostname != NULL ? r->hostname : "(none)",
+                  4 * sizeof(w->host));
+    /* Anybody may make up methods: those that httpd does not know are one. */
+    pm_text_clean(w->method, sizeof(w->method),
+                  r->method == NULL || r->method_number == M_INVALID ? "(unknown)" : r->method,
+                  4 * sizeof(w->method));
+    w->backend[0] = '\0';
+    w->failure = PM_FAILURE_NONE;
+    fill_backend(w, r, status);
+}
+
+/* ---- who asks ---- */
+
+/** Programs that look whether the server is well: that they see it well proves nothing. */
+int pm_is_monitor(const request_rec *r)
+{
+    static const char *const agents[] = {"health",     "kube-probe", "GoogleHC",
+                                         "check_http", "Prometheus", "Blackbox",
+                                         "HAProxy",    "Zabbix",     "Pingdom",
+                                         "Uptime",     "StatusCake", "Datadog",
+                                         "monit/",     "Nagios",     "Icinga",
+                                         "Site24x7",   "Monitor",    "internal dummy connection"};
+    static const char initials[] = "hkgcpbzusdmni";
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+
+    for (; agent != NULL && *agent != '\0'; agent++) {
+        if (strchr(initials, *agent | 0x20) == NULL) {
+            continue;
+        }
+        for (size_t i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
+            if ((*agent | 0x20) == (*agents[i] | 0x20) &&
+                strncasecmp(agent, agents[i], strlen(agents[i])) == 0) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- counting ---- */
+
+static void count_text(enum pm_dimension d, const char *key, const pm_completed *done, int failed,
+                       uint32_t failure)
+{
+    uint64_t group = pm_heavy_group(&pm.live, key, strlen(key));
+    /* What succeeds is told only of what fails, too. */
+    uint32_t slot =
+        failed ? pm_heavy_claim(&pm.live, d, done->vhost, group, key, NULL, done->arrival_us)
+               : pm_heavy_find(&pm.live, d, done->vhost, group);
+
+    pm_heavy_count(&pm.live, slot, failed, failure);
+}
+
+static void count_client(const request_rec *r, const pm_completed *done, int failed)
+{
+    const apr_sockaddr_t *addr = r->useragent_addr;
+    uint32_t slot;
+    char key[56];
+
+    if (done->client == 0) {
+        return; /* none is kept, or there is none */
+    }
+    slot = pm_heavy_find(&pm.live, PM_BY_CLIENT, done->vhost, done->client);
+    if (slot == PM_HEAVY_ALL) {
+        pm_text_client(key, sizeof(key), addr->ipaddr_ptr, (size_t)addr->ipaddr_len,
+                       pm_config->clients, pm.live.key);
+        slot = pm_heavy_claim(&pm.live, PM_BY_CLIENT, done->vhost, done->client, key, NULL,
+                              done->arrival_us);
+    }
+    pm_heavy_count(&pm.live, slot, failed, PM_FAILURE_NONE);
+}
+
+static void count_agent(const request_rec *r, const pm_completed *done, int failed)
+{
+    const char *key = pm_is_monitor(r) ? PM_MONITORING : "others";
+    uint64_t group = pm_heavy_group(&pm.live, key, strlen(key));
+
+    pm_heavy_count(
+        &pm.live,
+        pm_heavy_claim(&pm.live, PM_BY_AGENT, done->vhost, group, key, NULL, done->arrival_us),
+        failed, PM_FAILURE_NONE);
+}
+
+void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed *done, int failed,
+                    uint32_t incident)
+{
+    count_text(PM_BY_ROUTE, w->route, done, failed, PM_FAILURE_NONE);
+    count_text(PM_BY_HOST, w->host, done, failed, PM_FAILURE_NONE);
+    count_text(PM_BY_METHOD, w->method, done, failed, PM_FAILURE_NONE);
+    if (w->backend[0] != '\0') {
+        count_text(PM_BY_BACKEND, w->backend, done, failed, w->failure);
+    }
+    count_client(r, done, failed);
+    if (incident != 0) {
+        count_agent(r, done, failed);
+    }
+}
+
+/** For CustomLog: %{pm-incident}n, and env=pm-incident, which looks at the original request. */
+void pm_where_mark(request_rec *r, uint32_t incident)
+{
+    const char *id = apr_psprintf(r->pool, "%u", incident);
+
+    for (; r != NULL; r = r->next) {
+        apr_table_setn(r->notes, "pm-incident", id);
+        apr_table_setn(r->subprocess_env, "pm-incident", id);
+    }
+}

@@ -2,7 +2,8 @@
 /*
  * elf.c: which libraries an object names (DT_NEEDED), from a file that may hold anything.
  *
- * Nothing is mapped: a file that shrinks meanwhile gives a short read, not a SIGBUS in httpd's parent.
+ * Nothing is mapped: a file that shrinks meanwhile gives a short read, not a SIGBUS in httpd's parent. An offset beyond
+ * the file, or one that wraps around, is a short read, too.
  */
 #include <elf.h>
 #include <string.h>
@@ -29,9 +30,6 @@ typedef struct dynamic {
 
 static int read_at(int fd, void *out, size_t size, uint64_t offset)
 {
-    if (offset > INT64_MAX - size) {
-        return 0;
-    }
     return pread(fd, out, size, (off_t)offset) == (ssize_t)size;
 }
 
@@ -43,7 +41,7 @@ static int read_header(image *im)
 
     if (!read_at(im->fd, &h, sizeof(h), 0) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
         h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_ident[EI_DATA] != data ||
-        h.e_phentsize != sizeof(Elf64_Phdr) || h.e_phnum == 0 || h.e_phnum > SEGMENTS_MAX) {
+        h.e_phentsize != sizeof(Elf64_Phdr) || h.e_phnum > SEGMENTS_MAX) {
         return 0;
     }
     im->segments = h.e_phnum;
@@ -56,8 +54,8 @@ static int find_address(const image *im, uint64_t address, uint64_t *offset, uin
     for (uint32_t i = 0; i < im->segments; i++) {
         const Elf64_Phdr *p = &im->segment[i];
 
-        if (p->p_type == PT_LOAD && address >= p->p_vaddr && address - p->p_vaddr < p->p_filesz &&
-            p->p_offset <= UINT64_MAX - (address - p->p_vaddr)) {
+        /* Below p_vaddr the difference is huge. */
+        if (p->p_type == PT_LOAD && address - p->p_vaddr < p->p_filesz) {
             *offset = p->p_offset + (address - p->p_vaddr);
             *room = p->p_filesz - (address - p->p_vaddr);
             return 1;
@@ -108,8 +106,7 @@ static int read_dynamic(const image *im, dynamic *d)
     entries = p->p_filesz / sizeof(e);
     entries = entries < DYNAMIC_MAX ? entries : DYNAMIC_MAX;
     for (uint64_t i = 0; i < entries; i++) {
-        if (p->p_offset > UINT64_MAX - i * sizeof(e) ||
-            !read_at(im->fd, &e, sizeof(e), p->p_offset + i * sizeof(e))) {
+        if (!read_at(im->fd, &e, sizeof(e), p->p_offset + i * sizeof(e))) {
             return 0;
         }
         if (!take_entry(d, &e)) {
@@ -125,7 +122,7 @@ static int read_name(int fd, uint64_t strings, uint64_t size, uint64_t at, char 
     ssize_t n;
     size_t most;
 
-    if (at >= size || strings > INT64_MAX - at) {
+    if (at >= size) {
         return 0;
     }
     most = size - at < PM_ELF_NAME ? (size_t)(size - at) : PM_ELF_NAME;

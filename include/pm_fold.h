@@ -52,6 +52,8 @@ typedef struct pm_open {
     uint32_t used;
     uint32_t scope;
     uint64_t succeeded; /* since the last failure */
+    uint64_t whole;     /* requests of all seconds that the window touches ... */
+    uint64_t before, after; /* ... and what succeeded in them outside of it, by proportion */
     uint64_t pending_requests, pending_errors, pending_slow;
     uint64_t pending_code[PM_ECODES];
     uint64_t pending_hist[PM_HIST_BUCKETS];

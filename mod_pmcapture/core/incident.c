@@ -17,6 +17,12 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint64_t part(uint64_t n, uint64_t us, uint64_t of_us)
+{
+    return of_us == 0 ? 0
+                      : (uint64_t)((double)n * (double)(us < of_us ? us : of_us) / (double)of_us);
+}
+
 static const char *scope_name(const pm_fold *f, uint32_t scope)
 {
     const char *name;
@@ -130,12 +136,15 @@ static void order(pm_tally *list)
 static void fill_vhosts(pm_fold *f, pm_open *o)
 {
     pm_tally *list = o->incident.by_vhost;
+    /* Its seconds are whole ones: of what succeeded in them, the incident's own share. */
+    uint64_t whole = o->whole > o->incident.errors ? o->whole - o->incident.errors : 0;
+    uint64_t in_window = o->incident.requests - o->incident.errors;
 
     memset(list, 0, sizeof(o->incident.by_vhost));
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         pm_tally *least = &list[PM_TALLIES - 1];
 
-        if (o->vhost_errors[v] <= least->errors ||
+        if (o->vhost_errors[v] <= least->errors || o->vhost_requests[v] < o->vhost_errors[v] ||
             (o->scope != PM_SCOPE_SERVER && o->scope != v + 1)) {
             continue;
         }
@@ -144,8 +153,9 @@ static void fill_vhosts(pm_fold *f, pm_open *o)
         if (f->vhost_defined[v] != NULL) {
             pm_text_clean(least->defined, sizeof(least->defined), f->vhost_defined[v], PM_KEY);
         }
-        least->requests = least->counted_requests = o->vhost_requests[v];
         least->errors = least->counted_errors = o->vhost_errors[v];
+        least->requests = least->counted_requests =
+            o->vhost_errors[v] + part(o->vhost_requests[v] - o->vhost_errors[v], in_window, whole);
         order(list);
     }
 }
@@ -320,17 +330,51 @@ static void count_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
     const pm_scope *d = &s->scope[o->scope].detect;
     uint64_t kept = d->kept < PM_WINDOW_MAX ? d->kept : PM_WINDOW_MAX;
 
-    o->incident.requests = o->incident.errors = o->incident.slow = 0;
+    o->whole = o->incident.errors = o->incident.slow = 0;
     for (uint64_t i = 1; i <= kept; i++) {
         const pm_interval *w = &d->window[(d->kept - i) % PM_WINDOW_MAX];
 
         if (w->at_us <= onset) {
             break;
         }
-        o->incident.requests += w->requests;
+        o->whole += w->requests;
         o->incident.errors += w->errors;
         o->incident.slow += w->slow;
     }
+}
+
+/** A window begins and ends within a second: what succeeded in those seconds is divided by time, failures are
+ *  the window's own. */
+static void trim(pm_fold *f, pm_open *o)
+{
+    const pm_scope *d = &f->state->scope[o->scope].detect;
+    uint64_t kept = d->kept < PM_WINDOW_MAX ? d->kept : PM_WINDOW_MAX;
+    uint64_t onset = o->incident.onset_us, end = o->incident.end_us;
+
+    o->before = o->after = 0;
+    for (uint64_t i = 1; i <= kept; i++) {
+        const pm_interval *w = &d->window[(d->kept - i) % PM_WINDOW_MAX];
+        uint64_t span = w->span_us ? w->span_us : PM_SECOND, from = w->at_us - span;
+        uint64_t succeeded = w->requests > w->errors ? w->requests - w->errors : 0;
+
+        if (w->at_us <= onset) {
+            break;
+        }
+        if (onset > from) {
+            o->before += part(succeeded, onset - from, span);
+        }
+        if (end < w->at_us) {
+            o->after += part(succeeded, w->at_us - (end > from ? end : from), span);
+        }
+    }
+}
+
+static void settle_requests(pm_open *o)
+{
+    uint64_t outside = o->before + o->after;
+
+    o->incident.requests = o->whole > outside ? o->whole - outside : 0;
+    o->incident.requests = later(o->incident.requests, o->incident.errors);
 }
 
 static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
@@ -516,7 +560,7 @@ static void look_back(pm_fold *f, pm_tick *t, pm_open *o)
         scope->detect.cusum_since_us == o->incident.onset_us) {
         /* A quiet site's excursion is older than the window: at least its failures are known. */
         o->incident.errors = scope->detect.cusum_failures;
-        o->incident.requests = later(o->incident.requests, o->incident.errors);
+        o->whole = later(o->whole, o->incident.errors);
     }
     count_vhosts_from_onset(f, o, o->incident.onset_us);
     memset(o->incident.status_code, 0, sizeof(o->incident.status_code));
@@ -531,6 +575,8 @@ static void look_back(pm_fold *f, pm_tick *t, pm_open *o)
     if (t->figures[o->scope].slow_in_flight > 0 && (o->incident.kinds & PM_KIND_SLOW)) {
         o->incident.end_us = t->now_us;
     }
+    trim(f, o);
+    settle_requests(o);
     collect_from_onset(f, t, o);
     find_peaks_from_onset(f, o);
     pm_heavy_open(f, t, o);
@@ -603,7 +649,7 @@ static void extend(pm_fold *f, pm_open *o)
 {
     pm_incident *in = &o->incident;
 
-    in->requests += o->pending_requests;
+    o->whole += o->pending_requests;
     in->errors += o->pending_errors;
     in->slow += o->pending_slow;
     add_statuses(f, in, o->pending_code);
@@ -711,6 +757,11 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
     }
     if (failed || slow) {
         extend(f, o);
+        o->after =
+            fig->requests > fig->errors && o->incident.end_us < t->now_us
+                ? part(fig->requests - fig->errors, t->now_us - o->incident.end_us, t->span_us)
+                : 0;
+        settle_requests(o);
     }
     offer_recent(f, o, t->sample_from);
 }
@@ -883,6 +934,7 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
     memset(o, 0, sizeof(*o));
     o->used = 1;
     o->incident = *incident;
+    o->whole = incident->requests;
     o->scope = PM_SCOPE_SERVER;
     for (uint32_t v = 0; incident->vhost[0] != '\0' && v < f->live->geo.vhosts; v++) {
         if (f->vhost_names[v] != NULL && strcmp(f->vhost_names[v], incident->vhost) == 0) {

@@ -187,7 +187,6 @@ int pm_handler(request_rec *r)
     if (r->handler == NULL || strcmp(r->handler, "pm-status") != 0) {
         return DECLINED;
     }
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (r->method_number != M_GET) {
         ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL); /* HEAD comes with it */

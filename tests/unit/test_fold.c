@@ -264,6 +264,29 @@ static void onset_is_the_first_failures_arrival_and_end_the_last_ones_completion
     end_bench(b);
 }
 
+static void requests_are_those_from_onset_to_end_also_within_a_second(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t begin_us = b->now + 10 * PM_SECOND + 500000, end_us = begin_us + 3 * PM_SECOND;
+    pm_incident *in;
+
+    for (int second = 0; second < 25; second++) {
+        for (uint32_t i = 0; i < 100; i++) { /* 40 of 100 fail between half past and half past */
+            uint64_t at = 10000ull * i;
+            int failing = b->now + at >= begin_us && b->now + at < end_us && i % 5 < 2;
+
+            request(b, 1, i % CLIENTS, failing ? 503 : 200, at + 500, 500);
+        }
+        tick(b);
+    }
+    in = incident(b, 1, 0);
+    assert_int_equal(in->open, 0);
+    assert_int_equal(in->errors, 120);
+    assert_in_range(in->requests, 295, 305);
+    assert_in_range(in->by_vhost[0].requests, 295, 305);
+    end_bench(b);
+}
+
 static void bursts_closer_than_clear_are_one_and_farther_ones_two(void **state)
 {
     bench *b = make_bench(*state);
@@ -475,6 +498,7 @@ int main(void)
         CASE(a_dead_runs_remainder_is_counted_once_by_the_next_run),
         CASE(another_recorder_goes_on_where_one_died),
         CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
+        CASE(requests_are_those_from_onset_to_end_also_within_a_second),
         CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),
         CASE(without_traffic_an_incident_stays_open),
         CASE(a_virtual_host_of_its_own_is_the_scope_when_the_server_is_well),

@@ -80,7 +80,7 @@ static void publish(const pm_live *live, uint32_t slot, uint64_t id, uint32_t vh
     pm_heavy_slot *s = &live->heavy->slot[slot];
     char name[PM_KEY] = {0};
 
-    line = line != NULL ? line : "";
+    line = line != NULL && slot >= first_of[PM_BY_ERROR_LOG] ? line : "";
     s->vhost = vhost;
     s->group = group;
     s->first_us = at_us;

@@ -17,6 +17,11 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint64_t at_most(uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
+}
+
 static uint64_t part(uint64_t n, uint64_t us, uint64_t of_us)
 {
     return of_us == 0 ? 0
@@ -343,8 +348,8 @@ static void count_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
     }
 }
 
-/** A window begins and ends within a second: what succeeded in those seconds is divided by time, failures are
- *  the window's own. */
+/** A window begins and ends within a second: the requests of those seconds are divided by time, but no failure is
+ *  outside. */
 static void trim(pm_fold *f, pm_open *o)
 {
     const pm_scope *d = &f->state->scope[o->scope].detect;
@@ -361,10 +366,11 @@ static void trim(pm_fold *f, pm_open *o)
             break;
         }
         if (onset > from) {
-            o->before += part(succeeded, onset - from, span);
+            o->before += at_most(part(w->requests, onset - from, span), succeeded);
         }
         if (end < w->at_us) {
-            o->after += part(succeeded, w->at_us - (end > from ? end : from), span);
+            o->after +=
+                at_most(part(w->requests, w->at_us - (end > from ? end : from), span), succeeded);
         }
     }
 }
@@ -757,10 +763,11 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
     }
     if (failed || slow) {
         extend(f, o);
-        o->after =
-            fig->requests > fig->errors && o->incident.end_us < t->now_us
-                ? part(fig->requests - fig->errors, t->now_us - o->incident.end_us, t->span_us)
-                : 0;
+        o->after = 0;
+        if (o->incident.end_us < t->now_us && fig->requests > fig->errors) {
+            o->after = at_most(part(fig->requests, t->now_us - o->incident.end_us, t->span_us),
+                               fig->requests - fig->errors);
+        }
         settle_requests(o);
     }
     offer_recent(f, o, t->sample_from);

@@ -285,7 +285,9 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
         return rv;
     }
     pm_say(s, APLOG_WARNING, notice);
-    apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
+    if (pm.trouble[0] == '\0') {
+        apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
+    }
     if (in_use(pm.capture, pm_retained_get())) {
         pm_capture_close(pm.capture);
         pm.capture = NULL;

@@ -299,7 +299,8 @@ int pm_request_done(request_rec *r)
                           ? (uint64_t)r->request_time
                           : done.done_us;
     done.status = (uint32_t) final->status;
-    done.bytes = final->bytes_sent > 0 ? (uint64_t) final->bytes_sent : 0;
+    /* As %B of the access log: the reply to a HEAD has a length, and no bytes were sent. */
+    done.bytes = final->sent_bodyct && final->bytes_sent > 0 ? (uint64_t)final->bytes_sent : 0;
     done.vhost = conf->vhost;
     done.stripe = pm_live_stripe(&pm.live, (uint64_t)r->connection->id);
     done.client = client_hash(r);

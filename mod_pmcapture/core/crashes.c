@@ -93,8 +93,8 @@ static void say_many(char *text, size_t size, const pm_ledger *s, uint64_t from,
              pm_time_span(last->at_us > first->at_us ? last->at_us - first->at_us : 0, span));
     at = strlen(text);
     for (uint32_t k = 0; k < used; k++) {
-        pm_text_append(text, size, &at, used == 1 ? "%s %s" : "%s %s: %u", k == 0 ? ":" : ",",
-                       words_of(kinds[k].signal, words), kinds[k].count);
+        pm_text_append(text, size, &at, used == 1 && count == to - from ? "%s %s" : "%s %s: %u",
+                       k == 0 ? ":" : ",", words_of(kinds[k].signal, words), kinds[k].count);
     }
 }
 

@@ -106,6 +106,14 @@ def test_a_command_with_a_bad_configuration_is_refused_and_the_server_lives(new_
     assert not document.events(final, "config.reload", "server.stop")
 
 
+def test_the_place_of_an_error_in_an_included_file_is_that_file(running):
+    (running.root / "conf/extra.conf").write_text("# one\nLoadModule x_module none.so\n")
+    append(running, "Include conf/extra.conf")
+    assert running.command("-t").returncode != 0
+    data = failures(running, 1)[0]["data"]
+    assert data["file"] == str(running.root / "conf/extra.conf") and data["line"] == 2
+
+
 def test_the_user_who_called_sudo_is_named(running):
     append(running, "Nonsense")
     running.environment["SUDO_USER"] = 'am"ina'

@@ -127,7 +127,8 @@ static uint32_t put_path(pm_gather *g, const char *s, size_t len)
     if (len == 0) {
         return 0;
     }
-    pm_config_mask(&g->masked, &g->work, NULL, UINT32_MAX, apr_pstrmemdup(g->pool, s, len),
+    s = s[len] == '\0' ? s : apr_pstrmemdup(g->pool, s, len);
+    pm_config_mask(&g->masked, &g->work, NULL, UINT32_MAX, s,
                    (pm_config_secret *)(void *)g->secrets->elts, (size_t)g->secrets->nelts);
     return put_word(g, g->masked.bytes != NULL ? g->masked.bytes : "", g->masked.used);
 }

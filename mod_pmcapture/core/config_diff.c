@@ -400,12 +400,34 @@ static void finish(pm_config_diff *d, apr_pool_t *pool)
 
 /* ---- files ---- */
 
+static int same_content(const pm_snapshot_file *a, const pm_snapshot_file *b)
+{
+    return a->hash == b->hash && a->state == b->state;
+}
+
+/** All of them, in the same order. */
+static int same_files(const pm_snapshot *a, const pm_snapshot *b)
+{
+    const pm_snapshot_file *old = pm_snapshot_files(a), *new = pm_snapshot_files(b);
+
+    for (uint32_t f = 0; f < a->file_count && a->file_count == b->file_count; f++) {
+        if (!same_content(&old[f], &new[f]) ||
+            strcmp(pm_snapshot_text(a, old[f].path), pm_snapshot_text(b, new[f].path)) != 0) {
+            return 0;
+        }
+    }
+    return a->file_count == b->file_count;
+}
+
 static void compare_files(pm_config_diff *d, apr_pool_t *pool)
 {
     const pm_snapshot_file *old = pm_snapshot_files(d->before), *new = pm_snapshot_files(d->now);
     apr_hash_t *known = apr_hash_make(pool);
     size_t n = 0;
 
+    if (same_files(d->before, d->now)) {
+        return;
+    }
     d->files = apr_palloc(pool, ((size_t)d->before->file_count + d->now->file_count + 1) *
                                     sizeof(*d->files));
     for (uint32_t f = 0; f < d->before->file_count; f++) {
@@ -416,7 +438,7 @@ static void compare_files(pm_config_diff *d, apr_pool_t *pool)
         const pm_snapshot_file *was = apr_hash_get(known, path, APR_HASH_KEY_STRING);
 
         apr_hash_set(known, path, APR_HASH_KEY_STRING, NULL);
-        if (was == NULL || was->hash != new[f].hash || was->state != new[f].state) {
+        if (was == NULL || !same_content(was, &new[f])) {
             d->files[n++] =
                 (pm_config_file_change){was == NULL ? "added" : "changed", d->now, &new[f]};
         }
@@ -430,6 +452,19 @@ static void compare_files(pm_config_diff *d, apr_pool_t *pool)
     d->file_count = n;
 }
 
+/** Most reloads change nothing: then everything but the files is the same, byte by byte. */
+static int all_same(const pm_snapshot *a, const pm_snapshot *b)
+{
+    const char *from = (const char *)pm_snapshot_containers(a);
+    size_t len = (size_t)((const char *)pm_snapshot_files(a) - from);
+
+    return a->container_count == b->container_count && a->entry_count == b->entry_count &&
+           a->file_count == b->file_count && a->text_size == b->text_size &&
+           memcmp(from, pm_snapshot_containers(b), len) == 0 &&
+           memcmp(pm_snapshot_text(a, 0), pm_snapshot_text(b, 0), a->text_size) == 0 &&
+           memcmp(pm_snapshot_marks(a), pm_snapshot_marks(b), a->entry_count * 8ul) == 0;
+}
+
 pm_config_diff *pm_config_compare(const pm_snapshot *before, const pm_snapshot *now,
                                   apr_pool_t *pool)
 {
@@ -438,6 +473,10 @@ pm_config_diff *pm_config_compare(const pm_snapshot *before, const pm_snapshot *
 
     d->before = before;
     d->now = now;
+    compare_files(d, pool);
+    if (all_same(before, now)) {
+        return d;
+    }
     side_make(&x, before, pool);
     side_make(&y, now, pool);
     recognise(&x, &y, pool);
@@ -446,7 +485,6 @@ pm_config_diff *pm_config_compare(const pm_snapshot *before, const pm_snapshot *
     find_inside(&y);
     list_changes(&x, &y, d, pool);
     finish(d, pool);
-    compare_files(d, pool);
     return d;
 }
 

@@ -411,7 +411,7 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
                         i->kinds == PM_KIND_DOWN ? "Served again"
                                                  : "The last request that failed was answered",
                         headline));
-    if (i->closed_us > t->until_us) {
+    if (i->closed_us > t->until_us && i->kinds != PM_KIND_DOWN) {
         moment(line, i->closed_us, "recovered",
                apr_psprintf(t->pool, "Closed: nothing had failed for %s",
                             pm_time_span(i->closed_us - t->until_us, span)));

@@ -19,11 +19,13 @@
 #include "pm_caller.h"
 #include "pm_json.h"
 #include "pm_time.h"
+#include "retained.h"
 
 #define MESSAGE_MAX 4096u
 #define ARGUMENTS_MAX 4096
 #define NAME_MAX_KEPT 64
 #define PATH_ROOM 2048
+#define YOUNG_US (10 * PM_SECOND)
 #define FRESH_US (3 * PM_SECOND)
 #define REPEATED_US (5 * PM_SECOND)
 #define RUNNING_GAP_US                                                                             \
@@ -204,7 +206,7 @@ typedef struct refusal {
     int command; /* a person's or a program's, not the server itself */
     char by[NAME_MAX_KEPT], user[PM_USER_SIZE];
     const char *message;
-    char data[2 * MESSAGE_MAX];
+    char data[8 * MESSAGE_MAX]; /* a byte may take six */
     size_t used;
 } refusal;
 
@@ -292,7 +294,8 @@ static void fill_text(const refusal *r, char out[PM_EVENT_TEXT])
     const char *message = without_program(r->message);
 
     if (r->type == PM_EV_CONFIG_FAILED) {
-        apr_snprintf(text, sizeof(text), "A reload ended the server: %s", message);
+        apr_snprintf(text, sizeof(text), "%s: %s",
+                     heard.fatal ? "httpd ended itself" : "A reload ended the server", message);
     }
     else if (r->type == PM_EV_START_FAILED) {
         apr_snprintf(text, sizeof(text), "httpd could not start (%s, by %s): %s", r->by, r->user,
@@ -369,7 +372,9 @@ static uint32_t judge(const refusal *r, const char *word, int server_itself)
     int only_check = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL;
 
     if (server_itself) {
-        return PM_EV_CONFIG_FAILED;
+        return heard.fatal && pm_time_now() < pm_retained_get()->started_us + YOUNG_US
+                   ? PM_EV_START_FAILED
+                   : PM_EV_CONFIG_FAILED;
     }
     if (heard.stage == CHECKED) {
         /* The configuration is good, and a command had its way, but for a start beside a server. */
@@ -396,31 +401,42 @@ static void capture_path(char out[PATH_ROOM], const pm_served *served)
     }
 }
 
-static void put_on_record(apr_pool_t *pool, const pm_served *served)
+/** All that the event says, but for what the file knows. */
+static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
 {
-    char path[PATH_ROOM], arguments[ARGUMENTS_MAX], already[64];
-    refusal *r = apr_pcalloc(pool, sizeof(*r));
-    pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
-    int server_itself = served->parent == getpid();
-    const char *word;
-    pm_capture *c;
+    char arguments[ARGUMENTS_MAX];
+    int server_itself = served_get()->parent == getpid();
+    const char *word = signal_word(arguments, arguments_of(getpid(), arguments));
 
-    capture_path(path, served);
-    if (path[0] == '\0' || pm_capture_open_append(&c, path, pool, NULL) != APR_SUCCESS) {
-        return; /* never made: there is no history that this could belong to */
-    }
-    pm_capture_checkpoint(c, cp);
-    word = signal_word(arguments, arguments_of(getpid(), arguments));
     r->running = !server_itself && is_running(&cp->server);
     r->command = !server_itself;
     r->message = heard.text;
     r->type = judge(r, word, server_itself);
+    if (r->type == PM_EV_NONE) {
+        return;
+    }
     if (r->message[0] == '\0') {
-        apr_snprintf(already, sizeof(already), "httpd (pid %u) already runs", cp->server.pid);
-        r->message = heard.stage == CHECKED ? already : "httpd gave no reason";
+        r->message = heard.stage == CHECKED
+                         ? apr_psprintf(pool, "httpd (pid %u) already runs", cp->server.pid)
+                         : "httpd gave no reason";
     }
     name_command(r->by, arguments, word);
     pm_caller_user(r->user);
+}
+
+static void put_on_record(apr_pool_t *pool)
+{
+    char path[PATH_ROOM];
+    refusal *r = apr_pcalloc(pool, sizeof(*r));
+    pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
+    pm_capture *c;
+
+    capture_path(path, served_get());
+    if (path[0] == '\0' || pm_capture_open_append(&c, path, pool, NULL) != APR_SUCCESS) {
+        return; /* never made: there is no history that this could belong to */
+    }
+    pm_capture_checkpoint(c, cp);
+    describe(r, cp, pool);
     if (r->type != PM_EV_NONE) {
         write_refusal(c, cp, r, pool);
     }
@@ -442,7 +458,6 @@ int pm_ends_in_order(void)
 static apr_status_t configuration_ends(void *unused)
 {
     int state = ap_state_query(AP_SQ_MAIN_STATE);
-    const pm_served *served = served_get();
     apr_pool_t *pool;
 
     (void)unused;
@@ -458,7 +473,7 @@ static apr_status_t configuration_ends(void *unused)
     }
     /* Of its own: it may be that all pools are going. */
     if (apr_pool_create_unmanaged(&pool) == APR_SUCCESS) {
-        put_on_record(pool, served);
+        put_on_record(pool);
         apr_pool_destroy(pool);
     }
     return APR_SUCCESS;

@@ -347,6 +347,18 @@ def test_children_that_cannot_begin_are_a_failed_start_and_no_stop(new_httpd):
     wait_down(httpd)
     found, = failures(httpd)
     assert "AH00050" in found["data"]["message"] and state(httpd) == "down"
+    assert found["type"] == "start.failed" and not document.events(
+        document.from_file(httpd.capture), "server.stop")
+
+
+def test_hostile_bytes_and_endless_lines_are_kept_clean_and_cut(running):
+    with open(running.conf, "ab") as conf:
+        conf.write(b"Non\xff\xfe\x1b[31m\x07sense " + b"\x01" * 5000 + b'"x" ' * 300000 + b"\n")
+    assert running.command("-t").returncode != 0
+    found, = failures(running, 1)
+    assert "Syntax error on line" in found["data"]["message"]
+    assert len(found["data"]["message"]) <= 4096 * 3
+    assert "\x1b" not in found["text"] and running.get("/").status == 200
 
 
 # ---- the purge ----

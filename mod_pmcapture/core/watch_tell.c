@@ -4,6 +4,7 @@
  *
  * An event stands at the time when it happened, if the file system's times prove one; `noticed` is when it was seen.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,19 +140,46 @@ static const char *name_of(const char *path)
     return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
 }
 
+/** A path as a sentence shows it. */
+#define SHOWN 200
+static const char *shown(const char *path, char out[SHOWN])
+{
+    pm_text_clean(out, SHOWN, path, PM_WATCH_PATH);
+    return out;
+}
+
+static void say(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
+                const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/** As pm_fold_event; a sentence that is too long ends with an ellipsis, not within a character. */
+static void say(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
+                const char *format, ...)
+{
+    char whole[2048], text[PM_EVENT_TEXT];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(whole, sizeof(whole), format, args);
+    va_end(args);
+    pm_text_clean(text, sizeof(text), whole, sizeof(whole));
+    pm_fold_event(f, at_us, type, severity, data, "%s", text);
+}
+
 /** "mod_x.so", "mod_x.so and libx.so.1", "mod_x.so and 3 others". */
 static void list_needs(const pm_watch_news *n, char *out, size_t size)
 {
     const pm_watched *w = n->what, *at = n->table->at;
+    char path[SHOWN];
     size_t used = 0;
 
     out[0] = '\0';
     if (w->need_count > 0) {
-        pm_text_append(out, size, &used, "%.60s", name_of(at[w->needs[0] % PM_WATCH_MAX].path));
+        pm_text_append(out, size, &used, "%.60s",
+                       shown(name_of(at[w->needs[0] % PM_WATCH_MAX].path), path));
     }
     if (w->need_count == 2) {
         pm_text_append(out, size, &used, " and %.60s",
-                       name_of(at[w->needs[1] % PM_WATCH_MAX].path));
+                       shown(name_of(at[w->needs[1] % PM_WATCH_MAX].path), path));
     }
     else if (w->need_count > 2) {
         pm_text_append(out, size, &used, " and %u others", w->need_count - 1);
@@ -189,7 +217,7 @@ static uint64_t at(const pm_watch_news *n)
 void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
 {
     const pm_watched *w = n->what;
-    char what[256];
+    char what[256], path[SHOWN];
     data d;
 
     begin(&d);
@@ -201,7 +229,7 @@ void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
     describe(n, what, sizeof(what));
     pm_fold_event(
         f, at(n), PM_EV_DEPENDENCY_MISSING, w->kind == PM_WATCH_FILE ? PM_WARNING : PM_CRITICAL,
-        end(&d), "%.200s is missing; %s%s", w->path, what,
+        end(&d), "%s is missing; %s%s", shown(w->path, path), what,
         w->kind == PM_WATCH_FILE     ? ""
         : w->kind == PM_WATCH_OBJECT ? ". httpd runs on with its copy in memory, the next "
                                        "start or reload looks for the file"
@@ -212,6 +240,7 @@ void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n)
 {
     const pm_watched *w = n->what;
     int same = pm_watch_same(w->kind, &w->running, &n->look->is);
+    char path[SHOWN];
     data d;
 
     begin(&d);
@@ -221,8 +250,8 @@ void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n)
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
     put_identity(&d, "to", &n->look->is);
-    pm_fold_event(f, at(n), PM_EV_DEPENDENCY_CHANGED, PM_INFO, end(&d), "%.200s is back%s", w->path,
-                  same ? "" : "; it is another file than the one that httpd runs with");
+    say(f, at(n), PM_EV_DEPENDENCY_CHANGED, PM_INFO, end(&d), "%s is back%s", shown(w->path, path),
+        same ? "" : "; it is another file than the one that httpd runs with");
 }
 
 void pm_watch_tell_unneeded(pm_fold *f, const char *path, size_t length, uint64_t now_us)
@@ -233,9 +262,9 @@ void pm_watch_tell_unneeded(pm_fold *f, const char *path, size_t length, uint64_
     static const size_t quoted = sizeof("{\"path\":\"") - 1;
 
     if (n > 0 && (size_t)n < sizeof(bytes)) {
-        pm_fold_event(f, now_us, PM_EV_DEPENDENCY_CHANGED, PM_INFO, bytes,
-                      "%.*s was missing, and the server needs it no more",
-                      (int)(length - quoted - 1 < 300 ? length - quoted - 1 : 300), path + quoted);
+        say(f, now_us, PM_EV_DEPENDENCY_CHANGED, PM_INFO, bytes,
+            "%.*s was missing, and the server needs it no more",
+            (int)(length - quoted - 1 < 300 ? length - quoted - 1 : 300), path + quoted);
     }
 }
 
@@ -291,7 +320,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
 {
     const pm_watched *w = n->what;
     int file = w->kind != PM_WATCH_OBJECT && w->kind != PM_WATCH_KEY;
-    char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "";
+    char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "", path[SHOWN];
     data d;
 
     begin(&d);
@@ -307,16 +336,15 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     if (w->named_by[0] != '\0') {
         snprintf(by, sizeof(by), " (%s)", w->named_by);
     }
-    pm_fold_event(f, at(n), file ? PM_EV_FILE_CHANGED : PM_EV_DEPENDENCY_CHANGED,
-                  w->kind == PM_WATCH_OBJECT ? PM_WARNING : PM_INFO, end(&d), "%.160s%s %s%s",
-                  w->path, by, what, consequence(n));
+    say(f, at(n), file ? PM_EV_FILE_CHANGED : PM_EV_DEPENDENCY_CHANGED,
+        w->kind == PM_WATCH_OBJECT ? PM_WARNING : PM_INFO, end(&d), "%s%s %s%s",
+        shown(w->path, path), by, what, consequence(n));
 }
 
 void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *which, uint32_t count,
                          int resolved, uint64_t now_us, uint64_t since_us)
 {
-    const char *first = t->at[which[0]].path;
-    char others[40] = "";
+    char others[40] = "", path[SHOWN];
     data d;
 
     begin(&d);
@@ -334,15 +362,15 @@ void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *wh
     if (count > 1) {
         snprintf(others, sizeof(others), " and %u other%s", count - 1, count > 2 ? "s" : "");
     }
-    pm_fold_event(f, since_us, PM_EV_CONFIG_DRIFT, resolved ? PM_INFO : PM_WARNING, end(&d),
-                  resolved
-                      ? "%.200s%s: what is on disk is again what runs"
-                      : "%.200s%s: what is on disk is not what runs: edited, and not loaded yet",
-                  first, others);
+    say(f, since_us, PM_EV_CONFIG_DRIFT, resolved ? PM_INFO : PM_WARNING, end(&d),
+        resolved ? "%s%s: what is on disk is again what runs"
+                 : "%s%s: what is on disk is not what runs: edited, and not loaded yet",
+        shown(t->at[which[0]].path, path), others);
 }
 
 void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us)
 {
+    char path[SHOWN];
     data d;
 
     begin(&d);
@@ -350,7 +378,7 @@ void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us)
     put_time(&d, "since", now_us - PM_WATCH_STUCK_US);
     pm_fold_event(
         f, now_us - PM_WATCH_STUCK_US, PM_EV_NOTE, PM_WARNING, end(&d),
-        "%.300s cannot be looked at: its file system has not answered for 10 s, so changes of "
+        "%s cannot be looked at: its file system has not answered for 10 s, so changes of "
         "it go unseen",
-        what->path);
+        shown(what->path, path));
 }

@@ -35,17 +35,17 @@ _Static_assert(sizeof(struct pm_snapshot) == 56, "stored on disk");
 
 /** Parents come before their children; 0 is the main server. */
 typedef struct pm_snapshot_container {
-    uint64_t key;           /* hash of directive and arguments */
-    uint64_t label_key;     /* of the label, 0 = none */
+    uint64_t key;       /* hash of directive and arguments */
+    uint64_t label_key; /* of the label, 0 = none */
     uint32_t parent;
-    uint32_t name, label;   /* text: "VirtualHost *:80", "api.example" */
-    uint32_t entry;         /* that opens it */
+    uint32_t name, label; /* text: "VirtualHost *:80", "api.example" */
+    uint32_t entry;       /* that opens it */
     uint32_t file, line;
 } pm_snapshot_container;
 _Static_assert(sizeof(pm_snapshot_container) == 40, "stored on disk");
 
 typedef struct pm_snapshot_entry {
-    uint64_t key;                  /* hash of directive and whole masked arguments */
+    uint64_t key; /* hash of directive and whole masked arguments */
     uint32_t container;
     uint32_t opens;                /* the container that it opens, 0 = none */
     uint32_t directive, args;      /* text */
@@ -111,8 +111,7 @@ uint32_t pm_config_hidden_from(const char *directive);
 /** `args` masked, and each run of white space outside quotes made one blank, into `out`. Returns 1 when
  *  something was masked. `directive` NULL: no words, a path. */
 int pm_config_mask(pm_config_buffer *out, pm_config_buffer *work, const char *directive,
-                   uint32_t hidden_from, const char *args, pm_config_secret *secrets,
-                   size_t count);
+                   uint32_t hidden_from, const char *args, pm_config_secret *secrets, size_t count);
 
 /* ---- config.c ---- */
 
@@ -144,7 +143,7 @@ struct pm_gather {
     apr_hash_t *directives;         /* name -> struct directive_kind */
     pm_config_buffer containers, entries, marks, files, text;
     pm_config_buffer masked, work;
-    const char *last_file;          /* httpd's tree repeats the pointer */
+    const char *last_file; /* httpd's tree repeats the pointer */
     pm_config_place last_place;
     uint32_t last_offsets[3];
 };

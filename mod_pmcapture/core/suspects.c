@@ -54,11 +54,21 @@ static const struct event_rule {
     {PM_EV_SERVER_START, FAILING, MINUTE, 0, 45, NULL},
 };
 
+/* A load that changed nothing, as logrotate's daily one: it says so itself. */
+static int changed_nothing(const pm_event *e)
+{
+    static const char none[] = "\"changes\":0}";
+
+    return (e->type == PM_EV_CONFIG_LOAD || e->type == PM_EV_CONFIG_RELOAD) && e->data &&
+           e->data_len >= sizeof(none) - 1 &&
+           !memcmp(e->data + e->data_len - (sizeof(none) - 1), none, sizeof(none) - 1);
+}
+
 static int in_reach(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
 {
     uint64_t onset = t->i->onset_us;
 
-    if (e->type != rule->type) {
+    if (e->type != rule->type || changed_nothing(e)) {
         return 0;
     }
     if (e->at_us > onset) {
@@ -366,7 +376,7 @@ static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, 
 
     for (size_t n = s.first; n < s.last; n++) {
         for (size_t k = 0; k < count; k++) {
-            if (t->m->events[n].type == types[k]) {
+            if (t->m->events[n].type == types[k] && !changed_nothing(&t->m->events[n])) {
                 return 1;
             }
         }
@@ -471,6 +481,18 @@ static const char *no_single_client(pm_telling *t)
     return NULL;
 }
 
+static int loaded_again(const pm_telling *t, uint64_t from)
+{
+    pm_slice s = pm_story_events(t, from, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        if (changed_nothing(&t->m->events[n])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *no_configuration(pm_telling *t)
 {
     static const uint32_t types[] = {
@@ -488,6 +510,14 @@ static const char *no_configuration(pm_telling *t)
     from = since > from ? since : from;
     if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
         return NULL;
+    }
+    if (loaded_again(t, from)) {
+        return apr_psprintf(
+            t->pool,
+            "What the server loaded again in the %s before the onset%s and during the incident was "
+            "the configuration that it had: nothing in it changed",
+            pm_time_span(onset - from, span),
+            onset - from < PM_HOUR_US ? " (all that is on record)" : "");
     }
     return apr_psprintf(
         t->pool,

@@ -657,6 +657,20 @@ static void a_fair_sample_of_clients_clears_a_single_one(void **state)
     assert_null(cleared(tell(f), "single_client"));
 }
 
+static void a_reload_that_changed_nothing_is_no_candidate_and_clears_the_configuration(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{\"changes\":null}");
+    add_event(f, PM_EV_CONFIG_RELOAD, -5, "Reloaded.", "{\"kind\":\"graceful\",\"changes\":0}");
+    assert_null(find_cause(tell(f), "config.reload"));
+    assert_contains(cleared(tell(f), "configuration"), "nothing in it changed");
+    add_event(f, PM_EV_CONFIG_RELOAD, -4, "Reloaded.", "{\"kind\":\"graceful\",\"changes\":10}");
+    assert_non_null(find_cause(tell(f), "config.reload"));
+    assert_null(cleared(tell(f), "configuration"));
+}
+
 static void no_load_within_the_hour_clears_the_configuration(void **state)
 {
     fixture *f = errors();
@@ -861,6 +875,7 @@ int main(void)
         TEST(a_hang_a_gap_or_too_little_history_clears_no_surge),
         TEST(many_clients_hit_clear_a_single_one),
         TEST(a_fair_sample_of_clients_clears_a_single_one),
+        TEST(a_reload_that_changed_nothing_is_no_candidate_and_clears_the_configuration),
         TEST(no_load_within_the_hour_clears_the_configuration),
         TEST(the_configuration_is_cleared_by_what_is_on_record_alone),
         TEST(failing_requests_that_went_to_no_backend_clear_backends),

@@ -284,7 +284,9 @@ static void how(const pm_watch_news *n, char *out, size_t size)
     }
     else if (n->look->link[0] != '\0' && strcmp(w->link, n->look->link) != 0) {
         pm_text_append(out, size, &used, "now points to %s", n->look->link);
-        pm_text_append(out, size, &used, w->link[0] != '\0' ? " (before: %s)" : "", w->link);
+        if (w->link[0] != '\0') {
+            pm_text_append(out, size, &used, " (before: %s)", w->link);
+        }
     }
     else if (w->state != PM_WATCH_UNSEEN && (w->told.dev != is->dev || w->told.ino != is->ino)) {
         pm_text_append(out, size, &used, "was replaced");

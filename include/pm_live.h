@@ -28,6 +28,7 @@
 #include "pm_detect.h"
 #include "pm_error.h"
 #include "pm_heavy.h"
+#include "pm_hosts.h"
 #include "pm_record.h"
 #include "pm_ring.h"
 
@@ -41,6 +42,8 @@
 #define PM_VHOSTS_MAX 4096u /* index 0 is "(other)": virtual hosts beyond the room */
 #define PM_SAMPLES_PER_TICK 64u
 #define PM_NO_FLIGHT UINT32_MAX
+#define PM_NOTES_PER_TICK 8u
+enum { PM_NOTE_MOVED, PM_NOTE_LINE, PM_NOTES }; /* what workers may note, each so often */
 
 /** Where the counters lie, in any layout. Offsets in bytes. */
 typedef struct pm_live_directory {
@@ -84,6 +87,7 @@ typedef struct pm_live_header {
     _Alignas(64) _Atomic uint64_t heartbeat_us; /* the recorder's last tick */
     _Atomic uint64_t incident;                  /* id of the open incident, 0 = none */
     _Alignas(64) _Atomic uint32_t samples_taken[PM_EPOCHS];
+    _Atomic uint32_t notes_taken[PM_EPOCHS][PM_NOTES];
     _Alignas(64) _Atomic uint64_t flights_untracked;
     _Alignas(64) pm_ring_head journal;
     pm_ring_head samples;
@@ -126,7 +130,11 @@ typedef struct pm_vhost_live {
     char name[PM_KEY];
     char defined[PM_KEY];
     _Atomic uint32_t incident; /* id of the newest one that is open and concerns it, 0 = none */
-    uint8_t pad[48];
+    uint32_t changed;          /* the configuration's generation that gave it this name and place … */
+    char was_name[PM_KEY];     /* … and what they were before; "" = it is new */
+    char was_defined[PM_KEY];
+    uint32_t hands; /* the generation since which it may be another one: by name, or by its file */
+    uint8_t pad[40];
 } pm_vhost_live;
 _Static_assert(sizeof(pm_vhost_live) % 64 == 0, "virtual hosts begin on cache lines");
 
@@ -176,7 +184,7 @@ typedef struct pm_live_note {
     uint64_t at_us;
     uint32_t type, severity, pid, pad;
     char text[PM_EVENT_TEXT];
-    char data[512];
+    char data[1024];
 } pm_live_note;
 
 typedef struct pm_live {
@@ -201,6 +209,7 @@ typedef struct pm_live {
     pm_child *children;
     pm_ring journal, samples;
     pm_heavy *heavy;
+    pm_hosts *hosts;
 } pm_live;
 
 /** Room for so many concurrent requests, processes and virtual hosts on so many cores. */
@@ -269,5 +278,7 @@ void pm_live_count(const pm_live *live, const pm_completed *done);
 int pm_live_wants_client(const pm_live *live, uint32_t vhost, uint64_t client);
 /** 1 when another sample may be handed over in this tick. */
 int pm_live_sample_room(const pm_live *live);
+/** 1 when a worker may note another PM_NOTE_* in this tick. */
+int pm_live_note_room(const pm_live *live, uint32_t kind);
 
 #endif

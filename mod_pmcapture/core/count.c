@@ -185,3 +185,11 @@ int pm_live_sample_room(const pm_live *live)
     return atomic_load_explicit(taken, memory_order_relaxed) < PM_SAMPLES_PER_TICK &&
            atomic_fetch_add_explicit(taken, 1, memory_order_relaxed) < PM_SAMPLES_PER_TICK;
 }
+
+int pm_live_note_room(const pm_live *live, uint32_t kind)
+{
+    _Atomic uint32_t *taken = &live->header->notes_taken[active_epoch(live)][kind];
+
+    return atomic_load_explicit(taken, memory_order_relaxed) < PM_NOTES_PER_TICK &&
+           atomic_fetch_add_explicit(taken, 1, memory_order_relaxed) < PM_NOTES_PER_TICK;
+}

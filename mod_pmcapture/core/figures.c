@@ -342,6 +342,9 @@ static void take_sketches(pm_fold *f, pm_tick *t)
         }
     }
     atomic_store_explicit(&f->live->header->samples_taken[next], 0, memory_order_relaxed);
+    for (uint32_t kind = 0; kind < PM_NOTES; kind++) {
+        atomic_store_explicit(&f->live->header->notes_taken[next][kind], 0, memory_order_relaxed);
+    }
 }
 
 static void clear_epoch(pm_fold *f, uint32_t epoch)

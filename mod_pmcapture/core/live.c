@@ -66,7 +66,7 @@ pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t process
 
 /** Offsets of the areas that follow the header page; the last one is the size. */
 typedef struct area_offsets {
-    uint64_t stripes, children, vhost_counts, vhosts, sketches, flights, journal, samples, heavy, size;
+    uint64_t stripes, children, vhost_counts, vhosts, sketches, flights, journal, samples, heavy, hosts, size;
 } area_offsets;
 
 static area_offsets lay_out(const pm_live_geometry *geo)
@@ -83,7 +83,8 @@ static area_offsets lay_out(const pm_live_geometry *geo)
     at.journal = at.flights + sizeof(pm_flight) * geo->flights;
     at.samples = align_up(at.journal + pm_ring_bytes(geo->journal, sizeof(pm_live_note)), 64);
     at.heavy = align_up(at.samples + pm_ring_bytes(geo->samples, sizeof(pm_live_sample)), 64);
-    at.size = align_up(at.heavy + sizeof(pm_heavy), PAGE);
+    at.hosts = align_up(at.heavy + sizeof(pm_heavy), 64);
+    at.size = align_up(at.hosts + sizeof(pm_hosts), PAGE);
     return at;
 }
 
@@ -172,6 +173,7 @@ static void set_areas(pm_live *live)
     live->samples = (pm_ring){&live->header->samples, base + at.samples, live->geo.samples,
                               sizeof(pm_live_sample)};
     live->heavy = (void *)(base + at.heavy);
+    live->hosts = (void *)(base + at.hosts);
 }
 
 static void fill_header(pm_live *live, const uint8_t capture_id[16], uint64_t run)

@@ -127,6 +127,8 @@ void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed 
                     uint32_t incident);
 /** Leave a note of the open incident for those who log the request after us. */
 void pm_where_mark(request_rec *r, uint32_t incident);
+/** Tells when the request's Host was served by another virtual host before a reload. */
+void pm_where_check_host(request_rec *r, uint32_t vhost);
 /** Health checkers, exporters and the like, by user agent. */
 int pm_is_monitor(const request_rec *r);
 

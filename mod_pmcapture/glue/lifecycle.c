@@ -7,6 +7,7 @@
 #include "glue.h"
 
 #include <ap_mpm.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <fcntl.h>
 #include <http_main.h>
@@ -199,6 +200,45 @@ static uint32_t free_number(apr_hash_t *wanted, uint32_t *next)
     return 0;
 }
 
+/** The same file, whatever the lines? Numbers within are lines, too: a macro's place is a sentence. */
+static int same_file(const char *a, const char *b)
+{
+    for (;;) {
+        while (apr_isdigit(*a)) {
+            a++;
+        }
+        while (apr_isdigit(*b)) {
+            b++;
+        }
+        if (*a != *b) {
+            return 0;
+        }
+        if (*a == '\0') {
+            return 1;
+        }
+        a++;
+        b++;
+    }
+}
+
+/** A name and a place; what they were is kept for who had been served by it. */
+static void describe_vhost(pm_vhost_live *vh, const char *name, const char *defined)
+{
+    int renamed = strcmp(vh->name, name) != 0;
+
+    if (!renamed && strcmp(vh->defined, defined) == 0) {
+        return;
+    }
+    if (renamed || !same_file(vh->defined, defined)) {
+        vh->hands = pm.generation;
+    }
+    apr_cpystrn(vh->was_name, vh->name, PM_KEY);
+    apr_cpystrn(vh->was_defined, vh->defined, PM_KEY);
+    vh->changed = pm.generation;
+    apr_cpystrn(vh->name, name, PM_KEY);
+    apr_cpystrn(vh->defined, defined, PM_KEY);
+}
+
 /** Every virtual host gets its number, the one it had if it had one; the first PM_POOLS - 1 also sketches and
  *  latencies of their own. */
 static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_server)
@@ -221,8 +261,7 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
         }
         vh = &pm.live.vhosts[v];
         apr_cpystrn(pm.state->scope[v + 1].name, *key, PM_KEY);
-        apr_cpystrn(vh->name, *key, PM_KEY);
-        apr_cpystrn(vh->defined, vhost_defined(p, s), PM_KEY);
+        describe_vhost(vh, *key, vhost_defined(p, s));
         atomic_store(&vh->pool, v < PM_POOLS ? v : 0);
     }
     apr_cpystrn(pm.live.vhosts[0].name, "(other)", PM_KEY);

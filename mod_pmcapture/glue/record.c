@@ -312,6 +312,7 @@ int pm_request_done(request_rec *r)
     if (!failed && done.client != 0 && pm_live_wants_client(&pm.live, done.vhost, done.client)) {
         done.monitor = (uint32_t)pm_is_monitor(r);
     }
+    pm_where_check_host(r, done.vhost);
     look_closer(r, final, &done, failed);
     pm_live_count(&pm.live, &done);
     pc = conn_of(r->connection);

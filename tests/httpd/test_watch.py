@@ -501,5 +501,3 @@ def test_a_file_system_that_hangs_from_the_start_does_not_hold_up_httpd(stuck_ht
     httpd.reload()
     assert httpd.get("/").status == 200
     assert_ticks_every_second(httpd, 4)
-
-

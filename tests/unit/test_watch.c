@@ -191,7 +191,12 @@ static void what_was_replaced_is_said_when_it_rests(void **state)
     see(w, n, there(8, 10), 2);
     see(w, n, there(8, 20), 2);
     assert_int_equal(events(w), 0);
-    see(w, n, there(8, 20), 2);
+    see(w, n, there(7, 100), 2);
+    see(w, n, there(8, 20), 0.5);
+    see(w, n, there(8, 20), 0.5);
+    see(w, n, there(8, 20), 0.4);
+    see(w, n, there(8, 20), 0.2);
+    assert_int_equal(events(w), 0);
     see(w, n, there(8, 20), 2);
     assert_int_equal(events(w), 1);
     assert_int_equal(event(w, 0)->type, PM_EV_DEPENDENCY_CHANGED);
@@ -245,10 +250,11 @@ static void no_permission_and_no_answer_are_not_missing(void **state)
 static void what_is_hidden_is_judged_by_the_helpers_look(void **state)
 {
     watching *w = *state;
-    char path[256];
+    char path[256], aside[256];
     int n;
 
     snprintf(path, sizeof(path), "%s/key", w->f->folder);
+    snprintf(aside, sizeof(aside), "%s/aside", w->f->folder);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     n = pm_watch_put(w->table, PM_WATCH_KEY, path, "SSLCertificateKeyFile, x.conf:3");
     pm_watch_take(w->table, n);
@@ -256,8 +262,17 @@ static void what_is_hidden_is_judged_by_the_helpers_look(void **state)
     pm_watch_help(w->table, 0);
     see(w, n, (pm_look){.result = PM_LOOK_DENIED}, 2);
     assert_int_equal(events(w), 0);
-    unlink(path);
+    rename(path, aside);
+    if (fork_child(w->f) == 0) {
+        usleep(500000);
+        _exit(rename(aside, path));
+    }
     pm_watch_help(w->table, 0); /* makes sure itself */
+    assert_int_equal(end_child(w->f, 0), 0);
+    see(w, n, (pm_look){.result = PM_LOOK_DENIED}, 2);
+    assert_int_equal(events(w), 0);
+    unlink(path);
+    pm_watch_help(w->table, 0);
     see(w, n, (pm_look){.result = PM_LOOK_DENIED}, 2);
     assert_int_equal(events(w), 1);
     assert_int_equal(event(w, 0)->type, PM_EV_DEPENDENCY_MISSING);
@@ -298,9 +313,10 @@ static void drift_is_by_content_and_ends(void **state)
 {
     watching *w = *state;
     int n = pm_watch_put(w->table, PM_WATCH_CONFIG, "/etc/x.conf", "");
-    pm_look running = there(7, 100), other = there(8, 100), edited = there(8, 101);
+    pm_look running = there(7, 100), other = there(8, 100), edited = there(7, 100);
 
     running.is.content = other.is.content = 5;
+    other.is.mtime_us += SECOND;
     edited.is.content = 6;
     w->table->at[n].running = w->table->at[n].told = running.is;
     w->table->at[n].state = PM_WATCH_SAYS_THERE;
@@ -482,6 +498,7 @@ static void any_name_gives_data_that_is_json_and_a_clean_sentence(void **state)
     watching *w = *state;
     static const char nasty[] = "\"\\\n\x01\xff\xc3\x7f\xe2\x82\xac%s%n</script>";
     char path[PM_WATCH_PATH];
+    pm_look link;
 
     for (size_t len = 2; len < sizeof(path); len += 101) {
         int n;
@@ -497,17 +514,41 @@ static void any_name_gives_data_that_is_json_and_a_clean_sentence(void **state)
         see(w, n, there(8, 8), 3);
         n = pm_watch_put(w->table, PM_WATCH_FILE, path, path);
         see(w, n, there(7, 7), 2);
-        see(w, n, there(8, 8), 2);
-        see(w, n, there(8, 8), 2);
+        link = there(8, 8);
+        for (size_t i = 0; i + 3 < sizeof(link.link); i += 3) {
+            memcpy(link.link + i, "\xe2\x82\xac", 4);
+        }
+        memcpy(w->table->at[n].link, link.link, sizeof(link.link));
+        w->table->at[n].link[0] = 'x';
+        w->table->at[n].link[1] = w->table->at[n].link[2] = 'y';
+        see(w, n, link, 2);
+        see(w, n, link, 2);
     }
     assert_int_equal(events(w), 18);
     for (uint64_t i = 0; i < events(w); i++) {
         char clean[PM_EVENT_TEXT];
+        json_t *data = data_of(w, i);
 
-        json_decref(data_of(w, i));
+        assert_non_null(json_object_get(data, "path"));
+        json_decref(data);
         pm_text_clean(clean, sizeof(clean), event(w, i)->text, PM_EVENT_TEXT);
         assert_string_equal(clean, event(w, i)->text);
     }
+}
+
+static void data_that_does_not_fit_says_so(void **state)
+{
+    watching *w = *state;
+    char path[PM_WATCH_PATH];
+    int n;
+
+    memset(path, '\\', sizeof(path));
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    n = object(w, path);
+    see(w, n, gone(), 3);
+    see(w, n, gone(), 3);
+    assert_string_equal(event(w, 0)->data, "{\"truncated\":true}");
 }
 
 /* ---- from one generation to the next ---- */
@@ -726,6 +767,7 @@ int main(void)
         TEST(what_has_no_room_is_counted),
         TEST(events_wait_while_the_queue_is_full),
         TEST(any_name_gives_data_that_is_json_and_a_clean_sentence),
+        TEST(data_that_does_not_fit_says_so),
         TEST(what_was_said_is_not_said_again_after_a_reload),
         TEST(what_is_watched_no_more_is_over),
         TEST(a_table_of_another_version_is_not_read),

@@ -53,7 +53,8 @@ typedef struct pm_heavy_slot {
     uint32_t vhost;
     uint64_t group; /* the same for one key in all virtual hosts */
     uint64_t first_us;
-    uint64_t pad[2];
+    _Atomic uint64_t told_us; /* when it was last an event */
+    uint64_t pad;
 } pm_heavy_slot;
 _Static_assert(sizeof(pm_heavy_slot) == 64, "a line of its own");
 
@@ -80,6 +81,11 @@ uint32_t pm_heavy_claim(const struct pm_live *live, enum pm_dimension d, uint32_
                         uint64_t group, const char *key, const char *line, uint64_t at_us);
 /** Count one in a slot (PM_HEAVY_ALL: nowhere). failure: PM_FAILURE_*. */
 void pm_heavy_count(const struct pm_live *live, uint32_t slot, int failed, uint32_t failure);
+
+/** 1 for one caller when the slot was not an event for `us`. */
+int pm_heavy_due(const struct pm_live *live, uint32_t slot, uint64_t now, uint64_t us);
+/** Failures, or lines, counted in the slot so far. */
+uint32_t pm_heavy_errors(const struct pm_live *live, uint32_t slot);
 
 /* ---- the recorder's side ---- */
 

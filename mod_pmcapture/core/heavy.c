@@ -84,6 +84,7 @@ static void publish(const pm_live *live, uint32_t slot, uint64_t id, uint32_t vh
     s->vhost = vhost;
     s->group = group;
     s->first_us = at_us;
+    atomic_store_explicit(&s->told_us, 0, memory_order_relaxed);
     memcpy(name, key, strnlen(key, PM_KEY - 1));
     memcpy(live->heavy->key[slot], name, PM_KEY);
     if (slot >= first_of[PM_BY_ERROR_LOG]) {
@@ -159,4 +160,19 @@ void pm_heavy_count(const pm_live *live, uint32_t slot, int failed, uint32_t fai
             : failure == PM_FAILURE_TIMEOUT ? &s->timeout
                                             : &s->answered);
     }
+}
+
+int pm_heavy_due(const pm_live *live, uint32_t slot, uint64_t now, uint64_t us)
+{
+    _Atomic uint64_t *told = &live->heavy->slot[slot < PM_HEAVY_ALL ? slot : 0].told_us;
+    uint64_t last = atomic_load_explicit(told, memory_order_relaxed);
+
+    return (last == 0 || now > last + us || now < last) &&
+           atomic_compare_exchange_strong(told, &last, now);
+}
+
+uint32_t pm_heavy_errors(const pm_live *live, uint32_t slot)
+{
+    return atomic_load_explicit(&live->heavy->slot[slot < PM_HEAVY_ALL ? slot : 0].errors,
+                                memory_order_relaxed);
 }

@@ -6,6 +6,8 @@
  *   directives.c      the directives
  *   record.c          requests -> live region (the hot path), samples
  *   where.c           what a request was about: route, Host, backend, who asked
+ *   errorlog.c        lines of the error log, counted
+ *   status_hook.c     a section on mod_status's page
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
@@ -131,6 +133,13 @@ void pm_where_mark(request_rec *r, uint32_t incident);
 void pm_where_check_host(request_rec *r, uint32_t vhost);
 /** Health checkers, exporters and the like, by user agent. */
 int pm_is_monitor(const request_rec *r);
+
+/* errorlog.c */
+/** Async-signal-safe. */
+void pm_line_logged(const ap_errorlog_info *info, const char *message);
+
+/* status_hook.c */
+void pm_register_status_hook(void);
 
 /* lifecycle.c */
 int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);

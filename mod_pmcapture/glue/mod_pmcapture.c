@@ -18,6 +18,7 @@ static void register_hooks(apr_pool_t *pconf)
     pm_global_defaults(pconf);
     pm_register_refused(pconf);
     pm_register_filters();
+    pm_register_status_hook();
 
     ap_hook_post_config(pm_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_mpm(pm_pre_mpm, NULL, NULL, APR_HOOK_REALLY_LAST);
@@ -30,6 +31,7 @@ static void register_hooks(apr_pool_t *pconf)
     ap_hook_open_htaccess(pm_htaccess_opened, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(pm_request_fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(pm_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_error_log(pm_line_logged, NULL, NULL, APR_HOOK_MIDDLE);
     /* A hook of this kind stops at the first error: nobody may stand before us. */
     ap_hook_log_transaction(pm_request_done, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -162,6 +162,22 @@ static void a_known_value_is_masked_wherever_it_stands(void **state)
                         "set X \"is ***zy\"");
 }
 
+static void a_value_of_fewer_than_four_bytes_is_let_through(void **state)
+{
+    pm_gather *g = pm_gather_begin(PM_CONFIG_FULL, key, pool);
+    pm_snapshot *s;
+
+    (void)state;
+    pm_gather_secret(g, "80");
+    pm_gather_secret(g, "8080");
+    pm_gather_directive(g, 0, "Listen", "80", "/x", 1);
+    pm_gather_directive(g, 0, "Listen", "8080", "/x", 1);
+    s = pm_gather_done(g);
+    assert_string_equal(pm_snapshot_text(s, pm_snapshot_entries(s)[0].args), "80");
+    assert_string_equal(pm_snapshot_text(s, pm_snapshot_entries(s)[1].args), "***");
+    free(s);
+}
+
 static void names_of_secrets_are_known(void **state)
 {
     static const char *const secret[] = {"PASS",   "DB_PASSWORD", "SECRET_KEY",
@@ -301,6 +317,33 @@ static void a_changed_directive_is_told_with_its_place_and_both_values(void **st
                         "\"a\" -> \"b\"");
 }
 
+static void a_quoted_value_is_told_whole(void **state)
+{
+    (void)state;
+    assert_string_equal(sentence(site("set X-Y \"a b\"", NULL), site("set X-Y \"a c\"", NULL)),
+                        "Header set X-Y changed in <VirtualHost *:80> (a.example) (a.conf:3): "
+                        "\"a b\" -> \"a c\"");
+}
+
+static void a_line_of_a_macro_is_told_with_both_places(void **state)
+{
+    static const char where[] =
+        "macro 'vh' (defined on line 20 of \"/r/m.conf\") used on line 29 of \"/r/c.conf\"";
+    pm_gather *g = gather();
+    pm_snapshot *with;
+    const pm_config_diff *d;
+
+    (void)state;
+    pm_gather_directive(g, 0, "Header", "set X 1", where, 3);
+    with = done(g);
+    d = pm_config_compare(done(gather()), with, pool);
+    assert_string_equal(pm_config_sentence(d, "/r", pool),
+                        "Header set X 1 added (m.conf:23, macro vh used at c.conf:29)");
+    assert_non_null(strstr(pm_config_data(d, 1, 65536, pool),
+                           "\"file\":\"/r/m.conf\",\"line\":23,\"macro\":{\"name\":\"vh\",\"file\":"
+                           "\"/r/c.conf\",\"line\":29}"));
+}
+
 static void an_added_and_a_removed_directive_are_told(void **state)
 {
     pm_snapshot *with = site(NULL, "set X-Y b"), *without = site(NULL, NULL);
@@ -404,10 +447,10 @@ static void a_virtual_host_with_another_name_is_still_the_same_one(void **state)
         "ServerName changed in <VirtualHost *:80> (b.example) (a.conf:2): "
         "\"a.example\" -> \"b.example\"");
     /* because there is no other */
-    assert_int_equal(
-        pm_config_changes(pm_config_compare(named("a.example", "/r/a.conf", 1, 1),
-                                            named("b.example", "/r/z.conf", 9, 1), pool)),
-        1);
+    assert_string_equal(
+        sentence(named("a.example", "/r/a.conf", 1, 1), named("b.example", "/r/z.conf", 9, 1)),
+        "ServerName changed in <VirtualHost *:80> (b.example) (z.conf:10): "
+        "\"a.example\" -> \"b.example\"");
 }
 
 static void what_came_or_went_as_a_whole_is_one_change(void **state)
@@ -457,6 +500,10 @@ static void modules_that_come_and_go_are_told(void **state)
     with = done(h);
     assert_string_equal(sentence(without, with), "Module headers_module loaded");
     assert_string_equal(sentence(with, without), "Module headers_module no longer loaded");
+    h = gather();
+    pm_gather_directive(h, 0, "Listen", "80", main_conf, 1);
+    pm_gather_module(h, "env_module", "/m/mod_env.so");
+    assert_int_equal(pm_config_changes(pm_config_compare(with, done(h), pool)), 2);
     data = pm_config_data(pm_config_compare(with, without, pool), 3, 65536, pool);
     assert_non_null(strstr(data, "\"modules\":{\"loaded\":[],\"unloaded\":[\"headers_module\"]}"));
 }
@@ -502,7 +549,7 @@ static void names_and_off_keep_what_they_say(void **state)
         assert_true(pm_json_valid(data, strlen(data)));
         assert_null(strstr(data, "Quiet"));
         assert_null(memmem(b, pm_snapshot_size(b), "Quiet", 5));
-        assert_int_equal(strstr(data, "\"Header\"") != NULL, n == 0);
+        assert_int_equal(strstr(data, "\"Header\",\"args\":null") != NULL, n == 0);
     }
 }
 
@@ -717,6 +764,25 @@ static void odd_files_are_told_and_stop_nothing(void **state)
     assert_true(f.hash != 0);
 }
 
+static void a_define_is_told_first_wherever_it_stands(void **state)
+{
+    static const char *const values[] = {"one", "two"};
+    pm_snapshot *s[2];
+
+    (void)state;
+    for (int n = 0; n < 2; n++) {
+        pm_gather *g = scanned(n ? "\n\nDefine Z two\n" : "\n\nDefine Z one\n");
+
+        pm_gather_directive(g, 0, "ProxyPass", apr_psprintf(pool, "/ http://%s/", values[n]),
+                            in_dir("main.conf"), 1);
+        pm_gather_define(g, "Z", values[n]);
+        s[n] = done(g);
+    }
+    assert_string_equal(pm_config_sentence(pm_config_compare(s[0], s[1], pool), dir, pool),
+                        "2 directives changed, first: Define Z changed (main.conf:3): \"one\" -> "
+                        "\"two\"");
+}
+
 static void an_edit_that_changes_no_directive_names_its_file(void **state)
 {
     pm_snapshot *a = done(scanned("Listen 80\n")), *b = done(scanned("# why\nListen 80\n")),
@@ -746,12 +812,46 @@ static void a_file_that_was_not_touched_is_not_read_again(void **state)
         assert_int_equal(file_named(g, "main.conf")->hash == 12345, old);
         free(pm_gather_done(g));
     }
-    scanned("Listen 81\n");
+    free(last);
+}
+
+static void an_edit_whose_time_was_set_back_is_read(void **state)
+{
+    pm_snapshot *last = done(scanned("Listen 80\n"));
+    struct timespec times[2];
+    struct stat st;
+    pm_gather *g;
+
+    (void)state;
+    last->taken_us = pm_time_now() + 3 * PM_SECOND;
+    assert_int_equal(stat(in_dir("main.conf"), &st), 0);
+    times[0] = times[1] = st.st_mtim;
+    usleep(20000); /* the kernel's clock of files goes in ticks */
+    write_file("main.conf", "Listen 81\n", 10);
+    assert_int_equal(utimensat(AT_FDCWD, in_dir("main.conf"), times, 0), 0);
     g = gather();
     pm_gather_known(g, last);
     pm_gather_file(g, in_dir("main.conf"), &world);
-    assert_true(file_named(g, "main.conf")->hash != 12345);
+    assert_true(file_named(g, "main.conf")->hash != pm_snapshot_files(last)[0].hash);
     free(pm_gather_done(g));
+    free(last);
+}
+
+static void what_an_untouched_file_includes_is_still_found(void **state)
+{
+    pm_snapshot *last;
+    pm_gather *g;
+
+    (void)state;
+    write_file("part.conf", "Listen 80\n", 10);
+    last = done(scanned("<IfDefine off>\nDefine X y\n</IfDefine>\nInclude part.conf\n"));
+    last->taken_us = pm_time_now() + 3 * PM_SECOND;
+    g = gather();
+    pm_gather_known(g, last);
+    pm_gather_file(g, in_dir("main.conf"), &world);
+    assert_non_null(file_named(g, "part.conf"));
+    free(pm_gather_done(g));
+    free(last);
 }
 
 /* ---- keeping ---- */
@@ -802,6 +902,21 @@ static void what_is_no_snapshot_is_refused_with_a_sentence(void **state)
     assert_non_null(strstr(err.text, "z.config"));
 }
 
+/** In memory there is no checksum: what passes must be safe to compare. */
+static void compare_if_valid(char *bytes, const pm_snapshot *s)
+{
+    apr_pool_t *scratch;
+    const pm_config_diff *d;
+
+    if (pm_snapshot_valid(bytes, pm_snapshot_size(s))) {
+        apr_pool_create(&scratch, pool);
+        d = pm_config_compare((pm_snapshot *)(void *)bytes, s, scratch);
+        pm_config_sentence(d, "/r", scratch);
+        pm_config_data(d, 1, 4096, scratch);
+        apr_pool_destroy(scratch);
+    }
+}
+
 static void a_damaged_snapshot_is_refused_and_a_forged_one_harms_nothing(void **state)
 {
     const char *path = in_dir("d.config");
@@ -822,13 +937,12 @@ static void a_damaged_snapshot_is_refused_and_a_forged_one_harms_nothing(void **
             write_file("d.config", bytes, n % 2 ? size : at);
             assert_true(pm_snapshot_load(&back, path, &err) != APR_SUCCESS);
         }
-        /* in memory there is no checksum: what passes must be safe to compare */
-        if (pm_snapshot_valid(bytes, pm_snapshot_size(s))) {
-            const pm_config_diff *d = pm_config_compare((pm_snapshot *)(void *)bytes, s, pool);
-
-            pm_config_sentence(d, "/r", pool);
-            pm_config_data(d, 1, 4096, pool);
-        }
+        compare_if_valid(bytes, s);
+    }
+    for (size_t at = 0; at < size - s->text_size; at += 4) {
+        memcpy(bytes, s, pm_snapshot_size(s));
+        memset(bytes + at, 0xff, 4);
+        compare_if_valid(bytes, s);
     }
     free(bytes);
 }
@@ -838,11 +952,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_are_masked_and_nothing_else_is),
         cmocka_unit_test(a_known_value_is_masked_wherever_it_stands),
+        cmocka_unit_test(a_value_of_fewer_than_four_bytes_is_let_through),
         cmocka_unit_test(names_of_secrets_are_known),
         cmocka_unit_test(masking_survives_any_bytes),
         cmocka_unit_test(the_place_of_a_macro_is_where_it_is_defined_and_where_it_is_used),
         cmocka_unit_test(a_sentence_that_is_no_place_is_taken_for_a_file),
         cmocka_unit_test(a_changed_directive_is_told_with_its_place_and_both_values),
+        cmocka_unit_test(a_quoted_value_is_told_whole),
+        cmocka_unit_test(a_line_of_a_macro_is_told_with_both_places),
         cmocka_unit_test(an_added_and_a_removed_directive_are_told),
         cmocka_unit_test(the_same_directive_in_another_virtual_host_is_a_change),
         cmocka_unit_test(moving_renaming_spacing_and_case_are_no_change),
@@ -861,9 +978,12 @@ int main(void)
         cmocka_unit_test(binary_bytes_are_told_as_text),
         cmocka_unit_test(included_files_are_found_through_patterns_folders_and_active_sections),
         cmocka_unit_test(defines_and_modules_have_the_place_of_their_line),
+        cmocka_unit_test(a_define_is_told_first_wherever_it_stands),
         cmocka_unit_test(odd_files_are_told_and_stop_nothing),
         cmocka_unit_test(an_edit_that_changes_no_directive_names_its_file),
         cmocka_unit_test(a_file_that_was_not_touched_is_not_read_again),
+        cmocka_unit_test(an_edit_whose_time_was_set_back_is_read),
+        cmocka_unit_test(what_an_untouched_file_includes_is_still_found),
         cmocka_unit_test(a_snapshot_comes_back_as_it_was_saved_without_what_tells_secrets_apart),
         cmocka_unit_test(what_is_no_snapshot_is_refused_with_a_sentence),
         cmocka_unit_test(a_damaged_snapshot_is_refused_and_a_forged_one_harms_nothing),

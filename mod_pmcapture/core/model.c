@@ -553,9 +553,10 @@ apr_status_t pm_query_set(pm_query *q, const char *key, const char *value, uint6
         return APR_SUCCESS;
     }
     if (strcmp(key, "incident") == 0) {
-        if (!whole_number(value, 1, UINT64_MAX - 1, &q->incident)) {
+        if (!whole_number(value, 1, UINT64_MAX - 1, &n)) {
             return pm_fail(err, APR_EINVAL, "incident must be the number of an incident, from 1");
         }
+        q->incident = n;
         return APR_SUCCESS;
     }
     if (strcmp(key, "refresh") == 0) {

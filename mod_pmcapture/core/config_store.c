@@ -43,7 +43,7 @@ static int containers_valid(const pm_snapshot *s)
     const pm_snapshot_container *c = pm_snapshot_containers(s);
 
     for (uint32_t n = 0; n < s->container_count; n++) {
-        if ((n > 0 && (c[n].parent >= n || c[n].entry >= s->entry_count)) ||
+        if ((n == 0 ? c[n].parent != 0 : c[n].parent >= n || c[n].entry >= s->entry_count) ||
             c[n].name >= s->text_size || c[n].label >= s->text_size || c[n].file >= s->text_size) {
             return 0;
         }

@@ -133,6 +133,13 @@ typedef struct pm_quantiles {
     uint64_t p50_us, p90_us, p99_us, count;
 } pm_quantiles;
 
+/** What was usual at another time; us = 0: nothing is on record of it. */
+typedef struct pm_usual {
+    uint64_t us;                   /* how much history stands behind it */
+    double requests_per_second, error_ratio;
+    double clients_per_minute;     /* -1 = not counted */
+} pm_usual;
+
 /** An incident and, while it is open, all that is needed to go on with it after a crash. The samples
  *  follow it in its slot. */
 typedef struct pm_incident {
@@ -156,6 +163,7 @@ typedef struct pm_incident {
     pm_quantiles before, during;
     uint64_t before_us;            /* how much history stands behind `before` and the baselines */
     double before_requests_per_second, before_clients_per_minute, before_error_ratio;
+    pm_usual day, week;            /* ten minutes around the onset's time, a day and a week before */
     uint64_t first_event, last_event; /* seq at detection; newest at the last update */
     uint32_t sequential;           /* opened by the sequential rule */
     uint32_t generation;           /* of the configuration at onset */
@@ -173,7 +181,7 @@ typedef struct pm_incident {
     uint8_t sketch_all[PM_SKETCH_SIZE];
     uint8_t sketch_error[PM_SKETCH_SIZE];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 30360, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 30424, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {
@@ -187,6 +195,8 @@ typedef struct pm_server {
     uint32_t config_failures;      /* count */
     uint64_t crashes;              /* child crashes, count */
     uint64_t reload_us;            /* last reload; 0 = none */
+    uint32_t watched;              /* PM_WATCHED_*: what would have been seen, had it happened */
+    uint32_t pad;
     uint32_t dependency_missing;   /* files missing now */
     uint32_t in_flight;
     uint32_t oldest_ms;
@@ -202,6 +212,9 @@ typedef struct pm_server {
     char module_version[16];
     char trouble[256];             /* what is not recorded, one sentence; "" = all is well */
 } pm_server;
-_Static_assert(sizeof(pm_server) == 632, "pm_server is stored on disk");
+_Static_assert(sizeof(pm_server) == 640, "pm_server is stored on disk");
+
+#define PM_WATCHED_FILES 1u        /* libraries, configuration, .htaccess, tops of DocumentRoots */
+#define PM_WATCHED_CRASHES 2u      /* worker processes that die */
 
 #endif

@@ -40,6 +40,24 @@ static void clean_double(double *value, double most)
     }
 }
 
+/** As clean_double, but -1 stands for "not counted". */
+static void clean_known(double *value, double most)
+{
+    if (*value < 0) {
+        *value = -1;
+    }
+    else {
+        clean_double(value, most);
+    }
+}
+
+static void clean_usual(pm_usual *u)
+{
+    clean_double(&u->requests_per_second, 1e18);
+    clean_double(&u->error_ratio, 1);
+    clean_known(&u->clients_per_minute, 1e18);
+}
+
 int pm_cap_sane_row(pm_row *row)
 {
     if (row->at_us == 0 || row->at_us > PM_TIME_LAST || row->span_us == 0 ||
@@ -116,8 +134,10 @@ void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
     clean_double(&i->clients, 1e18);
     clean_double(&i->error_clients, 1e18);
     clean_double(&i->before_requests_per_second, 1e18);
-    clean_double(&i->before_clients_per_minute, 1e18);
+    clean_known(&i->before_clients_per_minute, 1e18);
     clean_double(&i->before_error_ratio, 1);
+    clean_usual(&i->day);
+    clean_usual(&i->week);
     clean_statuses(i);
     clean_tallies(i->by_vhost);
     clean_tallies(i->by_route);

@@ -296,6 +296,31 @@ static void unserved(pm_json *j, const pm_incident *i)
     pm_json_object_end(j);
 }
 
+/* A figure, null when it is negative: not counted. */
+static void known_member(pm_json *j, const char *key, double value)
+{
+    if (value < 0) {
+        null_member(j, key);
+    }
+    else {
+        double_member(j, key, value);
+    }
+}
+
+static void usual(pm_json *j, const char *key, const pm_usual *u)
+{
+    if (!u->us) {
+        null_member(j, key);
+        return;
+    }
+    object_member(j, key);
+    seconds_member(j, "history", u->us);
+    double_member(j, "requests_per_second", u->requests_per_second);
+    double_member(j, "error_ratio", u->error_ratio);
+    known_member(j, "clients_per_minute", u->clients_per_minute);
+    pm_json_object_end(j);
+}
+
 static void before(pm_json *j, const pm_incident *i)
 {
     if (!i->before_us) {
@@ -306,12 +331,9 @@ static void before(pm_json *j, const pm_incident *i)
     seconds_member(j, "history", i->before_us);
     double_member(j, "requests_per_second", i->before_requests_per_second);
     double_member(j, "error_ratio", i->before_error_ratio);
-    if (i->clients_known) {
-        double_member(j, "clients_per_minute", i->before_clients_per_minute);
-    }
-    else {
-        null_member(j, "clients_per_minute");
-    }
+    known_member(j, "clients_per_minute", i->clients_known ? i->before_clients_per_minute : -1);
+    usual(j, "day", &i->day);
+    usual(j, "week", &i->week);
     pm_json_object_end(j);
 }
 

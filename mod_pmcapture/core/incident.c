@@ -11,6 +11,8 @@
 #include "pm_time.h"
 
 #define HOUR_US (3600 * PM_SECOND)
+#define DAY_US (24 * HOUR_US)
+#define AROUND_US (300 * PM_SECOND)
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -460,6 +462,39 @@ static void find_peaks_from_onset(pm_fold *f, pm_open *o)
     }
 }
 
+/** The same time of day, so many seconds before: from the minutes that the capture file keeps. */
+static void fill_usual(pm_fold *f, pm_usual *usual, uint64_t onset, uint64_t before_us)
+{
+    uint64_t at = onset > before_us ? onset - before_us : 0, minutes = 0, requests = 0, errors = 0;
+    double clients = 0;
+    apr_pool_t *pool;
+    pm_row *rows;
+    size_t count = 0;
+
+    if (at < AROUND_US || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return;
+    }
+    if (pm_capture_minutes(f->capture, at - AROUND_US, at + AROUND_US, &rows, &count, pool) !=
+        APR_SUCCESS) {
+        count = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        usual->us += rows[i].span_us;
+        requests += rows[i].requests;
+        errors += rows[i].errors;
+        if (rows[i].clients != PM_UNKNOWN) {
+            clients += rows[i].clients;
+            minutes++;
+        }
+    }
+    if (usual->us > 0) {
+        usual->requests_per_second = (double)requests * 1e6 / (double)usual->us;
+        usual->error_ratio = requests ? (double)errors / (double)requests : 0;
+        usual->clients_per_minute = minutes ? clients / (double)minutes : -1;
+    }
+    apr_pool_destroy(pool);
+}
+
 /** An unused slot, or that of a closed incident that only waits for its last rows to be pinned. */
 static pm_open *free_slot(pm_ledger *s)
 {
@@ -587,6 +622,8 @@ static void look_back(pm_fold *f, pm_tick *t, pm_open *o)
     find_peaks_from_onset(f, o);
     pm_heavy_open(f, t, o);
     fill_before(f, o);
+    fill_usual(f, &o->incident.day, o->incident.onset_us, DAY_US);
+    fill_usual(f, &o->incident.week, o->incident.onset_us, 7 * DAY_US);
 }
 
 /** The server's rule holds, and a virtual host's opened with it: the same incident, seen wider. */

@@ -221,18 +221,47 @@ static double served_seconds(const pm_telling *t)
     return us > PM_SECOND ? (double)us / (double)PM_SECOND : 1;
 }
 
+static const char *usual_text(const pm_telling *t, const pm_usual *u, const char *ago)
+{
+    return u->us ? apr_psprintf(t->pool, ", %.1f at that time the %s before",
+                                u->requests_per_second, ago)
+                 : "";
+}
+
 static const char *rates_text(const pm_telling *t, double during)
 {
     char span[PM_TIME_SIZE];
 
     return apr_psprintf(
-        t->pool, "%.1f requests a second during the incident, %.1f in the %s before it", during,
-        t->i->before_requests_per_second, pm_time_span(t->i->before_us, span));
+        t->pool, "%.1f requests a second during the incident%s, %.1f in the %s before it%s%s",
+        during, t->i->vhost[0] ? " on the whole server" : "", t->i->before_requests_per_second,
+        pm_time_span(t->i->before_us, span), usual_text(t, &t->i->day, "day"),
+        usual_text(t, &t->i->week, "week"));
+}
+
+/* Requests per second over the rows from `from` to `until`; 0 when there are none. */
+static double row_rate(const pm_telling *t, uint64_t from, uint64_t until)
+{
+    uint64_t requests = 0, span = 0;
+    pm_slice s = pm_story_rows(t, from, until);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        requests += t->m->rows[n].requests;
+        span += t->m->rows[n].span_us;
+    }
+    return span ? (double)requests * (double)PM_SECOND / (double)span : 0;
+}
+
+/* What was usual is known of the whole server, so that is what it is compared with. */
+static double rate_during(const pm_telling *t)
+{
+    return t->i->vhost[0] ? row_rate(t, t->i->onset_us, t->until_us)
+                          : (double)t->i->requests / served_seconds(t);
 }
 
 static void traffic_figure(pm_telling *t, apr_array_header_t *found)
 {
-    double during = (double)t->i->requests / served_seconds(t);
+    double during = rate_during(t);
 
     if (t->i->before_us >= MINUTE && t->i->before_requests_per_second > 0 &&
         served_seconds(t) >= 5 && during >= 2 * t->i->before_requests_per_second) {
@@ -393,19 +422,6 @@ static uint64_t events_known_since(const pm_model *m)
     return m->events[0].seq == 1 ? m->created_us : m->events[0].at_us;
 }
 
-/* Requests per second over the rows from `from` to `until`; 0 when there are none. */
-static double row_rate(const pm_telling *t, uint64_t from, uint64_t until)
-{
-    uint64_t requests = 0, span = 0;
-    pm_slice s = pm_story_rows(t, from, until);
-
-    for (size_t n = s.first; n < s.last; n++) {
-        requests += t->m->rows[n].requests;
-        span += t->m->rows[n].span_us;
-    }
-    return span ? (double)requests * (double)PM_SECOND / (double)span : 0;
-}
-
 static uint32_t most_in_flight(const pm_telling *t)
 {
     uint32_t most = 0;
@@ -425,8 +441,8 @@ static const char *no_traffic_surge(pm_telling *t)
 {
     const pm_incident *i = t->i;
     double usual = i->before_requests_per_second;
-    double during = (double)i->requests / served_seconds(t);
-    double at_most = (double)(i->requests + most_in_flight(t)) / served_seconds(t);
+    double during = rate_during(t);
+    double at_most = during + (double)most_in_flight(t) / served_seconds(t);
 
     if ((i->kinds & PM_KIND_DOWN) || i->before_us < 5 * PM_SECOND || usual <= 0 ||
         !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
@@ -589,14 +605,57 @@ static const char *no_machine(pm_telling *t)
                         pm_time_span(t->i->onset_us - from, span));
 }
 
-/* `deployment` and `crashes` join when what they need is known to be watched. */
+static const char *no_deployment(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
+                                     PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
+                                     PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
+    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t->m);
+    char span[PM_TIME_SIZE];
+
+    if (!(t->m->server.watched & PM_WATCHED_FILES) || since == EVER ||
+        since + MINUTE > t->i->onset_us) {
+        return NULL;
+    }
+    from = since > from ? since : from;
+    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool,
+        "No library, configuration file, .htaccess or top of a DocumentRoot that is "
+        "watched changed in the %s before the onset%s, nor during the incident",
+        pm_time_span(t->i->onset_us - from, span),
+        t->i->onset_us - from < PM_HOUR_US ? " (all that is on record)" : "");
+}
+
+static const char *no_crashes(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_CHILD_CRASH, PM_EV_SERVER_UNCLEAN};
+    uint64_t from = watched_from(t, MINUTE);
+    char span[PM_TIME_SIZE];
+
+    if (!(t->m->server.watched & PM_WATCHED_CRASHES) || from == EVER || t->m->events_lost != 0 ||
+        any_event(t, from, types, 2)) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool, "No worker process crashed or was killed from %s before the onset to the end",
+        pm_time_span(t->i->onset_us - from, span));
+}
+
 static const struct {
     const char *hypothesis;
     const char *(*clear)(pm_telling *);
 } clear_rules[] = {
-    {"traffic_surge", no_traffic_surge}, {"single_client", no_single_client},
-    {"configuration", no_configuration}, {"backend", no_backend},
-    {"workers", no_shortage_of_workers}, {"machine", no_machine},
+    {"traffic_surge", no_traffic_surge},
+    {"single_client", no_single_client},
+    {"configuration", no_configuration},
+    {"deployment", no_deployment},
+    {"backend", no_backend},
+    {"workers", no_shortage_of_workers},
+    {"crashes", no_crashes},
+    {"machine", no_machine},
 };
 #define CLEAR_RULES (sizeof(clear_rules) / sizeof(clear_rules[0]))
 

@@ -165,6 +165,7 @@ static void fill_server(pm_server *to)
     to->pid = (uint32_t)kept->parent;
     to->pid_start = pm.live.parent_start;
     to->generation = pm.generation;
+    to->watched = PM_WATCHED_CRASHES | (pm_watch_is_on() ? PM_WATCHED_FILES : 0);
     if (fstat(pm_capture_fd(pm.capture), &st) == 0) {
         to->file_dev = (uint64_t)st.st_dev;
         to->file_ino = (uint64_t)st.st_ino;

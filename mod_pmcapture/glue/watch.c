@@ -288,6 +288,11 @@ void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     }
 }
 
+int pm_watch_is_on(void)
+{
+    return kept_get()->table != NULL;
+}
+
 void pm_watch_record(pm_fold *f, apr_pool_t *pool)
 {
     const kept_watch *kept = kept_get();

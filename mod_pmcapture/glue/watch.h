@@ -19,6 +19,8 @@ void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 void pm_watch_record(pm_fold *f, apr_pool_t *pool);
 /** In the parent, every ten seconds or so: let a helper look at what the recorder may not. Never blocks. */
 void pm_watch_monitor(void);
+/** Are files watched in this generation? */
+int pm_watch_is_on(void);
 /** A worker has no part in it. */
 void pm_watch_leave(void);
 /** A request is about to read an .htaccess file, if it is there. */

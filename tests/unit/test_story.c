@@ -775,6 +775,55 @@ static void a_server_that_was_gone_clears_neither_traffic_nor_machine(void **sta
     assert_null(cleared(tell(f), "backend"));
 }
 
+static void watched_files_that_did_not_change_clear_a_deployment(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_FILES;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
+    assert_contains(cleared(tell(f), "deployment"), "changed in the 1 h before the onset");
+    add_event(f, PM_EV_FILE_CHANGED, -3000, "/srv/www changed.", "{}");
+    assert_null(cleared(tell(f), "deployment"));
+}
+
+static void crashes_are_cleared_when_they_would_have_been_seen(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_CRASHES;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
+    assert_contains(cleared(tell(f), "crashes"), "No worker process crashed or was killed");
+    add_event(f, PM_EV_CHILD_CRASH, 2, "A child died.", "{}");
+    assert_null(cleared(tell(f), "crashes"));
+}
+
+static void a_virtual_hosts_own_rate_is_not_held_against_the_whole_servers(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    for (int n = 1800; n < 1815; n++) {
+        f->rows[n].requests = 60; /* three times what was usual, server-wide */
+    }
+    strcpy(i->vhost, "api.example:80");
+    i->requests = 30; /* few of them are its own */
+    assert_null(cleared(tell(f), "traffic_surge"));
+}
+
+static void the_same_time_the_day_before_is_told(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    assert_null(strstr(cleared(tell(f), "traffic_surge"), "the day before"));
+    i->day = (pm_usual){600 * S, 18.5, 0, 40};
+    assert_contains(cleared(tell(f), "traffic_surge"), "18.5 at that time the day before");
+}
+
 static void what_nobody_watches_is_never_cleared(void **state)
 {
     fixture *f = errors();
@@ -883,6 +932,10 @@ int main(void)
         TEST(every_second_on_record_clears_the_machine),
         TEST(minutes_in_place_of_seconds_clear_nothing_that_needs_each_second),
         TEST(a_server_that_was_gone_clears_neither_traffic_nor_machine),
+        TEST(watched_files_that_did_not_change_clear_a_deployment),
+        TEST(crashes_are_cleared_when_they_would_have_been_seen),
+        TEST(a_virtual_hosts_own_rate_is_not_held_against_the_whole_servers),
+        TEST(the_same_time_the_day_before_is_told),
         TEST(what_nobody_watches_is_never_cleared),
         TEST(no_figures_make_the_story_fail),
     };

@@ -200,9 +200,10 @@ class Httpd:
                 return self._fail_if_gone()
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
+                # before it has its handlers a signal ends it at once, with its pid file left
+                return processes.catches(self.parent, signal.SIGUSR1)
             except OSError:
                 return False
-            return True
 
         wait_for(serving, 20, f"httpd listens on {self.port}")
 

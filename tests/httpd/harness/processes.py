@@ -41,6 +41,14 @@ def alive(pid):
         return False
 
 
+def catches(pid, sig):
+    """Has the process a handler for a signal?"""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return int(line.split()[1], 16) >> (sig - 1) & 1
+    raise ValueError(f"no SigCgt of {pid}")
+
+
 def parent_of(pid):
     try:
         return int(_stat(pid)[1])

@@ -1,0 +1,330 @@
+"""Incident windows: when they open, when they close, whom they are about.
+
+Truth is what the load's own log says. Rules are short so that a burst is over two seconds after it;
+the last test uses the defaults.
+"""
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import document
+from harness.document import seconds, wait_closed, wait_for_document
+from harness.httpd import MPMS
+from harness.load import Load, failed
+
+NEAR = 0.1      # seconds between the record and the truth
+FAIL = 'Redirect 503 "/fail"\n'
+
+
+def good_load(load, rate=20):
+    """Traffic of several clients that succeeds."""
+    return load.stream("/", rate=rate, source=lambda n: f"127.0.3.{1 + n % 8}")
+
+
+def burst(load, count=30, rate=40, **options):
+    options.setdefault("source", lambda n: f"127.0.4.{1 + n % 10}")
+    return load.stream("/fail", rate=rate, count=count, **options)
+
+
+def pause(seconds_):
+    """Time that must pass for the scenario itself (the gap between two bursts)."""
+    time.sleep(seconds_)
+
+
+def assert_true_window(incident, failures):
+    """Onset is the first failing request's arrival, end the last one's completion."""
+    onset = min(one.start for one in failures)
+    end = max(one.end for one in failures)
+    assert seconds(incident["onset"]) == pytest.approx(onset, abs=NEAR)
+    assert seconds(incident["end"]) == pytest.approx(end, abs=NEAR)
+    assert incident["duration"] == pytest.approx(end - onset, abs=2 * NEAR)
+
+
+def test_a_burst_shorter_than_the_window_is_an_incident_with_true_onset_and_end(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        good_load(load)
+        pause(1.5)
+        sent = burst(load).wait()
+        final = wait_closed(httpd)
+    document.validate(final)
+    [incident] = final["incidents"]
+    assert incident["kinds"] == ["errors"]
+    assert_true_window(incident, sent)
+    assert incident["errors"] == len(sent)
+    assert incident["status"] == {"503": len(sent)}
+    assert len(sent) <= incident["requests"] <= len(sent) + 3 * 20
+    assert incident["error_ratio"] == pytest.approx(incident["errors"] / incident["requests"], 0.01)
+    assert seconds(incident["onset"]) <= seconds(incident["detected"])
+    assert seconds(incident["detected"]) <= seconds(incident["onset"]) + 3
+    assert incident["clients"]["affected"] == pytest.approx(10, abs=1)
+    # the peak is a second of the clock: the one that holds the onset may begin before it
+    peak = seconds(incident["peak"]["at"])
+    assert seconds(incident["onset"]) - 1 < peak <= seconds(incident["end"])
+    opened, closed = document.events(final, "incident.open", "incident.close")
+    assert opened["type"] == "incident.open" and closed["type"] == "incident.close"
+
+
+def test_onset_is_the_arrival_of_a_request_that_fails_seconds_later(new_httpd, backend, mpm):
+    httpd = new_httpd(mpm=mpm, config=f"""
+        ProxyPass "/api/" "{backend.url}/" retry=0 timeout=3""").start()
+    with Load(httpd.port) as load:
+        good_load(load)
+        pause(1.5)
+        hung = load.stream("/api/hang", rate=10, count=20, source=lambda n: f"127.0.4.{1 + n}")
+        sent = hung.wait()
+        final = wait_closed(httpd)
+    assert len(failed(sent)) == 20 and min(one.end - one.start for one in sent) > 2.5
+    [incident] = final["incidents"]
+    assert_true_window(incident, sent)
+    assert incident["errors"] == 20
+
+
+def test_too_few_errors_are_no_incident(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        good_load(load, rate=60)
+        pause(1.5)
+        burst(load, count=2).wait()
+        pause(2)
+    assert document.settled(httpd)["incidents"] == []
+
+
+def test_bursts_closer_than_clear_are_one_incident_and_farther_ones_are_two(new_httpd, mpm):
+    rules = "PMCaptureBurst errors=10 ratio=5% window=2 clear=3\nPMCaptureSlow Off\n"
+    httpd = new_httpd(mpm=mpm, config=FAIL, pm=rules).start()
+    with Load(httpd.port) as load:
+        good_load(load)
+        pause(1.5)
+        first = burst(load).wait()
+        pause(1.8)
+        first = first + burst(load).wait()
+        wait_closed(httpd)
+        second = burst(load).wait()
+        final = wait_closed(httpd, count=2)
+    assert len(final["incidents"]) == 2
+    assert_true_window(final["incidents"][0], first)
+    assert_true_window(final["incidents"][1], second)
+    assert [incident["errors"] for incident in final["incidents"]] == [len(first), len(second)]
+    assert final["incidents"][0]["id"] < final["incidents"][1]["id"]
+
+
+def test_two_bursts_with_a_quiet_gap_longer_than_clear_are_two_incidents(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        good_load(load)
+        pause(1.5)
+        first = burst(load).wait()
+        pause(5)            # longer than clear and window; nobody looks meanwhile
+        second = burst(load).wait()
+        final = wait_closed(httpd, count=2)
+    assert len(final["incidents"]) == 2
+    assert_true_window(final["incidents"][0], first)
+    assert_true_window(final["incidents"][1], second)
+
+
+@pytest.mark.parametrize("way", ["stopped", "killed"])
+def test_an_incident_that_goes_on_in_the_next_run_is_one(new_httpd, mpm, way):
+    rules = "PMCaptureBurst errors=10 ratio=5% window=3 clear=6\nPMCaptureSlow Off\n"
+    httpd = new_httpd(mpm=mpm, config=FAIL, pm=rules).start()
+    with Load(httpd.port) as load:
+        before = good_load(load)
+        pause(1.5)
+        sent = burst(load).wait()
+        wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
+        before.stop()
+        httpd.stop() if way == "stopped" else httpd.kill()
+        httpd.start()
+        sent = sent + burst(load).wait()
+        good_load(load)
+        final = wait_closed(httpd, limit=30)
+    document.validate(final)
+    [incident] = final["incidents"]
+    assert_true_window(incident, sent)
+    assert incident["errors"] == len(sent)
+    assert "errors" in incident["kinds"]
+
+
+def test_without_traffic_an_incident_stays_open_until_requests_succeed(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        sent = burst(load).wait()
+        last = max(one.end for one in sent)
+        wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
+        pause(5)            # more than twice `clear`
+        [incident] = document.from_file(httpd.capture)["incidents"]
+        assert incident["state"] == "open" and incident["end"] is None
+        assert incident["duration"] >= time.time() - last - 2
+        good_load(load)
+        [incident] = wait_closed(httpd)["incidents"]
+    assert_true_window(incident, sent)
+
+
+def test_a_small_virtual_host_that_fails_wholly_opens_an_incident_of_its_own(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config="""
+        <VirtualHost 127.0.0.1:*>
+            ServerName big.example
+        </VirtualHost>
+        <VirtualHost 127.0.0.1:*>
+            ServerName small.example
+            Redirect 503 "/fail"
+        </VirtualHost>
+        """, pm="PMCaptureBurst errors=5 ratio=5% window=3 clear=2\nPMCaptureSlow Off\n").start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=97, keepalive=6, host="big.example",
+                    source=lambda n: f"127.0.3.{1 + n}")
+        pause(1)
+        sent = load.stream("/fail", rate=3, count=12, host="small.example",
+                           source=lambda n: f"127.0.5.{1 + n % 4}").wait()
+        wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
+        load.stream("/", rate=3, host="small.example", source=lambda n: f"127.0.5.{1 + n % 4}")
+        final = wait_closed(httpd)
+    whole = final["totals"]
+    assert whole["errors"] / whole["requests"] < 0.05, "the server as a whole stays under its rule"
+    [incident] = final["incidents"]
+    assert "small.example" in incident["scope"]["vhost"]
+    assert_true_window(incident, failed(sent))
+    assert incident["errors"] == len(sent)
+    # good ones of its last second may be in it
+    assert len(sent) <= incident["requests"] <= len(sent) + 3
+
+
+def test_a_virtual_host_may_have_a_rule_of_its_own(new_httpd):
+    httpd = new_httpd(config="""
+        <VirtualHost 127.0.0.1:*>
+            ServerName strict.example
+            PMCaptureBurst errors=3 ratio=5%
+            Redirect 503 "/fail"
+        </VirtualHost>
+        <VirtualHost 127.0.0.1:*>
+            ServerName lenient.example
+            Redirect 503 "/fail"
+        </VirtualHost>
+        """, pm="PMCaptureBurst errors=200 ratio=50% window=3 clear=2\nPMCaptureSlow Off\n").start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=40, host="strict.example", source=lambda n: f"127.0.3.{1 + n % 8}")
+        load.stream("/", rate=40, host="lenient.example", source=lambda n: f"127.0.3.{1 + n % 8}")
+        pause(1)
+        burst(load, count=15, rate=15, host="lenient.example").wait()
+        pause(4)
+        sent = burst(load, count=15, rate=15, host="strict.example").wait()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert "strict.example" in incident["scope"]["vhost"]
+    assert_true_window(incident, sent)
+
+
+def scanner(load, count=60):
+    """One client that asks for odd things, each of which fails."""
+    return load.stream(lambda n: f"/fail/{n}.php?cmd={n * 7919 % 1000}", rate=20, count=count,
+                       source="127.0.6.66")
+
+
+def test_a_scanner_among_other_clients_that_succeed_is_no_incident(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=12, source=lambda n: f"127.0.3.{1 + n % 4}")
+        pause(1)
+        sent = scanner(load).wait()
+        pause(2)
+    assert len(failed(sent)) == len(sent)
+    assert document.settled(httpd)["incidents"] == []
+
+
+def test_a_scanner_that_is_alone_is_an_incident(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        sent = scanner(load, count=40).wait()
+    final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
+    onset = seconds(final["incidents"][0]["onset"])
+    assert onset == pytest.approx(min(one.start for one in sent), abs=NEAR)
+
+
+def test_a_scanner_beside_a_health_checker_alone_is_an_incident(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config=FAIL).start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=5, source="127.0.7.1", agent="kube-probe/1.29")
+        sent = scanner(load, count=40).wait()
+        final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
+    onset = seconds(final["incidents"][0]["onset"])
+    assert onset == pytest.approx(min(one.start for one in sent), abs=NEAR)
+
+
+SLOW_RULES = ("PMCaptureBurst errors=1000\n"
+              "PMCaptureSlow threshold=1s ratio=20% requests=5 window=6 clear=2\n")
+
+
+def test_a_backend_that_hangs_is_a_slow_incident_before_anything_completes(
+        new_httpd, backend, mpm):
+    httpd = new_httpd(mpm=mpm, pm=SLOW_RULES, config=f"""
+        ProxyPass "/api/" "{backend.url}/" retry=0 timeout=60""").start()
+    with Load(httpd.port) as load:
+        hung = load.stream("/api/hang", rate=10, count=10, source=lambda n: f"127.0.4.{1 + n}",
+                           timeout=60)
+        final = wait_for_document(httpd, lambda d: d["incidents"], 12, "the incident opens")
+        [incident] = final["incidents"]
+        assert final["totals"]["requests"] == 0, "nothing has completed"
+        assert incident["state"] == "open" and incident["kinds"] == ["slow"]
+        onset = min(one.start for one in hung.sent)
+        assert seconds(incident["onset"]) == pytest.approx(onset, abs=NEAR)
+        assert seconds(incident["detected"]) - onset <= 6
+        final = wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 10, 10, "all ten")
+        assert final["in_flight"]["oldest"] > 1
+        pause(1.1)          # so that the last one, too, hangs longer than the threshold
+        backend.release()
+        sent = hung.wait()
+        good_load(load)
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert_true_window(incident, sent)
+    assert incident["slow"] == 10 and incident["errors"] == 0
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+
+
+def test_a_slow_client_is_not_held_against_the_server(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, pm=SLOW_RULES)
+    httpd.document("big.bin", b"z" * 8_000_000)
+    httpd.start()
+    clients = []
+    for n in range(8):
+        client = socket.create_connection(("127.0.0.1", httpd.port), 10, (f"127.0.8.{1 + n}", 0))
+        client.sendall(b"GET /big.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        clients.append(client)
+    pause(4)
+    for client in clients:
+        client.recv(100)
+        client.close()
+    assert document.settled(httpd)["incidents"] == []
+
+
+def test_requests_that_complete_slowly_are_a_slow_incident(new_httpd, backend):
+    httpd = new_httpd(pm=SLOW_RULES, config=f'ProxyPass "/api/" "{backend.url}/"').start()
+    with Load(httpd.port) as load:
+        good_load(load, rate=4)
+        pause(1.5)
+        sent = load.stream("/api/slow/1.5", rate=10, count=30,
+                           source=lambda n: f"127.0.4.{1 + n % 10}").wait()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert incident["kinds"] == ["slow"]
+    assert_true_window(incident, sent)
+    assert incident["slow"] == len(sent)
+    assert incident["latency"]["during"]["p90"] == pytest.approx(1.5, rel=0.1)
+
+
+def test_a_quiet_site_whose_every_request_fails_is_an_incident_by_the_fifth(new_httpd):
+    """One request in ten seconds, default rules; the three MPMs at the same time."""
+    def quiet_site(httpd):
+        with Load(httpd.port) as load:
+            sent = load.stream("/fail", rate=0.1, count=5, source="127.0.9.9").wait()
+        final = wait_for_document(httpd, lambda d: d["incidents"], 5, "the incident opens")
+        return sent, final["incidents"]
+
+    servers = [new_httpd(mpm=mpm, config=FAIL, pm="").start() for mpm in MPMS]
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for sent, incidents in pool.map(quiet_site, servers):
+            [incident] = incidents
+            assert incident["kinds"] == ["errors"] and incident["state"] == "open"
+            assert seconds(incident["onset"]) == pytest.approx(sent[0].start, abs=NEAR)

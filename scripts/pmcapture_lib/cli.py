@@ -114,6 +114,8 @@ def join_times(words):
     joined, words = [], list(words)
     while words:
         word = words.pop(0)
+        if word == "--machine":  # and here the incident's number for its value
+            word += "="
         if word == "--":
             return joined + [word] + words
         if word in TIMES and words:

@@ -4,6 +4,8 @@ import os
 
 from . import text
 from .cmd_show import find, incident_id, status_of
+from .machine import add_arguments as add_machine_arguments
+from .machine import join
 from .output import dump, write
 from .postmortem import PEOPLE, Postmortem
 from .times import format_stamp
@@ -15,7 +17,8 @@ EXAMPLES = """\
   pmcapture report 6 7                            two incidents in one report
   pmcapture report -1 --format html -o report.html
   pmcapture report -1 --json                      for programs: .reports[].impact and so on
-  pmcapture report -f evidence.pmc -1             from a file copied from another machine"""
+  pmcapture report -f evidence.pmc -1             from a file copied from another machine
+  pmcapture report -f evidence.pmc --machine=evidence/var/log   and with the logs copied from it"""
 SCHEMA = "pmcapture.report.v1"
 
 
@@ -34,12 +37,13 @@ def add_arguments(parser):
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write FILE as a whole, instead of standard output"
     )
+    add_machine_arguments(parser)
 
 
 def run(session):
     args = session.args
     found = [find(session.source, wanted) for wanted in args.ids]
-    cases = {case.id: case for case in (Postmortem(d, i, session.zone) for d, i in found)}
+    cases = {i["id"]: Postmortem(d, i, session.zone, join(session, d, i)) for d, i in found}
     document = found[0][0]
     made = {"json": as_json, "md": as_markdown, "html": as_html}[
         "json" if args.json else args.format

@@ -2,6 +2,8 @@
 """pmcapture show: one incident on the terminal."""
 from . import Trouble
 from . import text
+from .machine import add_arguments as add_machine_arguments
+from .machine import join
 from .output import note, print_json
 from .postmortem import Postmortem
 
@@ -10,7 +12,9 @@ EXAMPLES = """\
   pmcapture show                                  the newest incident
   pmcapture show 7                                incident 7 of the list
   pmcapture show -2 --tz Europe/Berlin            the last but one, with local times
-  pmcapture show -1 --json                        the document of that incident alone"""
+  pmcapture show -1 --json                        the document of that incident alone
+  pmcapture show --machine                        with dpkg's, apt's and systemd's logs
+  pmcapture show -f evidence.pmc --machine=evidence/var/log --log-tz Africa/Lagos"""
 
 
 def incident_id(value):
@@ -38,14 +42,17 @@ def add_arguments(parser):
         metavar="ID",
         help="of the list; -1, the default, is the newest, -2 the one before it",
     )
+    add_machine_arguments(parser)
 
 
 def run(session):
     document, incident = find(session.source, session.args.id)
+    machine = join(session, document, incident)
     if session.args.json:
-        print_json(document.raw)
+        asked = machine and session.args.machine  # else the document as it came
+        print_json({**document.raw, **machine.as_json()} if asked else document.raw)
         return 0
-    page = Page(session.out, Postmortem(document, incident, session.zone))
+    page = Page(session.out, Postmortem(document, incident, session.zone, machine))
     page.print()
     for sentence in document.notices:
         note(sentence)
@@ -89,6 +96,7 @@ class Page:
             self.out.paragraph(sentence)
         self.timeline()
         self.changes()
+        self.machine()
         self.causes()
         self.where()
         self.samples()
@@ -132,6 +140,12 @@ class Page:
                     "      ",
                     {"-": "red", "+": "green"}.get(line["sign"]),
                 )
+
+    def machine(self):
+        if self.case.machine:
+            self.out.heading("What the rest of the machine knows")
+            for sentence in self.case.machine.sentences:
+                self.out.paragraph(sentence)
 
     def causes(self):
         self.out.heading("Candidate causes (a person judges them)")

@@ -32,8 +32,9 @@ TOGETHER = 5  # seconds: a reload and what it changed are one story
 class Postmortem:
     """The parts of one incident's report, in the order in which they are read."""
 
-    def __init__(self, document, incident, zone):
+    def __init__(self, document, incident, zone, machine=None):
         self.document, self.incident, self.zone = document, incident, zone
+        self.machine = machine
         self.id = incident["id"]
         self.open = incident["state"] != "closed"
         self.state = "still open" if self.open else "closed"
@@ -97,6 +98,7 @@ class Postmortem:
         yield self._peak()
         yield self._noticed()
         yield self._nearest()
+        yield self.machine and self.machine.headline
         if self.causes:
             yield f"First candidate cause: {_stop(self.causes[0]['summary'])}"
 
@@ -267,6 +269,10 @@ class Postmortem:
         events = self.document.events + self.incident["changes"]
         seqs = {(e["at"], e["type"], e["text"]): e["seq"] for e in events}
         moments = [m for m in self.incident["timeline"] if m["at"] is not None]
+        moments += [
+            {"at": entry.at, "kind": entry.kind, "text": entry.sentence}
+            for entry in (self.machine.shown if self.machine else ())
+        ]
         return [
             {
                 "at": m["at"],
@@ -332,6 +338,7 @@ class Postmortem:
             "where": self.where,
             "resolution": self.resolution,
             "gaps": _plain(self.gaps),
+            **(self.machine.as_json() if self.machine else {"machine": [], "machine_notices": []}),
             "for_people": {**{name: None for name, _ in PEOPLE}, "Action items": []},
             "incident": found,
         }

@@ -27,6 +27,7 @@ def examples():
 def test_an_example_of_the_help_or_the_manual_works(example, save, tmp_path):
     save("saved.json")
     save("evidence.pmc")
+    (tmp_path / "evidence/var/log").mkdir(parents=True)
     source = {"PMCAPTURE_FILE": str(tmp_path / "saved.json")}
     words = example.replace("-u http://localhost/pm-status", "").replace("--follow", "")
     done = subprocess.run(

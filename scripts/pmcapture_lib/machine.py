@@ -1,0 +1,140 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What the rest of the machine knows of an incident: package managers, systemd, reboots.
+
+Only what is near the incident, and what touched something that httpd needs: a library that is
+purged today hurts at the next restart, maybe weeks later.
+"""
+import os
+from datetime import timedelta
+
+from . import text
+from .logs import Logs
+from .logtime import LogClock
+from .packages import of_httpd, tie
+
+BEFORE, AFTER = timedelta(hours=1), timedelta(minutes=15)
+FAR = timedelta(days=30)
+SHOWN = 40  # entries in what people read; JSON has them all
+CHANGES = ("dependency.missing", "dependency.changed")
+
+
+def add_arguments(parser):
+    group = parser.add_argument_group("the rest of the machine")
+    group.add_argument(
+        "--machine",
+        nargs="?",
+        const="",
+        action="append",
+        metavar="PATH",
+        help="join the logs of dpkg, apt and dnf, systemd's journal and reboots; done anyway when "
+        "the record is of this machine. --machine=PATH takes a copy instead: a folder that is one "
+        "of / or of /var/log, or one log; may be repeated",
+    )
+    group.add_argument("--no-machine", action="store_true", help="do not join them")
+    group.add_argument(
+        "--log-tz",
+        metavar="ZONE",
+        help="the zone of times in those logs that name none; the system's is the default",
+    )
+
+
+def join(session, document, incident):
+    """What belongs to the incident, or None when nothing is to be joined."""
+    args = session.args
+    clock = LogClock(args.log_tz)
+    here = document["server"]["host"] == os.uname().nodename
+    if args.no_machine or not (args.machine or here) or incident["onset"] is None:
+        return None
+    until = (incident["end"] or document["generated"] or session.now) + AFTER
+    logs = Logs(clock, incident["onset"] - FAR, incident["onset"] - BEFORE, until)
+    places = [place or "/" for place in args.machine or [""]]
+    for place in dict.fromkeys(places):
+        logs.add(place)
+    events = session.source.get(view="events").events + incident["changes"]
+    mapped = _mapped(document["server"]) if here else set()
+    if "/" in places and not here:
+        logs.notices.append("these logs are of this machine, the record is of another")
+    return Joined(logs, _changes(events), mapped)
+
+
+def _changes(events):
+    """Each event about an object or a file that httpd needs, once."""
+    made = {}
+    for event in events:
+        path = event["data"].get("path")
+        if event["type"] in CHANGES and event["at"] and isinstance(path, str):
+            made[event["seq"]] = {**event, "path": text.clean(path)}
+    return list(made.values())
+
+
+def _mapped(server):
+    """The objects that a running server has loaded, for whoever may look."""
+    if server["state"] != "running" or not server["pid"]:
+        return set()
+    try:
+        with open(f"/proc/{server['pid']:.0f}/maps", encoding="utf-8", errors="replace") as maps:
+            return {line.split(None, 5)[5].rstrip("\n") for line in maps if line.count("/") > 1}
+    except (OSError, IndexError):
+        return set()
+
+
+class Joined:
+    """The entries, each tied to what it explains; and what was read, and how far."""
+
+    def __init__(self, logs, changes, mapped):
+        self.notices = [f"{text.clean(sentence)}." for sentence in logs.notices]
+        for entry in logs.entries:
+            entry.tie = tie(entry, changes, logs.lists) if entry.packages else None
+        self._drop_mere_neighbours(logs.entries)
+        needed = {
+            package
+            for package in {name for entry in logs.entries for name in entry.packages}
+            if of_httpd(package) or any(logs.lists.name(package, path) for path in mapped)
+        }
+        told = {package for entry in logs.entries if entry.command for package in entry.packages}
+        self.entries, urgent, others = [], [], []
+        for entry in sorted(logs.entries, key=lambda e: e.at):
+            concerns = entry.tie or needed.intersection(entry.packages)
+            if concerns or max(entry.readings) >= logs.near:
+                self.entries.append(entry)
+                if concerns or entry.command or not entry.packages:
+                    urgent.append(entry)
+                elif not told.issuperset(entry.packages):
+                    others.append(entry)
+        # For people: what concerns httpd and each command, then others as there is room.
+        self.shown = sorted((urgent[-SHOWN:] + others[-SHOWN:])[:SHOWN], key=lambda e: e.at)
+        left = len(self.entries) - len(self.shown)
+        more = [f"{left} more are in report --json."] if left else []
+        self.sentences = [_about(logs), *more, *self.notices]
+
+    @staticmethod
+    def _drop_mere_neighbours(entries):
+        """An event that a better tie explains is not tied to all that happened beside it."""
+        explained = {e.tie["event"] for e in entries if e.tie and e.tie["confidence"] != "possible"}
+        for entry in entries:
+            if entry.tie and entry.tie["confidence"] == "possible":
+                entry.tie = None if entry.tie["event"] in explained else entry.tie
+
+    def as_json(self):
+        return {
+            "machine": [entry.as_json() for entry in self.entries],
+            "machine_notices": self.sentences,
+        }
+
+    @property
+    def headline(self):
+        """The surest explanation of a file that went missing."""
+        ties = [e for e in self.entries if e.tie and e.tie["confidence"] != "possible"]
+        first = min(ties, key=lambda e: (not e.command, e.tie["confidence"]), default=None)
+        return f"The machine's logs say: {first.sentence}." if first else None
+
+
+def _about(logs):
+    if not logs.read:
+        return "None of the machine's logs could be found."
+    return (
+        f"Joined from {text.listing(logs.read)}: entries from {text.duration(BEFORE.total_seconds())} "
+        f"before the onset to {text.duration(AFTER.total_seconds())} after the end, and for "
+        f"{FAR.days} days back those that touched what httpd needs; times without a zone are read "
+        f"in {logs.clock.name}."
+    )

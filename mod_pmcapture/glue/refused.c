@@ -461,12 +461,11 @@ static apr_status_t configuration_ends(void *unused)
     apr_pool_t *pool;
 
     (void)unused;
-    if (heard.owner != getpid() || state == AP_SQ_MS_DESTROY_CONFIG) {
-        return APR_SUCCESS; /* a child of ours, or httpd reads the configuration anew */
-    }
-    if (pm_ends_in_order()) {
+    if (heard.owner != getpid() || state == AP_SQ_MS_DESTROY_CONFIG || pm_ends_in_order()) {
+        heard.owner = 0; /* a child of ours, httpd reads the configuration anew, or was stopped */
         return APR_SUCCESS;
     }
+    heard.owner = 0;
     if (state != AP_SQ_MS_EXITING &&
         (heard.stage == PRE_CONFIG || heard.stage >= READY || heard.used == 0)) {
         return APR_SUCCESS; /* exit(): what goes when the MPM becomes a daemon, or a single process's end */
@@ -477,6 +476,14 @@ static apr_status_t configuration_ends(void *unused)
         apr_pool_destroy(pool);
     }
     return APR_SUCCESS;
+}
+
+/** A module that calls exit() leaves no time for cleanups. */
+__attribute__((destructor)) static void process_exits(void)
+{
+    if (heard.owner == getpid()) {
+        configuration_ends(NULL);
+    }
 }
 
 /* ---- hooks: how far it came ---- */

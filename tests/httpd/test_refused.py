@@ -351,6 +351,32 @@ def test_children_that_cannot_begin_are_a_failed_start_and_no_stop(new_httpd):
         document.from_file(httpd.capture), "server.stop")
 
 
+def test_a_module_that_ends_the_start_by_exit_is_on_record_with_what_it_said(stopped):
+    line = build_module(
+        stopped.root, "rude",
+        "static int leave(apr_pool_t *p, apr_pool_t *l, apr_pool_t *t, server_rec *s) {"
+        ' ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "the rude module has had enough");'
+        " exit(1); }", "ap_hook_post_config(leave, NULL, NULL, APR_HOOK_MIDDLE);")
+    append(stopped, line)
+    assert stopped.command().returncode == 1
+    found, = failures(stopped)
+    assert found["type"] == "start.failed"
+    assert "the rude module has had enough" in found["data"]["message"]
+
+
+def test_a_server_in_the_foreground_that_is_stopped_has_not_failed(stopped):
+    stopped.write_config()
+    single = subprocess.Popen(["/usr/sbin/apache2", "-X", "-f", stopped.conf, "-d", stopped.root])
+    try:
+        wait_for(lambda: not stopped.port_is_free(), 10, "it listens")
+        time.sleep(1.5)
+        single.send_signal(signal.SIGTERM)
+        single.wait(20)
+    finally:
+        single.kill()
+    assert failures(stopped) == []
+
+
 def test_hostile_bytes_and_endless_lines_are_kept_clean_and_cut(running):
     with open(running.conf, "ab") as conf:
         conf.write(b"Non\xff\xfe\x1b[31m\x07sense " + b"\x01" * 5000 + b'"x" ' * 300000 + b"\n")

@@ -4,7 +4,6 @@
  */
 #include "glue.h"
 
-#include <apr_env.h>
 #include <apr_getopt.h>
 #include <apr_strings.h>
 #include <dlfcn.h>
@@ -360,7 +359,8 @@ const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, serve
 
     if (now == NULL) {
         pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");
-        free(last);
+        kept_get()->snapshot = last; /* the next load compares with that */
+        kept_get()->size = last != NULL ? pm_snapshot_size(last) : 0;
         return news;
     }
     if (last != NULL) {

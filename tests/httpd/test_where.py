@@ -1,0 +1,367 @@
+"""Where the failures were, and what they had in common; whom a Host moved to; lines of the error log."""
+import re
+import time
+from collections import Counter
+
+import pytest
+
+from harness import document, http2
+from harness.document import seconds, wait_closed, wait_for_document
+from harness.load import Load, failed
+from harness.ports import free_port
+from harness.wait import wait_for
+
+RULES = "PMCaptureBurst errors=10 ratio=1% window=3 clear=2\nPMCaptureSlow Off\n"
+
+
+def line_of(httpd, text, nth=1):
+    """FILE:LINE of the nth line of the configuration that holds `text`, as a definition names it."""
+    lines = [n for n, line in enumerate(httpd.conf.read_text().splitlines(), 1) if text in line]
+    return f"{httpd.conf}:{lines[nth - 1]}"
+
+
+def opened(httpd, count=1):
+    return wait_for_document(httpd, lambda d: len(d["incidents"]) >= count, 20, "an incident")
+
+
+def lines(incident, dimension):
+    return {line["key"]: line for line in incident["breakdown"][dimension]}
+
+
+def ask(httpd, path, times=1, host="localhost", source="127.0.0.1", **headers):
+    headers["Host"] = host
+    return [httpd.get(path, headers=headers, source=source).status for _ in range(times)]
+
+
+# ---- moved routes ----
+
+MISROUTE = """
+<VirtualHost *:{port}>
+    ServerName www.example
+    {www}
+    RedirectMatch 500 "^/v1/"
+</VirtualHost>
+<VirtualHost *:{port}>
+    ServerName {api}
+    RedirectMatch 404 "^/v1/none"
+    RewriteEngine On
+    RewriteRule "^/v1/" "/index.html"
+</VirtualHost>
+"""
+
+
+@pytest.mark.parametrize("how", ["alias", "default", "added"])
+def test_a_reload_that_gives_a_host_to_another_virtual_host_is_told(new_httpd, mpm, how):
+    httpd = new_httpd(mpm=mpm, pm=RULES)
+    httpd.config = MISROUTE.format(port=httpd.port, www="", api="api.example")
+    httpd.start()
+    before = line_of(httpd, "<VirtualHost", 2)
+    with Load(httpd.port) as load:
+        api = load.stream("/v1/items/17", rate=30, host="api.example",
+                          source=lambda n: f"127.0.3.{1 + n % 8}")
+        load.stream("/", rate=20, host="www.example", source=lambda n: f"127.0.3.{1 + n % 8}")
+        wait_for(lambda: sum(len(stream.sent) for stream in load.streams) > 60, 10, "some traffic")
+        if how == "added":      # a new file that claims the name first
+            extra = httpd.root / "conf/extra.conf"
+            extra.write_text(f"<VirtualHost *:{httpd.port}>\n    ServerName api.example\n"
+                             '    RedirectMatch 500 "^/v1/"\n</VirtualHost>\n')
+            httpd.config = (f'Include "{extra}"\n' + httpd.config)
+            after = f"{extra}:1"
+        else:
+            www = "ServerAlias api.example" if how == "alias" else ""
+            httpd.config = MISROUTE.format(port=httpd.port, www=www, api="apl.example")
+            after = None
+        httpd.write_config()
+        httpd.reload()
+        after = after or (line_of(httpd, "<VirtualHost", 1) if how == "alias" else None)
+        final = opened(httpd)
+    [moved] = document.events(final, "route.moved")
+    first = min(one.end for one in failed(api.sent))
+    assert seconds(moved["at"]) <= first + 2
+    assert moved["data"]["host"] == "api.example"
+    assert moved["data"]["from"] == {"vhost": f"api.example:{httpd.port}", "defined": before}
+    if how == "default":
+        assert moved["data"]["to"] is None
+        assert f"www.example:{httpd.port}" in moved["text"]
+    else:
+        assert moved["data"]["to"]["defined"] == after
+    [incident] = final["incidents"]
+    assert [line["key"] for line in incident["breakdown"]["host"]] == ["api.example"]
+    assert [line["key"] for line in incident["breakdown"]["route"]] == ["/v1/items/{id}"]
+    document.validate(final)
+
+
+def test_a_reload_that_moves_nothing_and_a_scanner_with_many_hosts_tell_nothing(new_httpd):
+    httpd = new_httpd()
+    httpd.config = MISROUTE.format(port=httpd.port, www="", api="api.example")
+    httpd.start()
+    for host in ("api.example", "www.example"):
+        ask(httpd, "/", 5, host)
+    for n in range(600):
+        httpd.raw(f"GET / HTTP/1.0\r\nHost: made-up-{n}.example\r\n\r\n".encode())
+    httpd.config = "# a line more\n" + httpd.config
+    httpd.write_config()
+    httpd.reload()
+    for host in ("api.example", "www.example", "made-up-1.example"):
+        ask(httpd, "/", 5, host)
+    final = document.settled(httpd)
+    assert document.events(final, "route.moved") == []
+
+
+# ---- what failures have in common ----
+
+def test_logins_that_fail_now_and_then_name_route_backend_and_signature(new_httpd, mpm, backend):
+    dead = free_port()
+    httpd = new_httpd(mpm=mpm, pm=RULES)
+    ports = httpd.root / "conf/ports.txt"
+    ports.write_text("port " + "|".join([str(dead)] * 3 + [str(backend.port)] * 7) + "\n")
+    httpd.config = (
+        "ProxyTimeout 5\nRewriteEngine On\n"
+        f'RewriteMap db "rnd:{ports}"\n'
+        'RewriteRule "^/login/(.*)" "http://127.0.0.1:${db:port}/status/200" [P]\n'
+        # else a worker that failed once would not be asked again for a minute
+        f'<Proxy "http://127.0.0.1:{dead}">\n    ProxySet retry=0\n</Proxy>\n')
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=60, source=lambda n: f"127.1.{n % 100}.{1 + n // 100 % 100}")
+        logins = load.stream("/login/4711?password=x", rate=40, count=160,
+                             source=lambda n: f"127.2.{n % 50}.1")
+        logins.wait()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    truth = len(failed(logins.sent))
+    assert incident["errors"] == truth > 15
+    route = lines(incident, "route")["/login/{id}"]
+    assert route["errors"] == truth
+    assert truth <= route["requests"] <= len(logins.sent)
+    [refused] = incident["breakdown"]["backend"]
+    assert refused["key"] == f"http://127.0.0.1:{dead}"
+    assert refused["failure"] == {"refused": truth, "timeout": 0, "answered": 0}
+    signature = next(line for line in incident["breakdown"]["error_log"]
+                     if line["key"].startswith("AH00957"))
+    assert signature["count"] == truth
+    assert "127.0.0.1" not in signature["sample"]
+    [host] = incident["breakdown"]["host"]
+    assert (host["key"], host["errors"]) == ("localhost", truth)
+    [method] = incident["breakdown"]["method"]
+    assert (method["key"], method["errors"]) == ("GET", truth)
+    assert sum(line["errors"] for line in incident["breakdown"]["client"]) <= truth
+    assert all(sample["uri"] == "/login/4711" for sample in incident["samples"])
+    document.validate(final)
+
+
+def test_two_virtual_hosts_that_fail_at_once_do_not_hide_each_other(new_httpd):
+    httpd = new_httpd(pm=RULES)
+    httpd.config = "".join(
+        f"<VirtualHost *:{httpd.port}>\n    ServerName {name}.example\n"
+        f'    RedirectMatch {status} "^/{name}/"\n</VirtualHost>\n'
+        for name, status in (("one", 500), ("two", 503)))
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=30, host="one.example", source=lambda n: f"127.0.3.{1 + n % 8}")
+        streams = [load.stream(lambda n, name=name: f"/{name}/{n}", rate=30, count=60, host=f"{name}.example",
+                               source=lambda n: f"127.0.4.{1 + n % 9}") for name in ("one", "two")]
+        for stream in streams:
+            stream.wait()
+        final = wait_closed(httpd)
+    errors = Counter()
+    for incident in final["incidents"]:
+        for line in incident["breakdown"]["vhost"]:
+            errors[line["key"]] += line["errors"]
+        assert {"/one/{id}", "/two/{id}"} & set(lines(incident, "route")) or \
+            {"one.example", "two.example"} & set(lines(incident, "host"))
+    assert errors == {f"{name}.example:{httpd.port}": 60 for name in ("one", "two")}
+
+
+def test_in_a_flood_of_odd_uris_the_heavy_ones_are_told_and_the_rest_is_other(new_httpd):
+    # not 500 or 503: after those httpd closes the connection
+    httpd = new_httpd(config='RedirectMatch 502 "^/(odd|heavy)"\n', pm=RULES)
+    httpd.start()
+    words = [f"{a}{b}{c}" for a in "bdfghklm" for b in "aeiou" for c in "nrstxz"]
+    odd = [f"/odd/{a}/{b}" for a in words for b in words[:8]]
+    heavy = 0
+    for at in range(0, len(odd), 40):
+        batch = b"".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+                         for path in odd[at:at + 40] + ["/heavy"] * 4)
+        heavy += 4
+        httpd.raw(batch + b"GET /heavy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                  source=f"127.0.4.{1 + at // 40 % 9}")
+        heavy += 1
+    ask(httpd, "/")
+    final = document.settled(httpd)
+    [incident] = final["incidents"]
+    routes = incident["breakdown"]["route"]
+    assert routes[0]["key"] == "/heavy"
+    assert routes[0]["errors"] == pytest.approx(heavy, rel=0.02)
+    assert routes[-1]["key"] == "(other)"
+    assert sum(route["errors"] for route in routes) == incident["errors"] == len(odd) + heavy
+
+
+def test_on_http2_route_host_client_and_request_id_are_told(new_httpd):
+    httpd = new_httpd(config="Protocols h2c http/1.1\n" 'RedirectMatch 503 "^/users"\n',
+                      modules=("http2", "unique_id"), pm=RULES)
+    httpd.start()
+    http2.ask(httpd.port, [f"/users/{n}/mail?secret=1" for n in range(40)], host="api.example")
+    final = opened(httpd)
+    [incident] = final["incidents"]
+    assert lines(incident, "route")["/users/{id}/mail"]["errors"] == 40
+    assert lines(incident, "host")["api.example"]["errors"] == 40
+    assert lines(incident, "client")["127.0.0.0/24"]["errors"] == 40
+    for sample in incident["samples"]:
+        assert re.fullmatch(r"/users/\d+/mail", sample["uri"])
+        assert sample["method"] == "GET" and sample["status"] == 503
+        assert sample["host"] == "api.example"
+        assert len(sample["request_id"]) >= 11
+        assert sample["latency"] >= 0 and sample["aborted"] is False
+    assert len({sample["request_id"] for sample in incident["samples"]}) == len(incident["samples"])
+
+
+def test_the_request_id_of_a_sample_joins_both_logs(new_httpd):
+    httpd = new_httpd(config=f'ProxyPass "/x" "http://127.0.0.1:{free_port()}" retry=0\n'
+                      'LogFormat "%L" ids\nCustomLog "logs/ids.log" ids\n'
+                      'ErrorLogFormat "[%L] %M"\n', pm=RULES)
+    httpd.start()
+    ask(httpd, "/x/1", 20)
+    final = opened(httpd)
+    ids = (httpd.root / "logs/ids.log").read_text().split()
+    for sample in final["incidents"][0]["samples"]:
+        assert sample["request_id"] in ids
+        assert httpd.said(f"[{sample['request_id']}]")
+
+
+def test_behind_a_proxy_the_client_is_the_one_that_mod_remoteip_gives(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 503 "^/x"\nRemoteIPHeader X-Forwarded-For\n'
+                      "RemoteIPInternalProxy 127.0.0.1\n", modules=("remoteip",), pm=RULES)
+    httpd.start()
+    for n in range(1, 31):
+        ask(httpd, "/x", 1, **{"X-Forwarded-For": f"198.51.100.{n}"})
+    ask(httpd, "/x", 20, **{"X-Forwarded-For": "203.0.113.9"})
+    final = opened(httpd)
+    [incident] = final["incidents"]
+    assert incident["breakdown"]["client"][0]["key"] == "203.0.113.0/24"
+    assert incident["breakdown"]["client"][0]["errors"] == 20
+    assert incident["breakdown"]["client"][1]["key"] == "198.51.100.0/24"
+    assert incident["clients"]["affected"] == pytest.approx(31, abs=2)
+    assert "198.51.100.7" not in str(final)
+
+
+def test_the_share_of_monitoring_and_of_the_busiest_client_is_told(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 503 "^/x"\n', pm=RULES.replace("clear=2", "clear=30"))
+    httpd.start()
+    for n in range(30):
+        ask(httpd, "/x", 1, source=f"127.0.4.{1 + n % 9}")
+    opened(httpd)
+    for n in range(40):
+        ask(httpd, "/", 1, source=f"127.0.5.{1 + n % 10}")
+    ask(httpd, "/", 30, source="127.9.9.9", **{"User-Agent": "kube-probe/1.27"})
+    for n in range(10):     # only with the next failure it belongs to the window
+        ask(httpd, "/x", 1, source=f"127.0.4.{1 + n % 9}")
+    final = document.settled(httpd)
+    traffic = final["incidents"][0]["traffic"]
+    assert traffic["requests"] == pytest.approx(80, abs=1)
+    assert traffic["monitoring"] == 30
+    assert traffic["monitoring_ratio"] == pytest.approx(30 / 80, abs=0.01)
+    assert traffic["busiest_client"]["key"] == "127.9.9.0/24"
+    assert traffic["busiest_client"]["requests"] == 30
+    [route] = final["incidents"][0]["breakdown"]["route"]
+    assert (route["key"], route["errors"], route["error_ratio"]) == ("/x", 40, 1)
+
+
+def test_hostile_uris_hosts_and_methods_come_out_inert(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 503 "x"\n', pm=RULES)
+    httpd.start()
+    for n in range(15):
+        for request in (b"GET /x/<script>alert(1)</script>/%1b[31m/\x80 HTTP/1.1\r\nHost: localhost",
+                        b"GET /x/" + b"a" * 7000 + b" HTTP/1.1\r\nHost: " + b"b" * 900,
+                        b"\x1b[31mX /x HTTP/1.1\r\nHost: localhost",
+                        b"GET /x HTTP/1.1\r\nHost: <b>", b"GET x HTTP/1.0\r\nHost: a\x00b"):
+            httpd.raw(request + b"\r\nConnection: close\r\n\r\n", source=f"127.0.4.{1 + n}")
+    final = opened(httpd)
+    document.validate(final)
+    assert "\x1b" not in str(final["incidents"])
+    assert "<script" not in str(final["incidents"][0]["breakdown"])
+
+
+# ---- the error log ----
+
+CGI = """#!/usr/bin/python3
+import os, sys
+n = int(os.environ["QUERY_STRING"] or 1)
+for i in range(n):
+    sys.stderr.write(f"cannot reach db at 10.1.2.{i % 200}:5432 for user{i}@example.org, password=hunter2\\n")
+sys.stderr.flush()
+print("Status: 500\\nContent-Type: text/plain\\n\\nbroken")
+"""
+
+
+def cgi_server(new_httpd):
+    httpd = new_httpd(mpm="prefork", modules=("cgi",), pm=RULES,
+                      config='ScriptAlias "/cgi/" "cgi/"\n<Directory "cgi">\n'
+                             "    Require all granted\n</Directory>\n")
+    httpd.config = httpd.config.replace('"cgi/"', f'"{httpd.root}/cgi/"')
+    httpd.config = httpd.config.replace('"cgi"', f'"{httpd.root}/cgi"')
+    (httpd.root / "cgi").mkdir()
+    script = httpd.root / "cgi/x"
+    script.write_text(CGI)
+    script.chmod(0o755)
+    return httpd.start()
+
+
+def test_what_a_cgi_program_writes_is_a_signature_without_its_secrets(new_httpd):
+    httpd = cgi_server(new_httpd)
+    ask(httpd, "/cgi/x?3", 12)
+    final = opened(httpd)
+    [line] = [one for one in final["incidents"][0]["breakdown"]["error_log"]
+              if "cannot reach db" in one["key"]]
+    assert line["count"] == 36
+    assert "{ip}:{id} for {email}, password={secret}" in line["key"]
+    assert "10.1.2.0/24:5432" in line["sample"]
+    assert "hunter2" not in str(final) and "@example.org" not in str(final)
+
+
+def test_a_flood_of_the_error_log_loses_nothing_else(new_httpd):
+    httpd = cgi_server(new_httpd)
+    began = time.monotonic()
+    ask(httpd, "/cgi/x?20000", 10)
+    took = time.monotonic() - began
+    final = document.settled(httpd)
+    [incident] = final["incidents"]
+    [line] = [one for one in incident["breakdown"]["error_log"] if "cannot reach db" in one["key"]]
+    assert line["count"] == 200_000, f"in {took:.1f} s"
+    assert incident["errors"] == 10
+    assert final["capture"]["events_lost"] == 0
+    assert document.events(final, "server.start", "config.load", "incident.open")
+    assert document.events(final, "error_log") == []
+
+
+# ---- for other modules ----
+
+def test_log_lines_of_an_open_incident_can_be_marked(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm, config='RedirectMatch 503 "^/x"\nLogFormat "%{pm-incident}n %U" tag\n'
+                      'CustomLog "logs/tag.log" tag\nCustomLog "logs/only.log" tag env=pm-incident\n',
+                      pm=RULES)
+    httpd.start()
+    ask(httpd, "/quiet")
+    ask(httpd, "/x", 30)
+    opened(httpd)
+    ask(httpd, "/during", 2)
+    wait_closed(httpd)
+    ask(httpd, "/after", 2)
+    tagged = (httpd.root / "logs/tag.log").read_text().splitlines()
+    assert tagged[0] == "- /quiet" and tagged[-1] == "- /after"
+    assert "1 /during" in tagged
+    only = (httpd.root / "logs/only.log").read_text().splitlines()
+    assert "1 /during" in only and "- /quiet" not in only and "- /after" not in only
+
+
+def test_mod_status_has_a_section_on_incidents(new_httpd):
+    httpd = new_httpd(modules=("status",), pm=RULES, config='RedirectMatch 503 "^/x"\n'
+                      '<Location "/server-status">\n    SetHandler server-status\n</Location>\n')
+    httpd.start()
+    assert "No incident is open." in httpd.get("/server-status").text
+    assert "PMCaptureIncidentsOpen: 0" in httpd.get("/server-status?auto").text
+    ask(httpd, "/x", 30)
+    opened(httpd)
+    assert "Incident 1 (open)" in httpd.get("/server-status").text
+    auto = httpd.get("/server-status?auto").text
+    assert "PMCaptureIncidentsOpen: 1" in auto and "PMCaptureIncident: 1\n" in auto

@@ -76,7 +76,7 @@ typedef struct pm_watched {
     pm_identity pending;   /* differs from told, and not yet said */
     uint64_t pending_us, gone_us; /* monotonic: since when; 0 = it doesn't, it isn't */
     uint64_t seen_us;      /* wall: last found as told */
-    uint64_t said_us;      /* monotonic: last file.changed */
+    uint64_t said_until_us; /* monotonic: each change that is said takes half a minute of this */
     uint64_t drift_us;     /* wall: a drift, or its end, that is still to be said, since then */
     _Atomic uint64_t aside_until_us; /* monotonic */
     _Atomic uint32_t denied;         /* the helper is to look */

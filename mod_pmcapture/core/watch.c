@@ -22,8 +22,9 @@
 #define GONE_US (PM_WATCH_PAUSE * PM_SECOND)
 #define REST_US (1500 * 1000ull)
 #define RESTLESS_US (6 * PM_SECOND)
-/* A folder that changes all the time is said so often. */
+/* What changes all the time is said so often, after the first few times. */
 #define AGAIN_US (30 * PM_SECOND)
+#define AT_ONCE 3u
 /* An .htaccess file is first looked at when requests fail: how far back its last change is news. */
 #define RECENT_US (3600 * PM_SECOND)
 /* Room that is left to the other parts of a tick in the queue of events. */
@@ -242,8 +243,8 @@ static void judge_changed(pm_watch_table *t, pm_watched *w, const pm_look *look,
                           uint64_t now_us, uint64_t monotonic_us)
 {
     pm_watch_news news = {t, w, look, now_us, between(t, w, look->is.ctime_us, now_us)};
-    int often = w->kind != PM_WATCH_OBJECT && w->kind != PM_WATCH_KEY && w->said_us != 0 &&
-                monotonic_us < w->said_us + AGAIN_US;
+    int often = w->kind != PM_WATCH_OBJECT && w->kind != PM_WATCH_KEY &&
+                w->said_until_us > monotonic_us + AT_ONCE * AGAIN_US;
 
     if (pm_watch_same(w->kind, &w->told, &look->is)) {
         w->pending_us = 0;
@@ -253,7 +254,8 @@ static void judge_changed(pm_watch_table *t, pm_watched *w, const pm_look *look,
     if (rests(w, look, monotonic_us) && !often && room_for_event(f)) {
         pm_watch_tell_changed(f, &news);
         set_told(w, look);
-        w->said_us = monotonic_us;
+        w->said_until_us =
+            (w->said_until_us > monotonic_us ? w->said_until_us : monotonic_us) + AGAIN_US;
         w->pending_us = 0;
     }
 }
@@ -349,7 +351,7 @@ static void inherit(pm_watched *w, const pm_watched *old)
     w->state = old->state;
     w->told = old->told;
     w->seen_us = old->seen_us;
-    w->said_us = old->said_us;
+    w->said_until_us = old->said_until_us;
     w->drift_us = old->drift_us;
     memcpy(w->link, old->link, sizeof(w->link));
 }

@@ -268,6 +268,15 @@ void pm_watch_tell_unneeded(pm_fold *f, const char *path, size_t length, uint64_
     }
 }
 
+/** A file that is watched by name: another one has the name now? */
+static int was_replaced(const pm_watch_news *n)
+{
+    const pm_identity *was = &n->what->told, *is = &n->look->is;
+
+    return n->what->kind == PM_WATCH_FILE && S_ISREG(is->mode) && S_ISREG(was->mode) &&
+           was->ino != 0 && (was->dev != is->dev || was->ino != is->ino);
+}
+
 /** "was removed", "appeared", "now points to ...", "was replaced", "was edited". */
 static void how(const pm_watch_news *n, char *out, size_t size)
 {
@@ -321,7 +330,7 @@ static const char *consequence(const pm_watch_news *n)
 void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
 {
     const pm_watched *w = n->what;
-    int file = w->kind != PM_WATCH_OBJECT && w->kind != PM_WATCH_KEY;
+    int depends = w->kind == PM_WATCH_OBJECT || w->kind == PM_WATCH_KEY || was_replaced(n);
     char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "", path[SHOWN];
     data d;
 
@@ -338,7 +347,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     if (w->named_by[0] != '\0') {
         snprintf(by, sizeof(by), " (%s)", w->named_by);
     }
-    say(f, at(n), file ? PM_EV_FILE_CHANGED : PM_EV_DEPENDENCY_CHANGED,
+    say(f, at(n), depends ? PM_EV_DEPENDENCY_CHANGED : PM_EV_FILE_CHANGED,
         w->kind == PM_WATCH_OBJECT ? PM_WARNING : PM_INFO, end(&d), "%s%s %s%s",
         shown(w->path, path), by, what, consequence(n));
 }
@@ -366,7 +375,7 @@ void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *wh
     }
     say(f, since_us, PM_EV_CONFIG_DRIFT, resolved ? PM_INFO : PM_WARNING, end(&d),
         resolved ? "%s%s: what is on disk is again what runs"
-                 : "%s%s: what is on disk is not what runs: edited, and not loaded yet",
+                 : "%s%s: what is on disk is not what runs, and is not loaded yet",
         shown(t->at[which[0]].path, path), others);
 }
 

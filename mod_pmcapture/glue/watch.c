@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pm_time.h"
@@ -265,8 +266,11 @@ void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     pm_watch_table *t = new_table(kept);
 
     helper_pool = pconf;
-    if (kept->helper != 0) {
+    if (kept->helper != 0 && waitpid(kept->helper, NULL, WNOHANG) == 0) {
         register_helper(kept->helper);
+    }
+    else {
+        kept->helper = 0;
     }
     if (t == NULL) {
         pm_say(s, APLOG_WARNING, "No file is watched: there is no memory for it");
@@ -325,7 +329,9 @@ apr_status_t pm_htaccess_opened(request_rec *r, const char *dir, const char *nam
 
     (void)file;
     (void)full_name;
-    if (r->main == NULL && r->connection->conn_config != NULL &&
+    /* Not for an ErrorDocument: the request that failed is the one before. */
+    if (r->main == NULL && (r->prev == NULL || r->prev->status < HTTP_BAD_REQUEST) &&
+        r->connection->conn_config != NULL &&
         (pc = ap_get_module_config(r->connection->conn_config, &pmcapture_module)) != NULL) {
         pc->htaccess_dir = dir;
         pc->htaccess_name = name;

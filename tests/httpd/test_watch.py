@@ -312,7 +312,12 @@ def test_an_htaccess_file_that_failing_requests_read_is_named(new_httpd, edit):
     folder.mkdir()
     (folder / "page.html").write_text("it works\n")
     (folder / ".htaccess").write_text('Header set X-App "one"\n')
-    httpd.config = f'<Directory "{folder}">\nAllowOverride All\n</Directory>\n'
+    httpd.config = (f'<Directory "{folder}">\nAllowOverride All\n</Directory>\n'
+                    f'<Directory "{httpd.root}/sorry">\nAllowOverride All\n'
+                    'Require all granted\n</Directory>\n'
+                    f'Alias "/sorry" "{httpd.root}/sorry"\nErrorDocument 500 /sorry/page.html\n')
+    (httpd.root / "sorry").mkdir()
+    (httpd.root / "sorry/page.html").write_text("sorry\n")
     started(httpd)
     assert httpd.get("/app/page.html").status == 200
     time.sleep(1.1)
@@ -325,7 +330,7 @@ def test_an_htaccess_file_that_failing_requests_read_is_named(new_httpd, edit):
     assert types_about(httpd, folder / ".htaccess") == ["file.changed"]
     time.sleep(1)
     (folder / ".htaccess").unlink()
-    event = wait_event(httpd, "file.changed", folder / ".htaccess", 40, count=2)
+    event = wait_event(httpd, "file.changed", folder / ".htaccess", count=2)
     assert "removed" in event["text"]
 
 
@@ -373,12 +378,12 @@ def test_a_switched_link_says_where_it_points_now(new_httpd):
     assert "Alias" in event["text"] and event["data"]["link"] == "release-2"
 
 
-def test_a_folder_that_changes_all_the_time_is_said_twice_a_minute(new_httpd):
+def test_a_folder_that_changes_all_the_time_is_no_flood(new_httpd):
     httpd = started(new_httpd())
-    for number in range(24):
+    for number in range(60):
         httpd.document(f"file-{number}")
         time.sleep(0.5)
-    assert types_about(httpd, httpd.root / "htdocs") == ["file.changed"]
+    assert 1 <= len(types_about(httpd, httpd.root / "htdocs")) <= 5
 
 
 # ---- PMCaptureWatch ----
@@ -392,7 +397,10 @@ def test_watched_paths_are_files_and_folders_from_server_root_on(new_httpd):
     assert httpd.said("PMCaptureWatch", "later", "does not exist")
     (httpd.root / "data/list.txt").write_text("one, two")
     assert "edited" in wait_event(httpd, "file.changed", httpd.root / "data/list.txt")["text"]
-    (httpd.root / "data/new").write_text("")
+    (httpd.root / "data/fresh").write_text("three")
+    (httpd.root / "data/fresh").rename(httpd.root / "data/list.txt")
+    event = wait_event(httpd, "dependency.changed", httpd.root / "data/list.txt")
+    assert "replaced" in event["text"] and event["data"]["from"]["ino"] != event["data"]["to"]["ino"]
     wait_event(httpd, "file.changed", httpd.root / "data")
     (httpd.root / "later").write_text("now")
     assert "appeared" in wait_event(httpd, "file.changed", httpd.root / "later")["text"]

@@ -50,9 +50,9 @@ typedef struct pm_heavy_slot {
     _Atomic uint32_t good;             /* requests that succeeded */
     _Atomic uint32_t errors;           /* error_log: lines */
     _Atomic uint32_t refused, timeout, answered;
-    uint32_t vhost;
-    uint64_t group; /* the same for one key in all virtual hosts */
-    uint64_t first_us;
+    _Atomic uint32_t vhost;
+    _Atomic uint64_t group; /* the same for one key in all virtual hosts */
+    _Atomic uint64_t first_us;
     _Atomic uint64_t told_us; /* when it was last an event */
     uint64_t pad;
 } pm_heavy_slot;

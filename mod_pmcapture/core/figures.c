@@ -6,6 +6,7 @@
 
 #include "fold_private.h"
 #include "pm_time.h"
+#include "shared.h"
 
 #define CHILD_CHECK_TICKS 5u
 
@@ -307,18 +308,6 @@ static void take_flights(pm_fold *f, pm_tick *t, pm_row *row)
 
 /* ---- clients ---- */
 
-static int any_register(const uint8_t *registers)
-{
-    const uint64_t *words = (const void *)registers;
-
-    for (uint32_t i = 0; i < PM_SKETCH_SIZE / 8; i++) {
-        if (words[i] != 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /** Take what the epoch that just ended holds, and clear the one that comes next: nobody has written to it
  *  for two ticks. */
 static void take_sketches(pm_fold *f, pm_tick *t)
@@ -331,14 +320,14 @@ static void take_sketches(pm_fold *f, pm_tick *t)
         pm_pool_sketch *pool = &f->live->sketches[t->epoch * PM_POOLS + p];
         pm_pool_sketch *clear = &f->live->sketches[next * PM_POOLS + p];
 
-        if (any_register((const uint8_t *)pool->all)) {
-            memcpy(kept[p][0], (const uint8_t *)pool->all, PM_SKETCH_SIZE);
-            memcpy(kept[p][1], (const uint8_t *)pool->error, PM_SKETCH_SIZE);
+        if (pm_shared_any(pool->all, PM_SKETCH_SIZE)) {
+            pm_shared_take(kept[p][0], pool->all, PM_SKETCH_SIZE);
+            pm_shared_take(kept[p][1], pool->error, PM_SKETCH_SIZE);
             pm_sketch_merge(t->sketch[0], kept[p][0]);
             pm_sketch_merge(t->sketch[1], kept[p][1]);
         }
-        if (any_register((const uint8_t *)clear->all)) {
-            memset((void *)clear, 0, sizeof(*clear));
+        if (pm_shared_any(clear->all, PM_SKETCH_SIZE)) {
+            pm_shared_zero(clear, sizeof(*clear));
         }
     }
     atomic_store_explicit(&f->live->header->samples_taken[next], 0, memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "heavy_private.h"
+#include "shared.h"
 
 #define CROWDED 8u /* slots in use: from here on a newcomer must come twice */
 
@@ -78,20 +79,18 @@ static void publish(const pm_live *live, uint32_t slot, uint64_t id, uint32_t vh
                     const char *key, const char *line, uint64_t at_us)
 {
     pm_heavy_slot *s = &live->heavy->slot[slot];
-    char name[PM_KEY] = {0};
+    char name[PM_KEY] = {0}, example[PM_KEY] = {0};
 
     line = line != NULL && slot >= first_of[PM_BY_ERROR_LOG] ? line : "";
-    s->vhost = vhost;
-    s->group = group;
-    s->first_us = at_us;
+    atomic_store_explicit(&s->vhost, vhost, memory_order_relaxed);
+    atomic_store_explicit(&s->group, group, memory_order_relaxed);
+    atomic_store_explicit(&s->first_us, at_us, memory_order_relaxed);
     atomic_store_explicit(&s->told_us, 0, memory_order_relaxed);
     memcpy(name, key, strnlen(key, PM_KEY - 1));
-    memcpy(live->heavy->key[slot], name, PM_KEY);
+    pm_shared_put(live->heavy->key[slot], name, PM_KEY);
     if (slot >= first_of[PM_BY_ERROR_LOG]) {
-        char *to = live->heavy->line[slot - first_of[PM_BY_ERROR_LOG]];
-
-        memset(to, 0, PM_KEY);
-        memcpy(to, line, strnlen(line, PM_KEY - 1));
+        memcpy(example, line, strnlen(line, PM_KEY - 1));
+        pm_shared_put(live->heavy->line[slot - first_of[PM_BY_ERROR_LOG]], example, PM_KEY);
     }
     atomic_store_explicit(&s->sum, pm_heavy_sum(id, vhost, at_us, name, line),
                           memory_order_release);

@@ -9,6 +9,7 @@
 #include "heavy_private.h"
 #include "pm_text.h"
 #include "pm_time.h"
+#include "shared.h"
 
 #define FULL 12u         /* slots of a bucket in use: the lightest go until so many are left */
 #define DECAY_TICKS 64u  /* without an incident, weights are halved so often */
@@ -109,15 +110,15 @@ static int adopt(pm_fold *f, const pm_tick *t, uint32_t slot, uint64_t id)
     uint64_t sum = atomic_load_explicit(&s->sum, memory_order_acquire);
     char key[PM_KEY], line[PM_KEY] = "";
 
-    memcpy(key, live->key[slot], PM_KEY);
+    pm_shared_take(key, live->key[slot], PM_KEY);
     if (dimension_of(slot) == PM_BY_ERROR_LOG) {
-        memcpy(line, live->line[slot - pm_heavy_first(PM_BY_ERROR_LOG)], PM_KEY);
+        pm_shared_take(line, live->line[slot - pm_heavy_first(PM_BY_ERROR_LOG)], PM_KEY);
     }
     k->torn = k->id == id ? k->torn + 1 : 0;
     k->id = id;
-    k->vhost = s->vhost;
-    k->group = s->group;
-    k->first_us = s->first_us;
+    k->vhost = atomic_load_explicit(&s->vhost, memory_order_relaxed);
+    k->group = atomic_load_explicit(&s->group, memory_order_relaxed);
+    k->first_us = atomic_load_explicit(&s->first_us, memory_order_relaxed);
     if (sum == 0 || sum != pm_heavy_sum(id, k->vhost, k->first_us, key, line)) {
         if (k->torn > TORN_TICKS) {
             release(f, slot, id);

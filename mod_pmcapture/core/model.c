@@ -259,7 +259,9 @@ static apr_status_t load_cases(loading *l)
         c->incident = in;
         if (pm_capture_samples(l->capture, in, &samples, &c->sample_count, l->pool) ==
             APR_SUCCESS) {
-            qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
+            if (c->sample_count > 0) {
+                qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
+            }
             c->samples = samples;
         }
         l->m->case_count++;

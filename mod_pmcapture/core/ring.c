@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pm_ring.h"
+#include "shared.h"
 
 static pm_ring_entry *entry_at(const pm_ring *ring, uint64_t number)
 {
@@ -28,8 +29,9 @@ void pm_ring_write(const pm_ring *ring, const void *payload)
 
     atomic_store_explicit(&e->published, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    memcpy(e->payload, payload, ring->size);
-    e->sum = XXH3_64bits_withSeed(payload, ring->size, number);
+    pm_shared_put(e->payload, payload, ring->size);
+    atomic_store_explicit(&e->sum, XXH3_64bits_withSeed(payload, ring->size, number),
+                          memory_order_relaxed);
     /* The number comes last: what a reader sees with it is complete. */
     atomic_store_explicit(&e->published, number + 1, memory_order_release);
 }
@@ -68,8 +70,8 @@ enum pm_ring_result pm_ring_read(const pm_ring *ring, uint64_t *position, void *
         }
         return PM_RING_PENDING;
     }
-    memcpy(payload, e->payload, ring->size);
-    sum = e->sum;
+    pm_shared_take(payload, e->payload, ring->size);
+    sum = atomic_load_explicit(&e->sum, memory_order_relaxed);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&e->published, memory_order_relaxed) != published ||
         sum != XXH3_64bits_withSeed(payload, ring->size, *position)) {

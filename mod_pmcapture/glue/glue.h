@@ -149,8 +149,9 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s);
 /** A name for people and for the same virtual host in the next generation. */
 const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
 void pm_say(server_rec *s, int level, const char *sentence);
-/** An event of the parent's own, on disk when this returns: there may be no later. Bounded wait; lost if the
- *  file is locked for longer. `data` is a JSON object. */
+/** An event of the parent's own, on disk when this returns: there may be no later. Bounded wait; if the
+ *  file is locked for longer the recorder writes it, without data that does not fit a note. `data` is a JSON
+ *  object. */
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text);
 

@@ -55,17 +55,35 @@ static void trouble(server_rec *s, const char *sentence)
 
 /* ---- events that the parent writes itself ---- */
 
+/** The file is locked for long: the recorder writes it down when it can, without data that is too long. */
+static void hand_over(const pm_event *e)
+{
+    pm_live_note note = {.at_us = e->at_us, .type = e->type, .severity = e->severity};
+
+    if (pm.live.header != NULL) {
+        note.pid = (uint32_t)getpid();
+        apr_cpystrn(note.text, e->text, sizeof(note.text));
+        apr_cpystrn(note.data, e->data_len < sizeof(note.data) ? e->data : "{\"truncated\":true}",
+                    sizeof(note.data));
+        pm_ring_write(&pm.live.journal, &note);
+    }
+}
+
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text)
 {
     pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = severity};
 
-    if (pm.capture == NULL || pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
-        return;
-    }
     pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
     e.data = data;
     e.data_len = (uint32_t)strlen(data);
+    if (pm.capture == NULL) {
+        return;
+    }
+    if (pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
+        hand_over(&e);
+        return;
+    }
     if (pm_capture_put_event(pm.capture, &e) == APR_SUCCESS) {
         pm_capture_sync(pm.capture);
     }

@@ -5,20 +5,10 @@
 #include "glue.h"
 
 #include <apr_strings.h>
-#include <stdlib.h>
 
 #include "pm_time.h"
+#include "pm_values.h"
 #include "pm_watch.h"
-
-enum {
-    SET_FIRST = 1,
-    SET_RATIO = 2,
-    SET_WINDOW = 4,
-    SET_CLEAR = 8,
-    SET_CLIENTS = 16,
-    SET_THRESHOLD = 32,
-    SET_ON = 64
-};
 
 static const pm_burst_rule default_burst = {10, 10, 60, 0, 0.05, 0};
 static const pm_slow_rule default_slow = {1, 20, 30, 60, 5 * PM_SECOND, 0.20};
@@ -50,18 +40,18 @@ void *pm_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
     uint32_t b = add->burst_set, s = add->slow_set;
 
     c->burst_set |= b;
-    c->burst.errors = b & SET_FIRST ? add->burst.errors : base->burst.errors;
-    c->burst.ratio = b & SET_RATIO ? add->burst.ratio : base->burst.ratio;
-    c->burst.window = b & SET_WINDOW ? add->burst.window : base->burst.window;
-    c->burst.clear = b & SET_CLEAR ? add->burst.clear : base->burst.clear;
-    c->burst.clients = b & SET_CLIENTS ? add->burst.clients : base->burst.clients;
+    c->burst.errors = b & PM_SET_FIRST ? add->burst.errors : base->burst.errors;
+    c->burst.ratio = b & PM_SET_RATIO ? add->burst.ratio : base->burst.ratio;
+    c->burst.window = b & PM_SET_WINDOW ? add->burst.window : base->burst.window;
+    c->burst.clear = b & PM_SET_CLEAR ? add->burst.clear : base->burst.clear;
+    c->burst.clients = b & PM_SET_CLIENTS ? add->burst.clients : base->burst.clients;
     c->slow_set |= s;
-    c->slow.on = s & SET_ON ? add->slow.on : base->slow.on;
-    c->slow.requests = s & SET_FIRST ? add->slow.requests : base->slow.requests;
-    c->slow.ratio = s & SET_RATIO ? add->slow.ratio : base->slow.ratio;
-    c->slow.window = s & SET_WINDOW ? add->slow.window : base->slow.window;
-    c->slow.clear = s & SET_CLEAR ? add->slow.clear : base->slow.clear;
-    c->slow.threshold_us = s & SET_THRESHOLD ? add->slow.threshold_us : base->slow.threshold_us;
+    c->slow.on = s & PM_SET_ON ? add->slow.on : base->slow.on;
+    c->slow.requests = s & PM_SET_FIRST ? add->slow.requests : base->slow.requests;
+    c->slow.ratio = s & PM_SET_RATIO ? add->slow.ratio : base->slow.ratio;
+    c->slow.window = s & PM_SET_WINDOW ? add->slow.window : base->slow.window;
+    c->slow.clear = s & PM_SET_CLEAR ? add->slow.clear : base->slow.clear;
+    c->slow.threshold_us = s & PM_SET_THRESHOLD ? add->slow.threshold_us : base->slow.threshold_us;
     return c;
 }
 
@@ -88,71 +78,6 @@ void *pm_merge_dir_conf(apr_pool_t *p, void *base_conf, void *add_conf)
 static const char *bad(cmd_parms *cmd, const char *value, const char *accepted)
 {
     return apr_psprintf(cmd->pool, "%s: '%s' is not accepted: %s", cmd->cmd->name, value, accepted);
-}
-
-static int number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
-{
-    char *end;
-
-    if (text[0] < '0' || text[0] > '9') {
-        return 0;
-    }
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && *end == '\0' && *out >= least && *out <= most;
-}
-
-static int number32(const char *text, uint32_t least, uint32_t most, uint32_t *out)
-{
-    uint64_t n;
-
-    if (!number(text, least, most, &n)) {
-        return 0;
-    }
-    *out = (uint32_t)n;
-    return 1;
-}
-
-/** "5%" or "0.5%": more than 0, at most 100. Without the locale's help. */
-static int percent(const char *text, double *out)
-{
-    double value = 0, unit = 1;
-    int digits = 0, point = 0;
-
-    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++) {
-        if (*text == '.') {
-            point = 1;
-            continue;
-        }
-        if (++digits > 9) {
-            return 0;
-        }
-        value = value * 10 + (*text - '0');
-        unit *= point ? 10 : 1;
-    }
-    *out = value / unit / 100;
-    return digits > 0 && text[0] == '%' && text[1] == '\0' && *out > 0 && *out <= 1;
-}
-
-/** Seconds for a rule: "10", "10s", "2m". */
-static int seconds(const char *text, uint32_t most, uint32_t *out)
-{
-    uint64_t us;
-
-    if (!pm_time_duration(text, &us) || us % PM_SECOND != 0 || us < PM_SECOND ||
-        us / PM_SECOND > most) {
-        return 0;
-    }
-    *out = (uint32_t)(us / PM_SECOND);
-    return 1;
-}
-
-/** If `arg` is "key=value", its value. */
-static const char *value_of(const char *arg, const char *key)
-{
-    size_t n = strlen(key);
-
-    return strncmp(arg, key, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
 }
 
 /* ---- directives ---- */
@@ -209,103 +134,39 @@ static const char *set_record(cmd_parms *cmd, void *dir, const char *arg)
 static const char *set_burst(cmd_parms *cmd, void *dir, const char *arg)
 {
     pm_server_conf *c = pm_conf_of(cmd->server);
-    pm_burst_rule *rule = &c->burst;
-    const char *v;
 
     (void)dir;
-    if ((v = value_of(arg, "errors")) != NULL && number32(v, 1, 1000000000, &rule->errors)) {
-        c->burst_set |= SET_FIRST;
-    }
-    else if ((v = value_of(arg, "ratio")) != NULL && percent(v, &rule->ratio)) {
-        c->burst_set |= SET_RATIO;
-    }
-    else if ((v = value_of(arg, "clients")) != NULL && percent(v, &rule->clients)) {
-        c->burst_set |= SET_CLIENTS;
-    }
-    else if ((v = value_of(arg, "window")) != NULL && seconds(v, PM_WINDOW_MAX, &rule->window)) {
-        c->burst_set |= SET_WINDOW;
-    }
-    else if ((v = value_of(arg, "clear")) != NULL && seconds(v, 86400, &rule->clear)) {
-        c->burst_set |= SET_CLEAR;
-    }
-    else {
-        return bad(cmd, arg,
-                   "write errors=N (from 1), ratio=P% or clients=P% (above 0, up to 100), window=S "
-                   "(1 to 120 "
-                   "seconds), clear=S (1 to 86400 seconds)");
-    }
-    return NULL;
+    return pm_value_burst(arg, &c->burst, &c->burst_set)
+               ? NULL
+               : bad(cmd, arg,
+                     "write errors=N (from 1), ratio=P% or clients=P% (above 0, up to 100), "
+                     "window=S (1 to 120 seconds), clear=S (1 to 86400 seconds)");
 }
 
 static const char *set_slow(cmd_parms *cmd, void *dir, const char *arg)
 {
     pm_server_conf *c = pm_conf_of(cmd->server);
-    pm_slow_rule *rule = &c->slow;
-    const char *v;
 
     (void)dir;
-    c->slow_set |= SET_ON;
-    rule->on = 1;
-    if (strcasecmp(arg, "Off") == 0) {
-        rule->on = 0;
-    }
-    else if ((v = value_of(arg, "threshold")) != NULL && pm_time_duration(v, &rule->threshold_us) &&
-             rule->threshold_us >= 1000 && rule->threshold_us <= 3600 * PM_SECOND) {
-        c->slow_set |= SET_THRESHOLD;
-    }
-    else if ((v = value_of(arg, "ratio")) != NULL && percent(v, &rule->ratio)) {
-        c->slow_set |= SET_RATIO;
-    }
-    else if ((v = value_of(arg, "requests")) != NULL &&
-             number32(v, 1, 1000000000, &rule->requests)) {
-        c->slow_set |= SET_FIRST;
-    }
-    else if ((v = value_of(arg, "window")) != NULL && seconds(v, PM_WINDOW_MAX, &rule->window)) {
-        c->slow_set |= SET_WINDOW;
-    }
-    else if ((v = value_of(arg, "clear")) != NULL && seconds(v, 86400, &rule->clear)) {
-        c->slow_set |= SET_CLEAR;
-    }
-    else {
-        return bad(cmd, arg,
-                   "write Off, or threshold=T (1ms to 3600s), ratio=P% (above 0, up to 100), "
-                   "requests=N (from 1), "
-                   "window=S (1 to 120 seconds), clear=S (1 to 86400 seconds)");
-    }
-    return NULL;
-}
-
-static int kept(const char *text, uint64_t unit, uint64_t least, uint64_t most, uint64_t *out)
-{
-    uint64_t us;
-
-    if (!pm_time_duration(text, &us) || us % unit != 0) {
-        return 0;
-    }
-    *out = us / unit;
-    return *out >= least && *out <= most;
+    return pm_value_slow(arg, &c->slow, &c->slow_set)
+               ? NULL
+               : bad(cmd, arg,
+                     "write Off, or threshold=T (1ms to 3600s), ratio=P% (above 0, up to 100), "
+                     "requests=N (from 1), window=S (1 to 120 seconds), clear=S (1 to 86400 "
+                     "seconds)");
 }
 
 static const char *set_retention(cmd_parms *cmd, void *dir, const char *arg)
 {
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY), *v;
-    pm_retention *keep = &pm_config->keep;
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    if (err != NULL) {
-        return err;
+    if (err == NULL && !pm_value_retention(arg, &pm_config->keep)) {
+        err = bad(cmd, arg,
+                  "write seconds=DUR (60s to 24h), minutes=DUR (1h to 400d, whole minutes), "
+                  "incidents=N (1 to 65536), events=N (64 to 1048576)");
     }
-    if (((v = value_of(arg, "seconds")) != NULL && kept(v, PM_SECOND, 60, 86400, &keep->seconds)) ||
-        ((v = value_of(arg, "minutes")) != NULL &&
-         kept(v, 60 * PM_SECOND, 60, 400 * 1440, &keep->minutes)) ||
-        ((v = value_of(arg, "incidents")) != NULL && number32(v, 1, 65536, &keep->incidents)) ||
-        ((v = value_of(arg, "events")) != NULL && number32(v, 64, 1048576, &keep->events))) {
-        return NULL;
-    }
-    return bad(cmd, arg,
-               "write seconds=DUR (60s to 24h), minutes=DUR (1h to 400d, whole minutes), "
-               "incidents=N (1 to 65536), "
-               "events=N (64 to 1048576)");
+    return err;
 }
 
 static const char *set_clients(cmd_parms *cmd, void *dir, const char *arg)
@@ -336,7 +197,7 @@ static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    if (err == NULL && !number32(arg, 0, PM_SAMPLES_MAX, &pm_config->samples)) {
+    if (err == NULL && !pm_value_number32(arg, 0, PM_SAMPLES_MAX, &pm_config->samples)) {
         err = bad(cmd, arg, "write a number from 0 to 256");
     }
     return err;
@@ -360,8 +221,8 @@ static const char *set_config_diff(cmd_parms *cmd, void *dir, const char *arg)
 static const char *set_watch(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    pm_watch_path path = {arg, apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename,
-                                            cmd->directive->line_num)};
+    pm_watch_path path = {
+        arg, apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num)};
 
     (void)dir;
     if (err != NULL) {

@@ -80,7 +80,7 @@ def settled(httpd, ticks=2, limit=30):
         at_rest = document["in_flight"]["requests"] == 0
         return document if at_rest and document["tick"] >= mark[1] + ticks else None
 
-    return wait_for(quiet, limit, "the recorder has folded everything in", 0.1)
+    return wait_for(quiet, limit, "the recorder has folded everything in", 0.2)
 
 
 def events(document, *types):
@@ -93,7 +93,7 @@ def wait_for_document(httpd, fact, limit, what):
         document = from_file(httpd.capture)
         return document if fact(document) else None
 
-    return wait_for(holds, limit, what, 0.1)
+    return wait_for(holds, limit, what, 0.2)
 
 
 def wait_closed(httpd, count=1, limit=20):

@@ -97,6 +97,7 @@ class Httpd:
         self.environment = {}
         self.prefix = ()            # a command that runs httpd in its turn
         self.parent = None          # pid of the running parent process
+        self.sessions = set()       # every one that a parent of ours has led
         for name in ("conf", "logs", "run", "htdocs"):
             (self.root / name).mkdir(exist_ok=True)
         (self.root / "htdocs/index.html").write_text("it works\n")
@@ -194,6 +195,8 @@ class Httpd:
         def serving():
             try:
                 self.parent = int(self.pid_file.read_text())
+                if processes.session_of(self.parent) == self.parent:    # a daemon leads its own
+                    self.sessions.add(self.parent)
             except (OSError, ValueError):
                 return self._fail_if_gone()
             if not processes.alive(self.parent):
@@ -234,7 +237,7 @@ class Httpd:
 
     def kill(self):
         """SIGKILL everything, parent first, as a power cut or the OOM killer would."""
-        processes.kill_marked(self.marker, first=self.parent)
+        processes.kill_marked(self.marker, self.sessions, first=self.parent)
         self._wait_gone()
         self.pid_file.unlink(missing_ok=True)
 
@@ -246,14 +249,15 @@ class Httpd:
 
     def close(self):
         """Leave nothing behind, whatever happened."""
-        processes.kill_marked(self.marker, first=self.parent)
+        processes.kill_marked(self.marker, self.sessions, first=self.parent)
         shutil.rmtree(self.root, ignore_errors=True)
 
     # ---- looking ----
 
     def processes(self):
         # the one that is there may have forked and ended while we looked: look once more
-        return processes.marked(self.marker) or processes.marked(self.marker)
+        return (processes.marked(self.marker, self.sessions)
+                or processes.marked(self.marker, self.sessions))
 
     def children(self):
         return [pid for pid in self.processes() if processes.parent_of(pid) == self.parent]

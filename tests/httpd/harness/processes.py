@@ -10,22 +10,27 @@ def pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def marked(marker):
-    """Pids of live processes whose command line or environment holds `marker`.
+def marked(marker, sessions=()):
+    """Pids of live processes whose environment holds `marker`, or that belong to one of `sessions`.
 
-    Both are asked: the environment of a process that is not dumpable is readable by root alone,
-    and a command line can be overwritten by its owner.
+    The environment of a process that is not dumpable is readable by root alone.
     """
-    found = []
-    for pid in pids():
-        for name in ("cmdline", "environ"):
-            try:
-                if marker.encode() in Path(f"/proc/{pid}/{name}").read_bytes() and alive(pid):
-                    found.append(pid)
-                    break
-            except OSError:
-                continue
-    return found
+    return [pid for pid in pids() if alive(pid) and (
+        session_of(pid) in sessions or _environment_holds(pid, marker.encode()))]
+
+
+def _environment_holds(pid, marker):
+    try:
+        return marker in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def session_of(pid):
+    try:
+        return int(_stat(pid)[3])
+    except OSError:
+        return None
 
 
 def _stat(pid):
@@ -105,13 +110,13 @@ def kill(pid, sig=signal.SIGKILL):
         pass
 
 
-def kill_marked(marker, first=None):
+def kill_marked(marker, sessions=(), first=None):
     """SIGKILL every marked process, `first` before the others, until none is left."""
     if first:
         kill(first)
 
     def none_left():
-        left = marked(marker)
+        left = marked(marker, sessions)
         for pid in left:
             kill(pid)
         return not left

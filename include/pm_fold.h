@@ -106,6 +106,7 @@ typedef struct pm_ledger {
     uint64_t started;                    /* 1 after the first tick of the run */
     uint64_t last_us, last_monotonic_us; /* of the last tick */
     uint64_t written_tick;               /* rows up to here are in the file */
+    uint64_t shipped_event, shipped_minute; /* PMCaptureEventLog has what is up to here */
     uint64_t journal_at, samples_at, pending_since;
     uint64_t crashes_counted, crashes_said, crash_said_us;
     uint64_t exhausted_since_us, exhausted_ticks; /* no worker idle */

@@ -107,6 +107,11 @@ apr_status_t pm_encode_html(const pm_model *m, const pm_query *q, pm_sink sink, 
 apr_status_t pm_encode_auto(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx);
 /** The per-second series, RFC 4180 with a header line. */
 apr_status_t pm_encode_csv(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx);
+/** One line of JSON each: an event; a minute's figures ("type": "minute"). */
+apr_status_t pm_encode_event_line(const pm_event *e, const char *capture_id, const char *host, pm_sink sink,
+                                  void *ctx);
+apr_status_t pm_encode_minute_line(const pm_row *row, const char *capture_id, const char *host, pm_sink sink,
+                                   void *ctx);
 /** Prometheus text format 0.0.4, or OpenMetrics 1.0 ("# EOF" at the end). */
 apr_status_t pm_encode_prometheus(const pm_model *m, const pm_query *q, int openmetrics, pm_sink sink, void *ctx);
 

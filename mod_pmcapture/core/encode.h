@@ -63,6 +63,9 @@ typedef struct pm_cell {
 const char *pm_column_name(int column);
 pm_cell pm_column_cell(int column, const pm_row *row);
 
+/** An event's members, in an object that the caller has begun. */
+void pm_json_event_members(pm_json *j, const pm_event *e);
+
 /* ---- figures ---- */
 
 /** The status of a slot of pm_totals.status: "503", or "other". */

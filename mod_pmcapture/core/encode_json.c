@@ -205,9 +205,8 @@ static void totals(pm_json *j, const pm_model *m)
 
 /* ---- events ---- */
 
-static void event(pm_json *j, const pm_event *e)
+void pm_json_event_members(pm_json *j, const pm_event *e)
 {
-    pm_json_object(j);
     uint_member(j, "seq", e->seq);
     time_member(j, "at", e->at_us);
     text_member(j, "type", pm_event_name(e->type));
@@ -223,6 +222,12 @@ static void event(pm_json *j, const pm_event *e)
         bool_member(j, "damaged", 1);
         pm_json_object_end(j);
     }
+}
+
+static void event(pm_json *j, const pm_event *e)
+{
+    pm_json_object(j);
+    pm_json_event_members(j, e);
     pm_json_object_end(j);
 }
 

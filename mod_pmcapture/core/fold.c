@@ -539,6 +539,7 @@ apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
     }
     last = s->checkpoint.server;
     s->written_tick = s->checkpoint.tick;
+    s->shipped_event = s->checkpoint.last_event;
     s->checkpoint.server.trouble[0] = '\0';
     prune_consumed(f);
     resume_incidents(f, last.heartbeat_us, pool);

@@ -238,6 +238,18 @@ static const char *set_watch(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *set_event_log(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL && (arg[0] == '\0' || strcmp(arg, "|") == 0)) {
+        err = bad(cmd, arg, "give a file, or | and a program, as CustomLog takes them");
+    }
+    pm_config->event_log = arg;
+    return err;
+}
+
 const command_rec pm_commands[] = {
     AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
                   "path of the capture file, relative to ServerRoot"),
@@ -262,4 +274,6 @@ const command_rec pm_commands[] = {
                   "full, names or off: what is kept of a change of the configuration"),
     AP_INIT_ITERATE("PMCaptureWatch", set_watch, NULL, RSRC_CONF,
                     "further files or folders whose change or removal is an event"),
+    AP_INIT_TAKE1("PMCaptureEventLog", set_event_log, NULL, RSRC_CONF,
+                  "a file, or | and a program: every event as a line of JSON, shipped elsewhere"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

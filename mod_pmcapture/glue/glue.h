@@ -12,6 +12,7 @@
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
+ *   eventlog.c        PMCaptureEventLog
  *   handler.c         /pm-status
  *   watch.c           which files are watched (watch.h)
  *   objects.c         what is mapped into the server
@@ -49,6 +50,7 @@ typedef struct pm_global {
     pm_retention keep;
     enum pm_clients_mode clients;
     int query;
+    const char *event_log; /* PMCaptureEventLog; NULL = none */
     uint32_t samples;
     apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     enum pm_config_detail diff; /* PMCaptureConfigDiff */
@@ -84,6 +86,7 @@ typedef struct pm_glue {
     const char *run_dir;
     pm_ledger *state;
     pm_live old[PM_OLD_REGIONS];
+    int event_log;             /* descriptor of PMCaptureEventLog's target; -1 = none */
     int read_fd;    /* the capture file for the handler; -1 = none */
     uint32_t child; /* this process's number in the live region */
     uint32_t generation;
@@ -189,6 +192,13 @@ const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, serve
  *  wildcards, and folders (with a slash at the end). In the parent, and in what it forks, after pm_config_take. */
 const pm_config_file *pm_config_files(size_t *count);
 const char *const *pm_config_patterns(size_t *count);
+
+/* eventlog.c */
+void pm_eventlog_open(apr_pool_t *pconf, server_rec *s);
+/** A worker has no part in it. */
+void pm_eventlog_leave(void);
+/** In the recorder that has the lease, after a tick. */
+void pm_eventlog_tick(pm_fold *f);
 
 /* handler.c */
 int pm_handler(request_rec *r);

@@ -644,6 +644,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         number_vhosts(pconf, ptemp, s);
         write_load_events(ptemp, kept, pm_config_take(pconf, ptemp, s));
         pm_watch_load(pconf, ptemp, s);
+        pm_eventlog_open(pconf, s);
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
         }
@@ -723,6 +724,7 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
     }
     pm.state = NULL;
     pm_watch_leave();
+    pm_eventlog_leave();
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         if (kept->old[i].base != NULL) {
             munmap(kept->old[i].base, kept->old[i].size);

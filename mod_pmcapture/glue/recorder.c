@@ -67,7 +67,7 @@ static void close_descriptors(server_rec *s)
         int fd = atoi(e->d_name);
 
         if (fd > 2 && fd != log_fd && fd != error_fd && fd != dirfd(d) &&
-            fd != pm_capture_fd(pm.capture)) {
+            fd != pm_capture_fd(pm.capture) && fd != pm.event_log) {
             close(fd);
         }
     }
@@ -318,6 +318,7 @@ static void record_ticks(pm_fold *f, pid_t parent)
             return; /* a reload: the next generation's takes the tick */
         }
         pm_fold_tick(f, pm_time_now(), pm_time_monotonic());
+        pm_eventlog_tick(f);
         if (leaving) {
             uint32_t one = 1;
 

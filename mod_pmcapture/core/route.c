@@ -23,12 +23,18 @@ static int hex_value(char c)
 /** The path of a URI, also of an absolute one. */
 static const char *path_of(const char *uri, size_t *len)
 {
-    size_t end = 0, at = 0;
+    size_t end, at = 0;
 
-    while (end < *len && uri[end] != '\0' && uri[end] != '?' && uri[end] != '#') {
-        end++;
+    end = strnlen(uri, *len);
+    for (const char *c = "?#"; *c != '\0'; c++) {
+        const char *mark = memchr(uri, *c, end);
+
+        end = mark != NULL ? (size_t)(mark - uri) : end;
     }
     *len = end;
+    if (end > 0 && uri[0] == '/') {
+        return uri;
+    }
     while (at < end && at < 16 && uri[at] != '/' && uri[at] != ':') {
         at++;
     }
@@ -89,17 +95,35 @@ static size_t extension_at(const char *s, size_t n)
 static void put_segment(pm_folded *out, const char *raw, size_t len, int last)
 {
     char seg[SEGMENT_MAX];
-    size_t n = decode(seg, raw, len), stem = n;
+    size_t n = len, stem;
 
-    if (n == SEGMENT_MAX) {
+    if (len > SEGMENT_MAX || memchr(raw, '%', len) != NULL || memchr(raw, ';', len) != NULL) {
+        n = decode(seg, raw, len);
+        raw = seg;
+    }
+    if (n >= SEGMENT_MAX) {
         pm_folded_put(out, "{token}", 7);
         return;
     }
-    if (last && memchr(seg, '@', n) == NULL) {
-        stem = extension_at(seg, n);
+    stem = last && memchr(raw, '.', n) != NULL && memchr(raw, '@', n) == NULL ? extension_at(raw, n)
+                                                                              : n;
+    pm_folded_word(out, raw, stem);
+    pm_folded_text(out, raw + stem, n - stem);
+}
+
+/** Most segments are short names or plain numbers: no need to look at them twice. `all`: what all of its characters
+ *  are. */
+static void put_quickly(pm_folded *out, const char *raw, size_t len, uint8_t all, int last)
+{
+    if (len > 0 && len < 16 && all & PM_ALPHA) {
+        pm_folded_put(out, raw, len);
     }
-    pm_folded_word(out, seg, stem);
-    pm_folded_text(out, seg + stem, n - stem);
+    else if (len > 0 && len < 16 && len != 8 && all & PM_DIGIT) {
+        pm_folded_number(out, raw, len);
+    }
+    else {
+        put_segment(out, raw, len, last);
+    }
 }
 
 static void put_path(pm_folded *out, const char *path, size_t len)
@@ -107,6 +131,7 @@ static void put_path(pm_folded *out, const char *path, size_t len)
     size_t i = 0, segments = 0;
 
     while (i < len && !out->full) {
+        uint8_t all = 0xFF;
         size_t from;
 
         if (path[i] == '/') {
@@ -115,15 +140,14 @@ static void put_path(pm_folded *out, const char *path, size_t len)
                 i++;
             }
         }
-        from = i;
-        while (i < len && path[i] != '/') {
-            i++;
+        for (from = i; i < len && path[i] != '/'; i++) {
+            all &= pm_kind_of[(uint8_t)path[i]];
         }
         if (i > from && ++segments > SEGMENTS_MAX) {
             pm_folded_put(out, "\xE2\x80\xA6", 3);
             return;
         }
-        put_segment(out, path + from, i - from, i == len);
+        put_quickly(out, path + from, i - from, all, i == len);
     }
 }
 

@@ -15,6 +15,26 @@
 static const char id[] = "{id}", uuid[] = "{uuid}", email[] = "{email}", date[] = "{date}",
                   ip[] = "{ip}", hash[] = "{hash}", token[] = "{token}";
 
+/* Each character looked up once: every failing request pays for this. Bytes of other alphabets are letters. */
+#define D (PM_DIGIT | PM_HEX | PM_PLAIN)
+#define U (PM_UPPER | PM_ALPHA | PM_PLAIN)
+#define L (PM_LOWER | PM_ALPHA | PM_PLAIN)
+const uint8_t pm_kind_of[256] = {
+    ['!'] = PM_PLAIN,           ['$' ... '/'] = PM_PLAIN, ['0' ... '9'] = D,
+    [':' ... ';'] = PM_PLAIN,   ['='] = PM_PLAIN,         ['@'] = PM_PLAIN,
+    ['A' ... 'F'] = U | PM_HEX, ['G' ... 'Z'] = U,        ['['] = PM_PLAIN,
+    [']'] = PM_PLAIN,           ['_'] = PM_PLAIN,         ['a' ... 'f'] = L | PM_HEX,
+    ['g' ... 'z'] = L,          ['~'] = PM_PLAIN,         [0x80 ... 0xFF] = PM_LOWER,
+};
+#undef D
+#undef U
+#undef L
+
+static uint8_t kind_of(char c)
+{
+    return pm_kind_of[(uint8_t)c];
+}
+
 /* ---- output ---- */
 
 void pm_folded_begin(pm_folded *out, char *dst, size_t size, enum pm_fold_how how)
@@ -50,10 +70,7 @@ void pm_folded_put(pm_folded *out, const char *s, size_t n)
 
 static int is_plain(unsigned char c, int message)
 {
-    return message
-               ? c >= ' ' && c < 0x7F
-               : c > ' ' && c < 0x7F && c != '{' && c != '}' && c != '"' && c != '<' && c != '>' &&
-                     c != '\\' && c != '^' && c != '`' && c != '|' && c != '?' && c != '#';
+    return message ? c >= ' ' && c < 0x7F : pm_kind_of[c] & PM_PLAIN;
 }
 
 void pm_folded_text(pm_folded *out, const char *s, size_t n)
@@ -89,23 +106,17 @@ void pm_folded_text(pm_folded *out, const char *s, size_t n)
 
 static int is_digit(char c)
 {
-    return c >= '0' && c <= '9';
+    return kind_of(c) & PM_DIGIT;
 }
 
-static int is_upper(char c)
-{
-    return c >= 'A' && c <= 'Z';
-}
-
-/** Bytes of other alphabets are letters, too. */
 static int is_letter(char c)
 {
-    return is_upper(c) || (c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80;
+    return kind_of(c) & (PM_UPPER | PM_LOWER);
 }
 
 static int is_hex(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    return kind_of(c) & PM_HEX;
 }
 
 typedef struct shape {
@@ -116,19 +127,19 @@ typedef struct shape {
 static shape shape_of(const char *s, size_t n)
 {
     shape m = {0};
-    int last = 0;
+    uint8_t last = 0;
 
     for (size_t i = 0; i < n; i++) {
-        int kind = is_digit(s[i]) ? 1 : is_upper(s[i]) ? 2 : is_letter(s[i]) ? 3 : 0;
+        uint8_t kind = kind_of(s[i]), what = kind & (PM_DIGIT | PM_UPPER | PM_LOWER);
 
-        m.digits += kind == 1;
-        m.upper += kind == 2;
-        m.lower += kind == 3;
-        m.marks += kind == 0;
-        m.hex += (size_t)is_hex(s[i]);
-        m.turns += kind != 0 && last != 0 && kind != last;
-        last = kind;
+        m.digits += kind & PM_DIGIT; /* the lowest bit */
+        m.upper += (what & PM_UPPER) != 0;
+        m.lower += (what & PM_LOWER) != 0;
+        m.hex += (kind & PM_HEX) != 0;
+        m.turns += what != last && what != 0 && last != 0;
+        last = what;
     }
+    m.marks = n - m.digits - m.upper - m.lower;
     return m;
 }
 
@@ -292,8 +303,8 @@ const char *pm_variable(const char *s, size_t n)
         return is_email(s, n) ? email : token;
     }
     m = shape_of(s, n);
-    if (m.digits == 0 && n < 16 && (m.marks == 0 || memchr(s, '@', n) == NULL)) {
-        return n > 2 && pm_variable_ip(s, n) == n ? ip : NULL; /* most words */
+    if (m.digits == 0 && m.marks == 0 && n < 16) {
+        return NULL; /* most words */
     }
     if (is_uuid(s, n)) {
         return uuid;
@@ -336,10 +347,9 @@ static void put_variable(pm_folded *out, const char *what, const char *s, size_t
     out->last_end = out->used;
 }
 
-/** A piece without marks: a name with a number behind it keeps the name. */
-static void put_piece(pm_folded *out, const char *s, size_t n, size_t content)
+/** A piece without marks, `what` if it is variable: a name with a number behind it keeps the name. */
+static void put_piece(pm_folded *out, const char *s, size_t n, const char *what, size_t content)
 {
-    const char *what = pm_variable(s, n);
     size_t letters = 0, digits = 0;
 
     while (letters < n && !is_digit(s[letters])) {
@@ -385,11 +395,17 @@ void pm_folded_word(pm_folded *out, const char *s, size_t n)
             content = out->used;
         }
         else if (i > from) {
-            put_piece(out, s + from, i - from, content);
+            put_piece(out, s + from, i - from,
+                      i - from == n ? NULL : pm_variable(s + from, i - from), content);
             content = out->used;
         }
         else {
             pm_folded_text(out, s + i++, 1);
         }
     }
+}
+
+void pm_folded_number(pm_folded *out, const char *s, size_t n)
+{
+    put_variable(out, id, s, n, 0);
 }

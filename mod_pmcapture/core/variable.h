@@ -6,6 +6,11 @@
 #define PM_VARIABLE_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+/** What a character is. ALPHA: an ASCII letter; PLAIN: it may stand in a route as it is. */
+enum { PM_DIGIT = 1, PM_UPPER = 2, PM_LOWER = 4, PM_HEX = 8, PM_PLAIN = 16, PM_ALPHA = 32 };
+extern const uint8_t pm_kind_of[256];
 
 /** What may stay as it is. */
 enum pm_fold_how {
@@ -40,5 +45,7 @@ size_t pm_variable_ip(const char *s, size_t n);
 
 /** A word, folded as a whole or in its pieces. */
 void pm_folded_word(pm_folded *out, const char *s, size_t n);
+/** Digits. */
+void pm_folded_number(pm_folded *out, const char *s, size_t n);
 
 #endif

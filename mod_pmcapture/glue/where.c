@@ -75,17 +75,30 @@ static void fill_backend(pm_where *w, const request_rec *r, uint32_t status)
     w->failure = w->backend[0] != '\0' ? failure_of(asked, status) : PM_FAILURE_NONE;
 }
 
+/** Mostly there is nothing to clean. */
+static void copy_name(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+
+    while (from[n] > ' ' && from[n] < 0x7F && from[n] != '%' && n < size) {
+        n++;
+    }
+    if (from[n] != '\0' || n >= size) {
+        pm_text_clean(to, size, from, 4 * size);
+        return;
+    }
+    memcpy(to, from, n + 1);
+}
+
 void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status)
 {
     const char *uri = r->unparsed_uri != NULL ? r->unparsed_uri : r->uri;
 
     pm_route_fold(w->route, sizeof(w->route), uri, uri != NULL ? strlen(uri) : 0);
-    pm_text_clean(w->host, sizeof(w->host), r->hostname != NULL ? r->hostname : "(none)",
-                  4 * sizeof(w->host));
+    copy_name(w->host, sizeof(w->host), r->hostname != NULL ? r->hostname : "(none)");
     /* Anybody may make up methods: those that httpd does not know are one. */
-    pm_text_clean(w->method, sizeof(w->method),
-                  r->method == NULL || r->method_number == M_INVALID ? "(unknown)" : r->method,
-                  4 * sizeof(w->method));
+    copy_name(w->method, sizeof(w->method),
+              r->method == NULL || r->method_number == M_INVALID ? "(unknown)" : r->method);
     w->backend[0] = '\0';
     w->failure = PM_FAILURE_NONE;
     fill_backend(w, r, status);
@@ -102,16 +115,32 @@ int pm_is_monitor(const request_rec *r)
                                          "Uptime",     "StatusCake", "Datadog",
                                          "monit/",     "Nagios",     "Icinga",
                                          "Site24x7",   "Monitor",    "internal dummy connection"};
-    static const char initials[] = "hkgcpbzusdmni";
+    /* Which agents begin with a letter, a bit each: most letters of most agents begin none. */
+    static const uint32_t by_initial[32] = {
+        ['h' - 96] = 1u << 0 | 1u << 6,
+        ['k' - 96] = 1u << 1,
+        ['g' - 96] = 1u << 2,
+        ['c' - 96] = 1u << 3,
+        ['p' - 96] = 1u << 4 | 1u << 8,
+        ['b' - 96] = 1u << 5,
+        ['z' - 96] = 1u << 7,
+        ['u' - 96] = 1u << 9,
+        ['s' - 96] = 1u << 10 | 1u << 15,
+        ['d' - 96] = 1u << 11,
+        ['m' - 96] = 1u << 12 | 1u << 16,
+        ['n' - 96] = 1u << 13,
+        ['i' - 96] = 1u << 14 | 1u << 17,
+    };
     const char *agent = apr_table_get(r->headers_in, "User-Agent");
 
     for (; agent != NULL && *agent != '\0'; agent++) {
-        if (strchr(initials, *agent | 0x20) == NULL) {
-            continue;
-        }
-        for (size_t i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
-            if ((*agent | 0x20) == (*agents[i] | 0x20) &&
-                strncasecmp(agent, agents[i], strlen(agents[i])) == 0) {
+        uint32_t some = *agent >= 'A' ? by_initial[*agent & 31] : 0;
+
+        for (; some != 0; some &= some - 1) {
+            const char *name = agents[__builtin_ctz(some)];
+
+            if ((agent[1] | 0x20) == (name[1] | 0x20) &&
+                strncasecmp(agent, name, strlen(name)) == 0) {
                 return 1;
             }
         }

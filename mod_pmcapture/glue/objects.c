@@ -115,12 +115,11 @@ static int found_object(struct dl_phdr_info *info, size_t size, void *ctx)
 /* ---- which file it is ---- */
 
 /** The kernel's word for a file on an overlay may differ from stat's, so a name that still is its file's is enough. */
-static int still_named(const mapped *m, const char *path, apr_pool_t *p)
+static int still_named(const mapped *m, const char *path)
 {
     char *real = realpath(path, NULL);
     int named = real != NULL && strcmp(real, m->path) == 0;
 
-    (void)p;
     free(real);
     return named;
 }
@@ -142,8 +141,7 @@ static void take_identity(pm_watch_table *t, object *o, const apr_array_header_t
     const pm_identity *is = &t->at[o->number].running;
 
     pm_watch_take(t, o->number);
-    if (m != NULL && (is->dev != m->dev || is->ino != m->ino) &&
-        !still_named(m, o->path, maps->pool)) {
+    if (m != NULL && (is->dev != m->dev || is->ino != m->ino) && !still_named(m, o->path)) {
         take_mapped(t, o->number, m);
     }
 }

@@ -169,10 +169,16 @@ static pm_watch_table *new_table(kept_watch *kept)
     void *base = mmap(NULL, sizeof(pm_watch_table), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (kept->previous != NULL) {
-        munmap(kept->previous, kept->size);
+    /* A generation too short to have a recorder at work leaves what was said before it. */
+    if (kept->table != NULL && !kept->table->begun) {
+        munmap(kept->table, kept->size);
     }
-    kept->previous = kept->table;
+    else {
+        if (kept->previous != NULL) {
+            munmap(kept->previous, kept->size);
+        }
+        kept->previous = kept->table;
+    }
     kept->table = NULL;
     if (base == MAP_FAILED) {
         return NULL;

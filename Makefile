@@ -3,6 +3,9 @@
 # make            the module, pmdump and the core library, into build/
 # make demo       an outage from first error to postmortem, on a private httpd
 # make check      every test, with a summary
+# make torture    a real httpd under load while everything goes wrong, TORTURE_SECONDS long
+# make sanitize   the tests under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer, valgrind
+# make fuzz       what reads foreign bytes, fuzzed for FUZZ_SECONDS each
 # make help       all targets and variables
 #
 # EXTRA_CFLAGS='-fsanitize=address' BUILD=build/asan makes a variant beside the usual one.
@@ -48,6 +51,7 @@ SO    := $(if $(GLUE),$(BUILD)/mod_pmcapture.so)
 PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
 
 .PHONY: all objects deps unit check demo install uninstall lint clean help
+.PHONY: sanitize fuzz fuzz-programs torture
 .DELETE_ON_ERROR:
 
 all: $(LIB) $(SO) $(PMDUMP)
@@ -55,7 +59,7 @@ all: $(LIB) $(SO) $(PMDUMP)
 objects: $(CORE) $(GLUE) $(TOOLS)
 
 help:
-	@sed -n '3,8s/^# \{0,1\}//p' Makefile
+	@sed -n '3,11s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 
@@ -108,6 +112,39 @@ unit: $(TESTS)
 check:
 	@$(MAKE) --no-print-directory deps
 	@PYTHON=$(PYTHON) PM_BUILD=$(BUILD) MAKE='$(MAKE)' JOBS=$(JOBS) tests/run-check
+
+# ---- sanitizers, fuzzing, torture ----
+
+# What a sanitizer finds ends the program. Leaks of httpd's own pools are not looked for.
+ASAN_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+THREADED    := test_threads test_ring test_sketch test_heavy
+
+sanitize:
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all unit BUILD=$(BUILD)/asan EXTRA_CFLAGS='$(ASAN_CFLAGS)'
+	@$(MAKE) --no-print-directory threads CC=clang BUILD=$(BUILD)/tsan EXTRA_CFLAGS=-fsanitize=thread
+	@BUILD=$(BUILD) $(PYTHON) -m pytest -p no:cacheprovider -q -ra -n $(JOBS) tests/torture
+
+.PHONY: threads
+threads: $(THREADED:%=$(BUILD)/unit/%)
+	@tests/run-unit $^
+
+# Each reader of what somebody else may have written, FUZZ_SECONDS long, from the seeds in tests/fuzz/seeds.
+FUZZ_SECONDS ?= 60
+FUZZ_BUILD   := $(BUILD)/fuzz
+FUZZ_CFLAGS  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_NAMES   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz:
+	@$(MAKE) --no-print-directory fuzz-programs CC=clang BUILD=$(FUZZ_BUILD) EXTRA_CFLAGS='$(FUZZ_CFLAGS)'
+	@JOBS=$(JOBS) tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_BUILD)/corpus $(FUZZ_NAMES:%=$(FUZZ_BUILD)/bin/%)
+
+fuzz-programs: $(FUZZ_NAMES:%=$(BUILD)/bin/%)
+
+$(BUILD)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(LIB) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(PM_CFLAGS) -Imod_pmcapture/core -fsanitize=fuzzer -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) \
+	    $(APR_LIBS)
 
 demo:
 	@$(MAKE) --no-print-directory deps
@@ -167,7 +204,7 @@ endif
 
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
 lint:
-	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch])
+	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture
 	flake8 --max-line-length=120 scripts/pmcapture scripts tests
@@ -178,7 +215,8 @@ lint:
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
-            python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc
+            python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind \
+            libfaketime libclang-rt-dev
 
 deps:
 	@tests/need-packages $(PACKAGES)
@@ -186,4 +224,4 @@ deps:
 clean:
 	rm -rf build
 
--include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d)
+-include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d)

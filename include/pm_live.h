@@ -83,7 +83,7 @@ typedef struct pm_live_header {
     pm_live_geometry geometry;
     uint64_t sum; /* XXH3 of all above */
     /* shared, each on a line of its own */
-    _Alignas(64) _Atomic uint32_t epoch;        /* 0 .. PM_EPOCHS - 1 */
+    _Alignas(64) _Atomic uint32_t epoch;        /* number of the active one; its slot: % PM_EPOCHS */
     _Alignas(64) _Atomic uint64_t heartbeat_us; /* the recorder's last tick */
     _Atomic uint64_t incident;                  /* id of the open incident, 0 = none */
     _Alignas(64) _Atomic uint32_t samples_taken[PM_EPOCHS];
@@ -255,10 +255,83 @@ static inline uint32_t pm_live_stripe(const pm_live *live, uint64_t thread)
     return (uint32_t)((thread * 0x9e3779b97f4a7c15ull) >> 40) & (live->geo.stripes - 1);
 }
 
-/** A request arrived: remembers it until pm_live_left. PM_NO_FLIGHT when there is no room. */
+/** Number of the epoch that counts now. */
+static inline uint32_t pm_live_epoch(const pm_live *live)
+{
+    return atomic_load_explicit(&live->header->epoch, memory_order_acquire);
+}
+
+/** Take a slot that is free. */
+static inline int pm_flight_take(pm_flight *f, uint64_t arrival_us, uint32_t child, uint32_t vhost)
+{
+    uint64_t none = 0;
+
+    if (atomic_load_explicit(&f->arrival_us, memory_order_relaxed) != 0 ||
+        !atomic_compare_exchange_strong_explicit(&f->arrival_us, &none, arrival_us,
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        return 0;
+    }
+    atomic_store_explicit(&f->state, PM_FLIGHT_WORKING, memory_order_relaxed);
+    atomic_store_explicit(&f->who, child << 16 | (vhost & 0xffff), memory_order_relaxed);
+    return 1;
+}
+
+static inline void pm_flight_leave(pm_flight *f, uint64_t arrival_us)
+{
+    /* Only our own: the recorder may have taken the slot from a process it believed dead. */
+    atomic_compare_exchange_strong_explicit(&f->arrival_us, &arrival_us, 0, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
+/** A request arrived: remembers it, in slot `hint` or one that follows, until pm_live_left. PM_NO_FLIGHT when there is
+ *  no room. */
 uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us, uint32_t child,
                          uint32_t vhost);
 void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us);
+
+static inline void pm_live_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/** Raise a time or a maximum. */
+void pm_live_latest(_Atomic uint64_t *slot, uint64_t at);
+
+/** Where a stripe has its counters. */
+static inline pm_stripe *pm_live_stripe_at(const pm_live *live, uint32_t stripe)
+{
+    return &live->stripes[stripe & (live->geo.stripes - 1)];
+}
+
+static inline pm_vhost_count *pm_live_vhost_counts(const pm_live *live, uint32_t stripe)
+{
+    return &live->vhost_counts[(stripe & (live->geo.vhost_stripes - 1)) * live->geo.vhosts];
+}
+
+static inline uint32_t pm_live_pool(const pm_live *live, uint32_t vhost)
+{
+    return atomic_load_explicit(&live->vhosts[vhost].pool, memory_order_relaxed) & (PM_POOLS - 1);
+}
+
+/** Count a request of which nothing else is to be said: good, quick, and its client is counted already in this epoch
+ *  and virtual host. `to` and `counts` are of one stripe, `vhost` is in range. Inline, because most requests are like
+ *  that. */
+static inline void pm_live_count_usual(const pm_live *live, pm_stripe *to, pm_vhost_count *counts,
+                                       uint32_t vhost, uint32_t status, uint64_t bytes, uint64_t us)
+{
+    uint32_t slot = status - 100;
+
+    if (us > atomic_load_explicit(&to->max_us, memory_order_relaxed)) {
+        pm_live_latest(&to->max_us, us);
+    }
+    pm_live_add(&to->hist[pm_live_pool(live, vhost)][pm_hist_bucket(us)], 1);
+    pm_live_add(&to->bytes, bytes);
+    pm_live_add(&counts[vhost].bytes, bytes);
+    pm_live_add(&counts[vhost].requests, 1);
+    /* Last: whoever sees this one sees the others. */
+    slot = slot < PM_STATUS_SLOTS - 1 ? slot : PM_STATUS_SLOTS - 1;
+    atomic_fetch_add_explicit(&to->status[slot], 1, memory_order_release);
+}
 
 /** What is counted of a completed request. */
 typedef struct pm_completed {

@@ -1,15 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * count.c: the hot path: what a request costs. No lock, no allocation, no system call.
+ * count.c: the hot path but for its usual case (pm_live.h). No lock, no allocation, no system call.
  */
 #include "pm_live.h"
 
 #define PROBES 16u
-
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
 
 /** Lower a time, 0 being none. */
 static void earliest(_Atomic uint64_t *slot, uint64_t at)
@@ -22,7 +17,7 @@ static void earliest(_Atomic uint64_t *slot, uint64_t at)
     }
 }
 
-static void latest(_Atomic uint64_t *slot, uint64_t at)
+void pm_live_latest(_Atomic uint64_t *slot, uint64_t at)
 {
     uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
 
@@ -33,43 +28,28 @@ static void latest(_Atomic uint64_t *slot, uint64_t at)
 
 static uint32_t active_epoch(const pm_live *live)
 {
-    return atomic_load_explicit(&live->header->epoch, memory_order_acquire) & (PM_EPOCHS - 1);
+    return pm_live_epoch(live) & (PM_EPOCHS - 1);
 }
 
 uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us, uint32_t child,
                          uint32_t vhost)
 {
-    uint32_t mask = live->geo.flights - 1;
-
     for (uint32_t i = 0; i < PROBES; i++) {
-        uint32_t at = (hint + i) & mask;
-        pm_flight *f = &live->flights[at];
-        uint64_t none = 0;
+        uint32_t at = (hint + i) & (live->geo.flights - 1);
 
-        if (atomic_load_explicit(&f->arrival_us, memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong_explicit(&f->arrival_us, &none, arrival_us,
-                                                    memory_order_relaxed, memory_order_relaxed)) {
-            atomic_store_explicit(&f->state, PM_FLIGHT_WORKING, memory_order_relaxed);
-            atomic_store_explicit(&f->who, child << 16 | (vhost & 0xffff), memory_order_relaxed);
+        if (pm_flight_take(&live->flights[at], arrival_us, child, vhost)) {
             return at;
         }
     }
-    add(&live->header->flights_untracked, 1);
+    pm_live_add(&live->header->flights_untracked, 1);
     return PM_NO_FLIGHT;
 }
 
 void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us)
 {
     if (flight < live->geo.flights) {
-        /* Only our own: the recorder may have taken the slot from a process it believed dead. */
-        atomic_compare_exchange_strong_explicit(&live->flights[flight].arrival_us, &arrival_us, 0,
-                                                memory_order_relaxed, memory_order_relaxed);
+        pm_flight_leave(&live->flights[flight], arrival_us);
     }
-}
-
-static uint32_t status_slot(uint32_t status)
-{
-    return status >= 100 && status <= 999 ? status - 100 : PM_STATUS_SLOTS - 1;
 }
 
 static void count_code(pm_vhost_live *vh, uint32_t status)
@@ -90,7 +70,7 @@ static void count_failure(pm_vhost_live *vh, uint32_t epoch, const pm_completed 
     uint32_t bucket = (uint32_t)(done->client >> 16) % PM_CLIENT_BUCKETS;
 
     earliest(&vh->epoch[epoch].first_error_us, done->arrival_us);
-    latest(&vh->last_error_us, done->done_us);
+    pm_live_latest(&vh->last_error_us, done->done_us);
     atomic_store_explicit(&vh->failing[bucket], done->client != 0 ? pm_client_tag(done->client) : 0,
                           memory_order_relaxed);
     atomic_fetch_add_explicit(&vh->by_client[bucket], 1, memory_order_relaxed);
@@ -115,19 +95,15 @@ static void note_success(pm_vhost_epoch *e, uint32_t tag)
 
 void pm_live_count(const pm_live *live, const pm_completed *done)
 {
-    uint32_t vhost = done->vhost < live->geo.vhosts ? done->vhost : 0;
+    uint32_t vhost = done->vhost < live->geo.vhosts ? done->vhost : 0, epoch = active_epoch(live);
     pm_vhost_live *vh = &live->vhosts[vhost];
-    uint32_t pool = atomic_load_explicit(&vh->pool, memory_order_relaxed) & (PM_POOLS - 1);
-    uint32_t epoch = active_epoch(live);
-    pm_stripe *stripe = &live->stripes[done->stripe & (live->geo.stripes - 1)];
-    pm_vhost_count *vc =
-        &live->vhost_counts[(done->stripe & (live->geo.vhost_stripes - 1)) * live->geo.vhosts +
-                            vhost];
+    pm_vhost_count *counts = pm_live_vhost_counts(live, done->stripe);
     uint64_t us = done->done_us > done->arrival_us ? done->done_us - done->arrival_us : 0;
     int failed = done->status >= 500 && done->status <= 599;
 
     if (failed) {
         count_failure(vh, epoch, done);
+        pm_live_add(&counts[vhost].errors, 1);
     }
     else if (done->client != 0 && !done->monitor &&
              pm_live_wants_client(live, vhost, done->client)) {
@@ -135,28 +111,19 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
     }
     if (done->slow) {
         earliest(&vh->epoch[epoch].first_slow_us, done->arrival_us);
-        latest(&vh->last_slow_us, done->done_us);
-        add(&vc->slow, 1);
+        pm_live_latest(&vh->last_slow_us, done->done_us);
+        pm_live_add(&counts[vhost].slow, 1);
     }
     if (done->client != 0) {
-        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pool];
+        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pm_live_pool(live, vhost)];
 
         pm_sketch_add(sketch->all, done->client);
         if (failed) {
             pm_sketch_add(sketch->error, done->client);
         }
     }
-    if (us > atomic_load_explicit(&stripe->max_us, memory_order_relaxed)) {
-        latest(&stripe->max_us, us);
-    }
-    add(&stripe->hist[pool][pm_hist_bucket(us)], 1);
-    add(&stripe->bytes, done->bytes);
-    add(&vc->bytes, done->bytes);
-    if (failed) {
-        add(&vc->errors, 1);
-    }
-    add(&vc->requests, 1);
-    atomic_fetch_add_explicit(&stripe->status[status_slot(done->status)], 1, memory_order_release);
+    pm_live_count_usual(live, pm_live_stripe_at(live, done->stripe), counts, vhost, done->status,
+                        done->bytes, us);
 }
 
 int pm_live_wants_client(const pm_live *live, uint32_t vhost, uint64_t client)

@@ -468,7 +468,7 @@ void pm_figures_take(pm_fold *f, pm_tick *t)
     }
     /* Counters first, then the epoch: a failure's time is written before it is counted, so what was counted
      * has its time in the epoch that ends here. */
-    f->state->epoch = (t->epoch + 1) % PM_EPOCHS;
+    f->state->epoch++;
     atomic_store_explicit(&f->live->header->epoch, f->state->epoch, memory_order_seq_cst);
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         take_vhost(f, t, v);

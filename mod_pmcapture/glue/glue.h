@@ -71,9 +71,13 @@ typedef struct pm_dir_conf {
 
 /** A connection's request under way, for the filters. */
 typedef struct pm_conn {
-    request_rec *r; /* NULL = none */
-    uint32_t flight;
+    request_rec *r;                           /* NULL = none */
+    pm_stripe *stripe;                        /* where its requests are counted */
+    pm_vhost_count *counts;                   /* of each virtual host, in that stripe */
+    uint32_t hint, pad;                       /* where they are in flight */
+    pm_flight *flight;                        /* its slot; NULL = none */
     uint64_t waited_us;                       /* for the client's request body */
+    uint64_t noted;                           /* epoch and virtual host in which its client was counted */
     const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
 } pm_conn;
 
@@ -111,8 +115,14 @@ static inline pm_server_conf *pm_conf_of(const server_rec *s)
 }
 
 /* record.c */
+static inline int pm_is_recorded(const request_rec *r)
+{
+    const pm_dir_conf *c = ap_get_module_config(r->per_dir_config, &pmcapture_module);
+
+    return c->record != 0;
+}
 int pm_request_arrived(request_rec *r);
-int pm_request_fixups(request_rec *r);
+void pm_request_excluded(request_rec *r);
 int pm_request_done(request_rec *r);
 int pm_connection_opened(conn_rec *c, void *socket);
 void pm_register_filters(void);

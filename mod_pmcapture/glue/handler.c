@@ -179,14 +179,11 @@ static int reply(request_rec *r, const asked *a)
     return OK;
 }
 
-int pm_handler(request_rec *r)
+static int serve(request_rec *r)
 {
     asked a = {0};
     pm_error err;
 
-    if (r->handler == NULL || strcmp(r->handler, "pm-status") != 0) {
-        return DECLINED;
-    }
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (r->method_number != M_GET) {
         ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL); /* HEAD comes with it */
@@ -196,4 +193,17 @@ int pm_handler(request_rec *r)
         return refuse(r, &a, HTTP_BAD_REQUEST, err.text);
     }
     return reply(r, &a);
+}
+
+int pm_handler(request_rec *r)
+{
+    /* Only here is it known what a <Location> says of PMCapture. */
+    if (!pm_is_recorded(r)) {
+        pm_request_excluded(r);
+    }
+    /* Every request comes here: the first letter settles it for most. */
+    if (r->handler == NULL || r->handler[0] != 'p' || strcmp(r->handler, "pm-status") != 0) {
+        return DECLINED;
+    }
+    return serve(r);
 }

@@ -23,46 +23,40 @@ static pm_conn *conn_of(const conn_rec *c)
     return c->conn_config != NULL ? ap_get_module_config(c->conn_config, &pmcapture_module) : NULL;
 }
 
-static int recorded(const request_rec *r)
-{
-    const pm_dir_conf *c = ap_get_module_config(r->per_dir_config, &pmcapture_module);
-
-    return c->record != 0;
-}
-
 /* ---- whom a request waits for ---- */
 
-static void set_flight_state(uint32_t flight, uint32_t state)
+static void set_state(pm_flight *flight, uint32_t state)
 {
-    if (flight < pm.live.geo.flights) {
-        atomic_store_explicit(&pm.live.flights[flight].state, state, memory_order_relaxed);
+    atomic_store_explicit(&flight->state, state, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) apr_status_t pass_working(ap_filter_t *f, apr_bucket_brigade *bb,
+                                                           pm_conn *pc)
+{
+    apr_status_t rv = ap_pass_brigade(f->next, bb);
+
+    if (pc->flight != NULL) {
+        set_state(pc->flight, PM_FLIGHT_WORKING);
     }
+    return rv;
 }
 
 /** On the way out: while the client takes the reply it is not the server that is slow. A tunnel stays one. */
 static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     pm_conn *pc = f->ctx;
-    request_rec *r = pc->r;
-    uint32_t flight = pc->flight;
-    apr_status_t rv;
-    int last;
 
-    if (r == NULL || APR_BRIGADE_EMPTY(bb)) {
+    if (pc->flight == NULL) {
         return ap_pass_brigade(f->next, bb);
     }
-    if (r->status == HTTP_SWITCHING_PROTOCOLS || r->method_number == M_CONNECT) {
-        set_flight_state(flight, PM_FLIGHT_TUNNEL);
+    if (pc->r->status == HTTP_SWITCHING_PROTOCOLS) {
+        set_state(pc->flight, PM_FLIGHT_TUNNEL);
         return ap_pass_brigade(f->next, bb);
     }
-    /* With the end-of-request bucket the handler's work is done; what remains is sending. */
-    last = AP_BUCKET_IS_EOR(APR_BRIGADE_LAST(bb));
-    set_flight_state(flight, PM_FLIGHT_SENDING);
-    rv = ap_pass_brigade(f->next, bb);
-    if (!last && pc->r == r) {
-        set_flight_state(flight, PM_FLIGHT_WORKING);
-    }
-    return rv;
+    set_state(pc->flight, PM_FLIGHT_SENDING);
+    /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With the end-of-request bucket the handler's work is done; what remains is sending. */
+    return AP_BUCKET_IS_EOR(APR_BRIGADE_LAST(bb)) ? ap_pass_brigade(f->next, bb)
+                                                  : pass_working(f, bb, pc);
 }
 
 /** On the way in: while the client sends its body it is not the server that is slow. */
@@ -71,13 +65,14 @@ static apr_status_t watch_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_
 {
     pm_conn *pc = f->ctx;
     uint64_t from = pm_time_monotonic();
-    uint32_t flight = pc->flight;
     apr_status_t rv;
 
-    set_flight_state(flight, PM_FLIGHT_SENDING);
+    if (pc->flight != NULL) {
+        set_state(pc->flight, PM_FLIGHT_SENDING);
+    }
     rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
-    if (pc->flight == flight) {
-        set_flight_state(flight, PM_FLIGHT_WORKING);
+    if (pc->flight != NULL) {
+        set_state(pc->flight, PM_FLIGHT_WORKING);
     }
     pc->waited_us += pm_time_monotonic() - from;
     return rv;
@@ -90,18 +85,27 @@ void pm_register_filters(void)
     body_filter = ap_register_input_filter("PMCAPTURE_BODY", watch_body, NULL, AP_FTYPE_PROTOCOL);
 }
 
+static pm_conn *make_conn(conn_rec *c)
+{
+    pm_conn *pc = apr_pcalloc(c->pool, sizeof(*pc));
+    uint32_t stripe = pm_live_stripe(&pm.live, (uint64_t)c->id);
+
+    pc->stripe = pm_live_stripe_at(&pm.live, stripe);
+    pc->counts = pm_live_vhost_counts(&pm.live, stripe);
+    pc->hint = (uint32_t)((uint64_t)c->id * 0x9e3779b1u >> 8) & (pm.live.geo.flights - 1);
+    pc->noted = UINT64_MAX;
+    ap_set_module_config(c->conn_config, &pmcapture_module, pc);
+    ap_add_output_filter_handle(sending_filter, pc, NULL, c);
+    return pc;
+}
+
 int pm_connection_opened(conn_rec *c, void *socket)
 {
-    pm_conn *pc;
-
     (void)socket;
     if (pm.live.header == NULL) {
         return DECLINED;
     }
-    pc = apr_pcalloc(c->pool, sizeof(*pc));
-    pc->flight = PM_NO_FLIGHT;
-    ap_set_module_config(c->conn_config, &pmcapture_module, pc);
-    ap_add_output_filter_handle(sending_filter, pc, NULL, c);
+    make_conn(c);
     return OK;
 }
 
@@ -112,49 +116,73 @@ static int has_body(const request_rec *r)
     return r->method_number == M_POST || r->method_number == M_PUT || r->method_number == M_PATCH;
 }
 
+static void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
+{
+    pc->r = r;
+    pc->flight = flight;
+    pc->waited_us = 0;
+    pc->htaccess_dir = NULL;
+    /* The request remembers it, too: when requests are pipelined, the next one arrives before it is done. */
+    ap_set_module_config(r->request_config, &pmcapture_module, flight);
+}
+
+/** Its slot is taken, or it is no GET. */
+static __attribute__((noinline)) void begin_unusual(request_rec *r, pm_conn *pc)
+{
+    uint32_t number = pm_live_arrived(&pm.live, pc->hint, (uint64_t)r->request_time, pm.child,
+                                      pm_conf_of(r->server)->vhost);
+    pm_flight *flight = number != PM_NO_FLIGHT ? &pm.live.flights[number] : NULL;
+
+    begin(r, pc, flight);
+    if (has_body(r)) {
+        ap_add_input_filter_handle(body_filter, pc, r, r->connection);
+    }
+    if (r->method_number == M_CONNECT && flight != NULL) {
+        set_state(flight, PM_FLIGHT_TUNNEL);
+        pc->flight = NULL; /* it stays one */
+    }
+}
+
 int pm_request_arrived(request_rec *r)
 {
-    pm_conn *pc;
-    uint32_t flight;
+    pm_conn *pc = conn_of(r->connection);
+    pm_flight *flight;
 
     /* The hook runs again for an internal redirect: the request is the first one's. */
-    if (pm.live.header == NULL || r->prev != NULL || r->main != NULL || !recorded(r)) {
+    if (pc == NULL || r->prev != NULL || !pm_is_recorded(r)) {
         return DECLINED;
     }
-    flight = pm_live_arrived(&pm.live, (uint32_t)((uint64_t)r->connection->id * 0x9e3779b1u >> 8),
-                             (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost);
-    /* No allocation: the number itself is what the request remembers. */
-    ap_set_module_config(r->request_config, &pmcapture_module, (void *)((uintptr_t)flight + 1));
-    pc = conn_of(r->connection);
-    if (pc != NULL) {
-        pc->r = r;
-        pc->flight = flight;
-        pc->waited_us = 0;
-        pc->htaccess_dir = NULL;
-        if (has_body(r)) {
-            ap_add_input_filter_handle(body_filter, pc, r, r->connection);
-        }
+    flight = &pm.live.flights[pc->hint];
+    if (r->method_number == M_GET &&
+        pm_flight_take(flight, (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost)) {
+        begin(r, pc, flight);
+    }
+    else {
+        begin_unusual(r, pc);
     }
     return DECLINED;
 }
 
-static void leave(request_rec *r)
+static void leave(const request_rec *r, pm_conn *pc)
 {
-    uintptr_t flight = (uintptr_t)ap_get_module_config(r->request_config, &pmcapture_module);
+    pm_flight *flight = ap_get_module_config(r->request_config, &pmcapture_module);
 
-    if (flight != 0) {
-        pm_live_left(&pm.live, (uint32_t)(flight - 1), (uint64_t)r->request_time);
+    if (flight != NULL) {
+        pm_flight_leave(flight, (uint64_t)r->request_time);
+    }
+    if (pc != NULL && pc->r == r) {
+        pc->r = NULL;
+        pc->flight = NULL;
+    }
+}
+
+/** It was taken for one that counts when it arrived: those that do not leave the table. */
+void pm_request_excluded(request_rec *r)
+{
+    if (r->prev == NULL && r->main == NULL) {
+        leave(r, conn_of(r->connection));
         ap_set_module_config(r->request_config, &pmcapture_module, NULL);
     }
-}
-
-/** Only here is it known what a <Location> says of PMCapture: those that do not count leave the table. */
-int pm_request_fixups(request_rec *r)
-{
-    if (pm.live.header != NULL && r->prev == NULL && r->main == NULL && !recorded(r)) {
-        leave(r);
-    }
-    return DECLINED;
 }
 
 /* ---- completion: failures and slow ones ---- */
@@ -176,8 +204,8 @@ static uint64_t client_was_busy(const conn_rec *c)
 }
 
 /** Longer than the threshold, and neither a tunnel nor a client that sent or took its time? */
-static int is_slow(const request_rec *r, const request_rec *final, uint64_t took_us,
-                   uint64_t threshold_us)
+static __attribute__((noinline)) int is_slow(const request_rec *r, const request_rec *final,
+                                             uint64_t took_us, uint64_t threshold_us)
 {
     const pm_conn *pc = conn_of(r->connection);
     uint64_t client_us = pc != NULL && pc->r == r ? pc->waited_us : 0;
@@ -236,6 +264,12 @@ static void sample(const request_rec *r, const request_rec *final, const pm_wher
 
 /* ---- completion ---- */
 
+/** An epoch in a virtual host: a client needs counting in it once. */
+static uint64_t epoch_of(uint32_t vhost)
+{
+    return (uint64_t)pm_live_epoch(&pm.live) << 32 | vhost;
+}
+
 static uint64_t client_hash(const request_rec *r)
 {
     const apr_sockaddr_t *addr = r->useragent_addr;
@@ -270,55 +304,82 @@ __attribute__((noinline)) static void look_closer(request_rec *r, const request_
     }
 }
 
-int pm_request_done(request_rec *r)
+/** What is to be said of a request beyond counting it, and the count. */
+static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc, pm_completed *done)
+{
+    const pm_server_conf *conf = pm_conf_of(r->server);
+    int failed = done->status >= 500 && done->status <= 599;
+    uint32_t incident;
+
+    done->client = client_hash(r);
+    if (conf->slow.on && done->done_us - done->arrival_us > conf->slow.threshold_us) {
+        done->slow =
+            (uint32_t)is_slow(r, final, done->done_us - done->arrival_us, conf->slow.threshold_us);
+    }
+    if (!failed && done->client != 0 && pm_live_wants_client(&pm.live, done->vhost, done->client)) {
+        done->monitor = (uint32_t)pm_is_monitor(r);
+    }
+    pm_where_check_host(r, done->vhost);
+    incident = atomic_load_explicit(&pm.live.vhosts[done->vhost].incident, memory_order_relaxed);
+    if (failed || done->slow || incident != 0) {
+        look_closer(r, final, done, failed, incident);
+    }
+    /* mod_remoteip gives a request another client than its connection's. */
+    if (!failed && pc != NULL && r->useragent_addr == r->connection->client_addr) {
+        pc->noted = epoch_of(done->vhost);
+    }
+    pm_live_count(&pm.live, done);
+}
+
+static __attribute__((noinline)) void done_unusual(request_rec *r, pm_conn *pc, uint64_t now)
 {
     const request_rec *final = r;
-    const pm_server_conf *conf;
-    pm_completed done = {0};
-    pm_conn *pc;
-    uint32_t incident;
-    int failed;
+    pm_completed done = {.done_us = now,
+                         .vhost = pm_conf_of(r->server)->vhost,
+                         .stripe = pm_live_stripe(&pm.live, (uint64_t)r->connection->id)};
 
     if (pm.live.header == NULL) {
-        return DECLINED;
-    }
-    leave(r);
-    if (!recorded(r)) {
-        return DECLINED;
+        return;
     }
     while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
         final = final->next;
     }
-    conf = pm_conf_of(r->server);
-    done.done_us = (uint64_t)apr_time_now();
     /* Wall clocks are set back: then the request took no time rather than an age. */
-    done.arrival_us = (uint64_t)r->request_time < done.done_us && r->request_time > 0
-                          ? (uint64_t)r->request_time
-                          : done.done_us;
+    done.arrival_us =
+        r->request_time > 0 && (uint64_t)r->request_time < now ? (uint64_t)r->request_time : now;
     done.status = (uint32_t) final->status;
     /* As %B of the access log: the reply to a HEAD has a length, and no bytes were sent. */
-    done.bytes = final->sent_bodyct && final->bytes_sent > 0 ? (uint64_t)final->bytes_sent : 0;
-    done.vhost = conf->vhost;
-    done.stripe = pm_live_stripe(&pm.live, (uint64_t)r->connection->id);
-    done.client = client_hash(r);
-    failed = done.status >= 500 && done.status <= 599;
-    if (conf->slow.on && done.done_us - done.arrival_us > conf->slow.threshold_us) {
-        done.slow =
-            (uint32_t)is_slow(r, final, done.done_us - done.arrival_us, conf->slow.threshold_us);
+    done.bytes = final->sent_bodyct && final->bytes_sent > 0 ? (uint64_t) final->bytes_sent : 0;
+    count_unusual(r, final, pc, &done);
+}
+
+/** A good, quick reply to a client that was seen in this second and virtual host already, and no incident: there is
+ *  nothing to it but the count. */
+static int is_usual(const request_rec *r, const pm_conn *pc, const pm_server_conf *conf,
+                    uint64_t took_us)
+{
+    return pc != NULL && pc->noted == epoch_of(conf->vhost) && r->next == NULL && r->status < 500 &&
+           took_us <= conf->slow.threshold_us && !r->header_only &&
+           r->useragent_addr == r->connection->client_addr &&
+           atomic_load_explicit(&pm.live.vhosts[conf->vhost].incident, memory_order_relaxed) == 0;
+}
+
+int pm_request_done(request_rec *r)
+{
+    const pm_server_conf *conf = pm_conf_of(r->server);
+    pm_conn *pc = conn_of(r->connection);
+
+    if (pm_is_recorded(r)) {
+        uint64_t now = (uint64_t)apr_time_now(), took = now - (uint64_t)r->request_time;
+
+        if (is_usual(r, pc, conf, took)) {
+            pm_live_count_usual(&pm.live, pc->stripe, pc->counts, conf->vhost, (uint32_t)r->status,
+                                (uint64_t)r->bytes_sent, took);
+        }
+        else {
+            done_unusual(r, pc, now);
+        }
     }
-    if (!failed && done.client != 0 && pm_live_wants_client(&pm.live, done.vhost, done.client)) {
-        done.monitor = (uint32_t)pm_is_monitor(r);
-    }
-    pm_where_check_host(r, done.vhost);
-    incident = atomic_load_explicit(&pm.live.vhosts[done.vhost].incident, memory_order_relaxed);
-    if (failed || done.slow || incident != 0) {
-        look_closer(r, final, &done, failed, incident);
-    }
-    pm_live_count(&pm.live, &done);
-    pc = conn_of(r->connection);
-    if (pc != NULL && pc->r == r) {
-        pc->r = NULL;
-        pc->flight = PM_NO_FLIGHT;
-    }
+    leave(r, pc);
     return DECLINED;
 }

@@ -47,10 +47,12 @@ def add_arguments(parser):
 
 def run(session):
     document, incident = find(session.source, session.args.id)
+    if session.args.json and not session.args.machine:
+        print_json(document.raw)  # as it came
+        return 0
     machine = join(session, document, incident)
     if session.args.json:
-        asked = machine and session.args.machine  # else the document as it came
-        print_json({**document.raw, **machine.as_json()} if asked else document.raw)
+        print_json({**document.raw, **(machine.as_json() if machine else {})})
         return 0
     page = Page(session.out, Postmortem(document, incident, session.zone, machine))
     page.print()

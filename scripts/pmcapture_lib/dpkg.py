@@ -19,15 +19,12 @@ def parse(lines, clock):
     entries, unread = [], 0
     for line in lines:
         found = LINE.fullmatch(line)
+        if found and found[2] in OTHER:
+            continue  # most lines are
         readings = clock.read(found[1]) if found else []
-        if not readings:
-            unread += 1
-        elif found[2] in DONE or found[2] == "conffile":
-            entry = _entry(readings, found[2], found[3].split())
-            entries += [entry] if entry else []
-            unread += entry is None
-        elif found[2] not in OTHER:
-            unread += 1
+        entry = _entry(readings, found[2], found[3].split()) if readings else None
+        entries += [entry] if entry else []
+        unread += entry is None
     return entries, unread
 
 
@@ -38,7 +35,7 @@ def _entry(readings, action, words):
             if len(words) == 2
             else None
         )
-    if len(words) != 3:
+    if action not in DONE or len(words) != 3:
         return None
     name, old, new = words
     kind, verb = DONE[action]

@@ -50,7 +50,7 @@ def parse(lines, clock):
     for line in lines:
         try:
             found = json.loads(line)
-            at = EPOCH + timedelta(microseconds=int(_field(found, "__REALTIME_TIMESTAMP")))
+            at = EPOCH + timedelta(microseconds=_micros(found, "__REALTIME_TIMESTAMP") - _late(found))
         except (ValueError, OverflowError, RecursionError, AttributeError):
             unread += 1
             continue
@@ -58,6 +58,18 @@ def parse(lines, clock):
         if kind:
             entries.append(Entry([at], kind, _sentence(found)))
     return entries, unread
+
+
+def _micros(found, name):
+    return int(_field(found, name))
+
+
+def _late(found):
+    """How long the kernel's message waited for journald, which reads the early ones when it starts."""
+    names = ("__MONOTONIC_TIMESTAMP", "_SOURCE_MONOTONIC_TIMESTAMP")
+    if _field(found, "_TRANSPORT") != "kernel" or not all(_field(found, name) for name in names):
+        return 0
+    return max(0, _micros(found, names[0]) - _micros(found, names[1]))
 
 
 def _field(found, name):

@@ -59,8 +59,8 @@ class Logs:
     def _rotated(self, source, parse, path):
         for one in rotated(path):
             found = self._text(source, parse, one)
-            if found and min(entry.at for entry in found) < self.far:
-                return  # the elder ones are older still
+            if found and max(entry.at for entry in found) < self.far:
+                return  # all of it is too old, and the elder ones are older still
 
     def _file(self, path):
         name = os.path.basename(path)

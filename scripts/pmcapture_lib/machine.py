@@ -73,8 +73,9 @@ def _mapped(server):
         return set()
     try:
         with open(f"/proc/{server['pid']:.0f}/maps", encoding="utf-8", errors="replace") as maps:
-            return {line.split(None, 5)[5].rstrip("\n") for line in maps if line.count("/") > 1}
-    except (OSError, IndexError):
+            paths = {line.partition("/")[2].rstrip("\n") for line in maps}
+            return {"/" + path.removesuffix(" (deleted)") for path in paths if path}
+    except OSError:
         return set()
 
 
@@ -91,21 +92,31 @@ class Joined:
             for package in {name for entry in logs.entries for name in entry.packages}
             if of_httpd(package) or any(logs.lists.name(package, path) for path in mapped)
         }
-        told = {package for entry in logs.entries if entry.command for package in entry.packages}
-        self.entries, urgent, others = [], [], []
-        for entry in sorted(logs.entries, key=lambda e: e.at):
-            concerns = entry.tie or needed.intersection(entry.packages)
-            if concerns or max(entry.readings) >= logs.near:
-                self.entries.append(entry)
-                if concerns or entry.command or not entry.packages:
-                    urgent.append(entry)
-                elif not told.issuperset(entry.packages):
-                    others.append(entry)
-        # For people: what concerns httpd and each command, then others as there is room.
-        self.shown = sorted((urgent[-SHOWN:] + others[-SHOWN:])[:SHOWN], key=lambda e: e.at)
+        self.entries = sorted(
+            (
+                entry
+                for entry in logs.entries
+                if entry.tie
+                or needed.intersection(entry.packages)
+                or max(entry.readings) >= logs.near
+            ),
+            key=lambda entry: entry.at,
+        )
+        self.shown = self._shown(needed, logs.near + BEFORE)
         left = len(self.entries) - len(self.shown)
         more = [f"{left} more are in report --json."] if left else []
         self.sentences = [_about(logs), *more, *self.notices]
+
+    def _shown(self, needed, onset):
+        """For people: what explains a change, what concerns httpd, the rest; the nearest first."""
+        told = {package for entry in self.entries if entry.command for package in entry.packages}
+        ranked = []
+        for entry in self.entries:
+            plain = entry.packages and not entry.command and needed.isdisjoint(entry.packages)
+            if entry.tie or not plain or not told.issuperset(entry.packages):
+                rank = 0 if entry.tie else 2 if plain else 1
+                ranked.append((rank, abs(entry.at - onset), len(ranked), entry))
+        return sorted((entry for *_, entry in sorted(ranked)[:SHOWN]), key=lambda entry: entry.at)
 
     @staticmethod
     def _drop_mere_neighbours(entries):

@@ -4,7 +4,7 @@ import gzip
 import json
 import os
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import builder
 import pytest
@@ -189,6 +189,44 @@ def test_the_units_life_and_oom_kills_are_told_by_message_id(machine, reported):
     assert "\x1b" not in report["machine"][1]["text"]
 
 
+JOURNALD = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/journal /run/log/journal || exit 9
+/lib/systemd/systemd-journald 2>/dev/null & journald=$!
+for _ in $(seq 50); do test -S /run/systemd/journal/socket && break; sleep 0.1; done
+say() { printf 'MESSAGE_ID=%s\\nMESSAGE=%s\\nUNIT=%s\\n' "$@" | logger --journald; }
+say 39f53479d3a045ac8e11786248231fbf 'Started Apache.' apache2.service
+say 39f53479d3a045ac8e11786248231fbf 'Started OpenSSH.' ssh.service
+say 00000000000000000000000000000000 'Chatter of Apache.' apache2.service
+say be02cf6855d2428ba40df7e9d022f03d 'Failed to start Apache.' apache2.service
+say c7a787079b354eaaa9e77b371893cd27 'Time has been changed' ''
+sleep 0.5; kill $journald; wait $journald
+cp -r /run/log/journal "$0"
+"""
+
+
+def test_the_journal_that_systemd_wrote_is_read(machine, save, pmcapture):
+    root = machine("var/log/dpkg.log", "")
+    command = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", JOURNALD, root / "var/log/journal"]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True, timeout=60).returncode:
+        pytest.skip("only root can run a journald of its own, where mounts are allowed")
+    now = builder.stamp(datetime.now(timezone.utc))
+    path = save(incidents=[builder.incident(onset=now, end=now)])
+    for place in (root, root / "var/log", root / "var/log/journal"):
+        done = pmcapture("report", "-f", path, "--json", f"--machine={place}")
+        (report,) = json.loads(done.stdout)["reports"]
+        found = [(e["kind"], e["text"]) for e in report["machine"] if e["kind"] != "oom.kill"]
+        assert found == [("unit.started", "logger: Started Apache."),
+                         ("unit.failed", "logger: Failed to start Apache."),
+                         ("clock.changed", "logger: Time has been changed")]
+
+
+def test_an_oom_kill_is_told_when_it_happened_not_when_journald_read_it(machine, reported):
+    line = journal_line(300, MESSAGE="Killed process 1 (apache2)", _TRANSPORT="kernel",
+                        __MONOTONIC_TIMESTAMP="900000000", _SOURCE_MONOTONIC_TIMESTAMP="590000000")
+    (entry,) = reported(machine("journal.json", line))["machine"]
+    assert entry["at"] == builder.after(-10)
+
+
 def test_what_is_no_journal_line_is_counted_and_left_out(machine, reported):
     good = journal_line(-3, MESSAGE="x", MESSAGE_ID=next(iter(journal.OF_HOST)))
     bad = "[" * 5000 + "\n{}\nnull\n" + '{"__REALTIME_TIMESTAMP": "9' + "9" * 400 + '"}\n{"__REAL'
@@ -255,14 +293,16 @@ def test_an_hour_that_the_clock_showed_twice_is_read_both_ways():
     assert clock.read("2026-13-01 00:00:00") == clock.read("0001-01-01 00:00:00") == []
 
 
+@pytest.mark.parametrize("options, variables", [
+    (["--log-tz", "Europe/Berlin"], {}), ([], {"TZ": "Europe/Berlin"})])
 def test_an_entry_in_an_hour_shown_twice_is_near_by_either_reading_and_says_so(
-    machine, pmcapture, save
+    machine, pmcapture, save, options, variables
 ):
     onset = builder.ONSET.replace(month=10, day=25, hour=2, minute=10)
     made = builder.incident(onset=builder.stamp(onset), end=builder.stamp(onset), timeline=[])
     path = save(incidents=[made])
     root = machine("dpkg.log", "2026-10-25 02:30:00 purge other 1 <none>\n")
-    done = pmcapture("report", "-f", path, f"--machine={root}", "--log-tz", "Europe/Berlin")
+    done = pmcapture("report", "-f", path, f"--machine={root}", *options, **variables)
     assert "2026-10-25 00:30:00" in done.stdout and "01:30:00 UTC instead" in done.stdout
     assert "order is unknown" in done.stdout
 
@@ -362,6 +402,16 @@ def test_people_see_the_command_rather_than_each_of_its_packages(machine, report
 
 LINES = st.lists(st.text() | st.from_regex(dpkg.LINE) | st.from_regex(apt.FIELD)
                  | st.from_regex(dnf.LINE) | st.from_regex(dnf.HISTORY) | st.from_regex(reboots.LINE))
+
+
+def test_what_explains_a_change_is_shown_before_a_flapping_unit(machine, reported):
+    machine("dpkg.log", purged(0, days=-20))
+    started = next(name for name, kind in journal.OF_UNIT.items() if kind == "unit.started")
+    lines = "".join(journal_line(n, MESSAGE=f"start {n}", MESSAGE_ID=started, UNIT="httpd.service")
+                    for n in range(-60, 60))
+    made = reported(machine("journal.json", lines), text=True)
+    assert "dpkg purged libfoo1:amd64" in made and "start 0" in made
+    assert "start 59" not in made and "81 more are in report --json" in made
 
 
 @given(LINES)

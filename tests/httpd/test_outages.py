@@ -193,6 +193,13 @@ def test_the_purge_of_a_package_stands_in_the_timeline_with_the_line_of_dpkgs_lo
     assert [text for _, text in told(story, "package.removed") if package.name in text]
     assert any(package.name in sentence for sentence in story["summary"])
 
+    long_ago = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 20 * 86400))
+    package.root.joinpath("var/log/dpkg.log.1").write_text(
+        f"{long_ago} upgrade {package.name}:all 0.9 1.0\n{long_ago} upgrade other:all 1 2\n")
+    upgraded, = [entry["packages"] for entry in report(httpd, f"--machine={package.root}")["machine"]
+                 if entry["kind"] == "package.upgraded"]
+    assert upgraded == [f"{package.name}:all"], "httpd has it mapped"
+
     package.dpkg("--purge", package.name)   # without its list: by name and time
     entry = [e for e in report(httpd, f"--machine={package.root}")["machine"]
              if e["kind"] == "package.removed"][0]

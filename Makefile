@@ -3,6 +3,7 @@
 # make            the module, pmdump and the core library, into build/
 # make demo       an outage from first error to postmortem, on a private httpd
 # make check      every test, with a summary
+# make bench      what it costs, with a table
 # make torture    a real httpd under load while everything goes wrong, TORTURE_SECONDS long
 # make sanitize   the tests under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer, valgrind
 # make fuzz       what reads foreign bytes, fuzzed for FUZZ_SECONDS each
@@ -50,7 +51,7 @@ LIB   := $(BUILD)/libpmcore.a
 SO    := $(if $(GLUE),$(BUILD)/mod_pmcapture.so)
 PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
 
-.PHONY: all objects deps unit check demo install uninstall lint clean help
+.PHONY: all objects deps unit check bench demo install uninstall lint clean help
 .PHONY: sanitize fuzz fuzz-programs torture
 .DELETE_ON_ERROR:
 
@@ -59,7 +60,7 @@ all: $(LIB) $(SO) $(PMDUMP)
 objects: $(CORE) $(GLUE) $(TOOLS)
 
 help:
-	@sed -n '3,11s/^# \{0,1\}//p' Makefile
+	@sed -n '3,12s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 
@@ -146,6 +147,14 @@ $(BUILD)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(LIB) Makefile
 	$(call say,CC)$(CC) $(PM_CFLAGS) -Imod_pmcapture/core -fsanitize=fuzzer -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) \
 	    $(APR_LIBS)
 
+# Quarter of an hour; QUICK=1 takes two minutes, BENCH='--only pages polling' a part.
+bench: all $(BUILD)/bench/core
+	@BUILD='$(BUILD)' $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCH)
+
+$(BUILD)/bench/core: tests/bench/core.c $(LIB) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) -Wl,--as-needed $(APR_LIBS) -lpthread
+
 demo:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all
@@ -215,7 +224,7 @@ lint:
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
-            python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind \
+            python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
             libfaketime libclang-rt-dev
 
 deps:
@@ -224,4 +233,4 @@ deps:
 clean:
 	rm -rf build
 
--include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d)
+-include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d

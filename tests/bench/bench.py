@@ -1,0 +1,300 @@
+#!/usr/bin/python3
+"""make bench: what the recorder costs, against what users run instead. QUICK=1 takes two minutes instead of fifteen.
+
+A table on the terminal, BUILD/bench/bench.json for programs, and BUILD/bench/bench.svg. Instructions are counted by
+valgrind and repeat to a few; times depend on the machine and on what else it does, so they are taken in
+turn, again and again, and told as ratios with their quartiles.
+
+    tests/bench/bench.py [--quick] [--only NAME ...] [--svg FILE]
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import instructions
+import plot
+import timed
+from servers import BUILD, VARIANTS, Server
+from timed import CORE, in_turn, ratios, servers, spread, wrk
+
+PAGES = {"page": "/status", "?auto": "/status?auto", "JSON summary": "/status?format=json&view=summary",
+         "JSON": "/status?format=json", "Prometheus": "/status?format=prometheus", "CSV": "/status?format=csv"}
+
+
+class Bench:
+    def __init__(self, quick):
+        self.quick = quick
+        self.rows = []          # what the table shows
+        self.curves = {}        # name -> {line: [[x, y], ...]}
+        self.data = {}          # everything that was measured
+
+    def amount(self, full, quick):
+        return quick if self.quick else full
+
+    def row(self, what, value, goal, met, against=""):
+        """`met`: None when there is no goal to miss."""
+        self.rows.append({"what": what, "measured": value, "against": against, "goal": goal, "met": met})
+        mark = {True: "yes", False: "NO", None: "-"}[met]
+        print(f"{what:50.50} {value:>30.30}  {goal:20.20} {mark:4} {against}", flush=True)
+
+    # ---- counted ----
+
+    def instructions(self):
+        for mpm in ("prefork", "event"):
+            found = instructions.count_instructions(mpm, 500, 2500, self.amount(5, 1))
+            self.data[f"instructions, {mpm}"] = found
+            cost = {variant: instructions.added(found, variant) for variant in VARIANTS}
+            ours, log = cost["mod_pmcapture"], cost["access log"]
+            base = statistics.median(found["nothing"])
+            others = f"log {log:.0f}, mod_status {cost['mod_status']:.0f}, all of it {base:.0f}"
+            self.row(f"instructions added, {mpm}", f"{ours:.0f}", "<= 400", ours <= 400, others)
+            self.row(f"  of the access log's, {mpm}", f"1/{log / ours:.1f}", "<= 1/8", ours <= log / 8)
+
+    def system_calls(self):
+        for mpm in ("prefork", "event"):
+            found = instructions.count_system_calls(mpm, 20, 220)
+            self.data[f"system calls, {mpm}"] = found
+            total = {variant: sum(calls.values()) for variant, calls in found.items()}
+            extra = {variant: total[variant] - total["nothing"] for variant in total}
+            self.row(f"system calls added, {mpm}", f"{extra['mod_pmcapture']}", "0",
+                     extra["mod_pmcapture"] == 0, f"log {extra['access log']}, mod_status {extra['mod_status']}")
+
+    def count_alone(self):
+        cores = os.cpu_count()
+        writers = self.amount([1, 2, 4, 8, 16, 32, 64], [1, 2, 16])
+        ways = ["recorder", "mutex", "line", "recorder-processes", "mutex-processes", "line-processes"]
+
+        def once(way, n):
+            return float(subprocess.run([CORE, "count", way, str(n), str(self.amount(8000000, 4000000))],
+                                        capture_output=True, text=True, check=True).stdout)
+
+        found = {way: {n: [] for n in writers} for way in ways}
+        for _ in range(self.amount(5, 3)):
+            for n in writers:
+                for way in ways:
+                    found[way][n].append(once(way, n))
+        self.data["count alone, ns"] = found
+        middle = {way: {n: statistics.median(found[way][n]) for n in writers} for way in ways}
+        self.curves["One request's counting, ns of processor, by writers"] = {
+            way: [[n, y] for n, y in middle[way].items()] for way in ways[:3]}
+        alone, full = middle["recorder"][1], middle["recorder"][cores if cores in writers else 2]
+        self.row("counting one request alone", f"{alone:.0f} ns", "<= 100 ns", alone <= 100,
+                 "clock, slot in flight and counters")
+        for kind in ("", "-processes"):
+            y = middle["recorder" + kind]
+            full = y[cores if cores in writers else 2]
+            self.row(f"  with a writer on each core{kind.replace('-', ', ')}", f"{full:.0f} ns", "flat",
+                     full <= 1.25 * y[1], f"mutex {middle['mutex' + kind][2]:.0f}, one line "
+                     f"{middle['line' + kind][2]:.0f}; 16 writers: {y[16]:.0f}")
+
+    def memory_planned(self):
+        for workers, processes in ((400, 16), (20000, 800)):
+            size = int(subprocess.run([CORE, "size", str(workers), str(processes), "10"], capture_output=True,
+                                      text=True, check=True).stdout)
+            self.data[f"live region, {workers} workers"] = size
+            self.row(f"live region for {workers} workers", f"{size / 2**20:.2f} MiB", "<= 4 MiB", size <= 4 * 2**20)
+
+    # ---- timed ----
+
+    def throughput(self):
+        seconds, repeats = self.amount(2, 1), self.amount(16, 4)    # short turns: noise meets all alike
+        with servers("nothing", "mod_pmcapture", "access log") as made:
+            for name, options in {"keep-alive": {}, "a connection each": {"keepalive": False}}.items():
+                self.compare(name, made, repeats, lambda s: timed.loaded(s, seconds, **options))
+            with timed.disk_hog(made["nothing"].root):
+                self.compare("keep-alive, disk hog beside", made, max(2, repeats // 2),
+                             lambda s: timed.loaded(s, seconds))
+
+    def compare(self, name, made, repeats, measure):
+        found = in_turn(made, repeats, measure)
+        self.data[f"throughput, {name}"] = found
+        share = spread(ratios(found, "mod_pmcapture", "nothing", "rate"))
+        log = spread(ratios(found, "access log", "nothing", "rate"))
+        rate = statistics.median(f["rate"] for f in found["nothing"])
+        self.row(f"throughput, {name}", told(share), ">= 0.99", share["median"] >= 0.99,
+                 f"log {log['median']:.3f}; {rate:.0f}/s without")
+        cpu = spread(ratios(found, "mod_pmcapture", "nothing", "us"))
+        self.row("  processor per request", told(cpu), "<= 1.01", cpu["median"] <= 1.01,
+                 f"log {statistics.median(ratios(found, 'access log', 'nothing', 'us')):.3f}")
+        for key in ("p50", "p99", "p99.9"):
+            own = spread([f[key] for f in found["mod_pmcapture"]])
+            base = spread([f[key] for f in found["nothing"]])
+            self.row(f"  {key}", f"{own['median']:.2f} ms", "within the noise",
+                     own["median"] <= 1.02 * base["high"] + 0.02,
+                     f"{base['median']:.2f} ms ({base['low']:.2f} to {base['high']:.2f}) without")
+
+    def failing(self):
+        """What the module costs a failing request, as a share of what it does without, beside a good one."""
+        config = "LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so\nRedirect 503 /fail\n" \
+                 "ErrorDocument 503 sorry\nPMCaptureSlow Off\n"
+        found = {}
+        with servers("nothing", config=config.replace("PMCaptureSlow Off\n", "")) as plain, \
+                servers("mod_pmcapture", config=config) as ours:
+            things = {(v, path): (s, path) for v, s in {**plain, **ours}.items() for path in ("/1k.txt", "/fail")}
+            found = in_turn(things, self.amount(10, 3),
+                            lambda t: timed.loaded(t[0], self.amount(2, 1), path=t[1]))
+        self.data["failing"] = {f"{v} {path}": runs for (v, path), runs in found.items()}
+        good = ratios(found, ("mod_pmcapture", "/1k.txt"), ("nothing", "/1k.txt"), "rate")
+        bad = ratios(found, ("mod_pmcapture", "/fail"), ("nothing", "/fail"), "rate")
+        share = spread([b / g for b, g in zip(bad, good)])
+        cpu = {name: [f["us"] for f in runs] for name, runs in found.items()}
+        dearer = statistics.median(cpu["mod_pmcapture", "/fail"]) - statistics.median(cpu["nothing", "/fail"])
+        plain = statistics.median(ratios(found, ("nothing", "/fail"), ("nothing", "/1k.txt"), "rate"))
+        raw = spread(ratios(found, ("mod_pmcapture", "/fail"), ("mod_pmcapture", "/1k.txt"), "rate"))
+        self.row("all failing : all good, of what httpd itself does", told(share), ">= 0.97", share["median"] >= 0.97,
+                 f"{raw['median']:.3f} as served, {plain:.3f} without; a failure takes {dearer:.1f} us more")
+
+    def recorder(self):
+        seconds = self.amount(20, 4)
+        line = {"idle": [], "at full load": []}
+        cases = [("event", 4), ("prefork", 4), ("prefork", 64), ("prefork", 256)]
+        for mpm, children in cases if not self.quick else [cases[0], cases[3]]:
+            with servers("mod_pmcapture", mpm=mpm, children=children) as made:
+                server = made["mod_pmcapture"]
+                timed.wait_for(lambda: len(server.workers()) >= 2, 30, "workers")
+                time.sleep(self.amount(8, 3))   # prefork starts its children over some seconds
+                for load in (False, True):
+                    share, rate = timed.recorder_share(server, seconds, load)
+                    name = "at full load" if load else "idle"
+                    if mpm == "prefork":
+                        line[name].append([children, 100 * share])
+                    self.data[f"recorder, {mpm}, {children} children, {name}"] = {"share": share, "rate": rate}
+                    self.row(f"recorder, {mpm}, {children} children, {name}", f"{100 * share:.3f} % of a core",
+                             "<= 0.3 %", share <= 0.003, f"{rate:.0f} requests/s" if load else "")
+        self.curves["The recorder, % of a core, by prefork children"] = line
+
+    def workers(self):
+        """Threads, wake-ups and memory of a worker process."""
+        seen = {}
+        with servers("nothing", "mod_pmcapture", mpm="event", children=4) as made:
+            for name, server in made.items():
+                wrk(server.port, "/1k.txt", 2)
+                time.sleep(1)
+                workers = server.workers()
+                before = [timed.wake_ups(pid) for pid in workers]
+                time.sleep(self.amount(10, 4))
+                seen[name] = {"threads": statistics.median(len(os.listdir(f"/proc/{p}/task")) for p in workers),
+                              "wake-ups": sum(timed.wake_ups(p) - b for p, b in zip(workers, before)),
+                              "private KiB": statistics.median(timed.private_kib(pid) for pid in workers)}
+            capture = os.stat(made["mod_pmcapture"].capture).st_size
+        self.data["workers"] = seen
+        more = {key: seen["mod_pmcapture"][key] - seen["nothing"][key] for key in seen["nothing"]}
+        self.row("threads added to a worker process", f"{more['threads']:.0f}", "0", more["threads"] == 0)
+        self.row("wake-ups of all idle workers", f"{seen['mod_pmcapture']['wake-ups']}", "none added", None,
+                 f"{seen['nothing']['wake-ups']} without, in {self.amount(10, 4)} s")
+        self.row("memory added to a worker process", f"{more['private KiB']:.0f} KiB", "<= 64 KiB",
+                 more["private KiB"] <= 64, f"{seen['nothing']['private KiB']:.0f} KiB without")
+        self.row("capture file with defaults", f"{capture / 2**20:.0f} MiB", "<= 64 MiB", capture <= 64 * 2**20)
+
+    def reloads(self):
+        for vhosts in (10, 2000):
+            found = timed.starts_and_reloads(vhosts, self.amount(10 if vhosts == 10 else 6, 3))
+            self.data[f"starts and reloads, {vhosts} virtual hosts"] = found
+            for what, runs in found.items():
+                for key in ("cpu", "wall"):
+                    # the least is what the work takes; the rest is what the machine did beside it
+                    own = min(f[key] for f in runs["mod_pmcapture"])
+                    base = min(f[key] for f in runs["nothing"])
+                    middle = spread(ratios(runs, "mod_pmcapture", "nothing", key))
+                    self.row(f"{what}, {vhosts} virtual hosts, {key}", f"{100 * (own / base - 1):+.1f} %", "<= +10 %",
+                             own <= 1.1 * base, f"{1000 * own:.0f} : {1000 * base:.0f} ms; pairs {told(middle)}")
+
+    def pages(self):
+        repeats = self.amount(15, 5)
+        with servers("mod_status") as made:
+            status = spread(timed.page_times(made["mod_status"].port, ["/status?auto"], repeats)["/status?auto"])
+        by_history = {name: [] for name in ("page", "JSON summary", "list")}
+        shares = self.amount([(0, 0), (25, 64), (50, 128), (100, 256)], [(100, 256)])
+        for share, incidents in shares:
+            server = Server("mod_pmcapture")
+            try:
+                timed.fill(server.capture, share, incidents)
+                tools = timed.tool_times(server.capture, [["list"], ["report", str(max(incidents, 1))]]
+                                         if incidents else [["list"]], repeats) if incidents else {}
+                server.start()
+                time.sleep(2.5)
+                found = timed.page_times(server.port, list(PAGES.values()), repeats)
+            finally:
+                server.close()
+            for name in ("page", "JSON summary"):
+                by_history[name].append([incidents, statistics.median(found[PAGES[name]])])
+            if tools:
+                by_history["list"].append([incidents, statistics.median(tools["list"])])
+        self.data["pages, full history"] = found
+        self.data["tools, full file"] = tools
+        for name, path in PAGES.items():
+            took = spread(found[path])
+            goal = name in ("page", "JSON summary")
+            self.row(f"/pm-status {name}, full history", told(took, "ms"), "<= 5 ms" if goal else "",
+                     took["median"] <= 5 if goal else None, f"mod_status ?auto {status['median']:.1f} ms"
+                     if name == "page" else "")
+        for name, times in tools.items():
+            took = spread(times)
+            goal = name == "list"
+            self.row(f"pmcapture {name}, full file", told(took, "ms"), "<= 150 ms" if goal else "",
+                     took["median"] <= 150 if goal else None)
+        self.curves["Time to answer, ms, by incidents on record"] = by_history
+
+    def polling(self):
+        seconds = self.amount(6, 3)
+        with servers("mod_pmcapture") as made:
+            server = made["mod_pmcapture"]
+
+            def loaded(path):
+                if path is None:
+                    return wrk(server.port, "/1k.txt", seconds)
+                with timed.polled(server.port, path):
+                    return wrk(server.port, "/1k.txt", seconds)
+
+            found = in_turn({"alone": None, "Prometheus": PAGES["Prometheus"], "summary": PAGES["JSON summary"]},
+                            self.amount(6, 2), loaded)
+        self.data["polling"] = found
+        for name in ("Prometheus", "summary"):
+            share = spread(ratios(found, name, "alone", "rate"))
+            self.row(f"throughput while polled once a second, {name}", told(share), "none measurable",
+                     share["high"] >= 0.99)
+
+
+def told(s, unit=""):
+    digits = 3 if unit == "" else 1
+    unit = unit and " " + unit
+    return f"{s['median']:.{digits}f}{unit} ({s['low']:.{digits}f} to {s['high']:.{digits}f})"
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), "unknown processor")
+    return {"cores": os.cpu_count(), "processor": model, "kernel": os.uname().release, "load": os.getloadavg()[0]}
+
+
+PARTS = ("instructions", "system_calls", "count_alone", "memory_planned", "throughput", "failing", "recorder",
+         "workers", "reloads", "pages", "polling")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--svg", type=Path, default=BUILD / "bench/bench.svg")
+    options = parser.parse_args()
+    bench, begin, where = Bench(options.quick), time.monotonic(), machine()
+    print(f"{where['cores']} cores, {where['processor']}; load {where['load']:.1f} before it began")
+    print(f"{'':50} {'measured':>30}  {'goal':20} met  beside it")
+    for part in options.only:
+        getattr(bench, part)()
+    missed = [row["what"].strip() for row in bench.rows if row["met"] is False]
+    print(f"{time.monotonic() - begin:.0f} s; " + (f"missed: {'; '.join(missed)}" if missed else "every goal is met"))
+    out = BUILD / "bench/bench.json"
+    out.write_text(json.dumps({"machine": where, "quick": options.quick, "rows": bench.rows, "curves": bench.curves,
+                               "data": bench.data}, indent=1, default=str) + "\n")
+    options.svg.write_text(plot.draw(bench, where))
+    print(f"{out}\n{options.svg}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,7 +18,7 @@
 #define NEARNESS 40
 #define EVIDENCE_MAX 32
 #define SLACK_US                                                                                   \
-    (10 * PM_SECOND) /* what the next run finds out is written a moment after its first tick */
+    (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
 #define EVER UINT64_MAX
 #define MINUTE (60 * PM_SECOND)
 #define FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_CLIENTS)
@@ -31,7 +31,7 @@ typedef struct candidate {
 /* ---- candidates that are events ---- */
 
 /* `before` and `after`: reach around the onset; EVER before it is whatever the distance, EVER after it is to the
- * end. Several events of one rule are one candidate with the nearest in front. */
+ * end, which no reach goes beyond. Several events of one rule are one candidate with the nearest in front. */
 static const struct event_rule {
     uint32_t type;
     uint32_t kinds; /* of incidents that it can explain */
@@ -71,9 +71,9 @@ static int in_reach(const pm_telling *t, const struct event_rule *rule, const pm
     if (e->type != rule->type || changed_nothing(e)) {
         return 0;
     }
-    if (e->at_us > onset) {
-        return rule->after == EVER ? e->at_us <= t->until_us + SLACK_US
-                                   : e->at_us - onset <= rule->after;
+    if (e->at_us > onset) { /* what came after the end explains nothing; a repair is such a move */
+        return e->at_us <= t->until_us + (e->type == PM_EV_ROUTE_MOVED ? 0 : SLACK_US) &&
+               (rule->after == EVER || e->at_us - onset <= rule->after);
     }
     if (e->type == PM_EV_DEPENDENCY_MISSING && !pm_story_still_missing(t->m, e, onset)) {
         return 0;

@@ -413,9 +413,12 @@ static void each_event_is_a_candidate_within_its_reach_alone(void **state)
     for (size_t n = 0; n < sizeof(rules) / sizeof(rules[0]); n++) {
         for (int inside = 0; inside < 2; inside++) {
             fixture *f = fixture_make(pool);
+            pm_incident *i = add_incident(f, rules[n].kind);
             const pm_cause *cause;
 
-            add_incident(f, rules[n].kind);
+            if (rules[n].kind != PM_KIND_DOWN) {
+                i->end_us = i->closed_us = ONSET + 90 * S;
+            }
             add_event(f, rules[n].type, inside ? rules[n].in : rules[n].out, "It.", "{}");
             cause = find_cause(tell(f), rules[n].name);
             if ((cause != NULL) != inside) {
@@ -429,6 +432,21 @@ static void each_event_is_a_candidate_within_its_reach_alone(void **state)
             }
         }
     }
+}
+
+static void what_came_after_the_end_is_no_candidate(void **state)
+{
+    fixture *f = errors(); /* to 12.3 s after the onset */
+
+    (void)state;
+    add_event(f, PM_EV_ROUTE_MOVED, 13, "Requests for api.example go where they went before.",
+              "{}");
+    add_event(f, PM_EV_CHILD_CRASH, 23, "Worker 4712 crashed.", "{}");
+    add_event(f, PM_EV_WORKERS_EXHAUSTED, 24, "No worker was idle.", "{}");
+    tell(f);
+    assert_null(find_cause(&f->cases[0], "route.moved"));
+    assert_null(find_cause(&f->cases[0], "child.crash"));
+    assert_null(find_cause(&f->cases[0], "workers"));
 }
 
 static void a_far_change_is_not_blamed_for_being_the_last(void **state)
@@ -479,6 +497,7 @@ static void events_alike_are_one_candidate_with_all_the_evidence(void **state)
     const pm_cause *cause;
 
     (void)state;
+    f->cases[0].incident->end_us = ONSET + 50 * S;
     for (int n = 0; n < 40; n++) {
         add_event(f, PM_EV_CHILD_CRASH, n, "Child died of signal 11.", "{}");
     }
@@ -910,6 +929,7 @@ int main(void)
         TEST(a_long_incident_has_figures_for_each_minute),
         TEST(a_flood_of_log_lines_does_not_bury_the_timeline),
         TEST(each_event_is_a_candidate_within_its_reach_alone),
+        TEST(what_came_after_the_end_is_no_candidate),
         TEST(a_far_change_is_not_blamed_for_being_the_last),
         TEST(the_nearer_of_two_likely_changes_stands_first),
         TEST(a_reload_is_no_candidate_beside_the_change_that_it_brought),

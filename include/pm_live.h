@@ -24,6 +24,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "pm_detect.h"
 #include "pm_error.h"
@@ -43,6 +44,7 @@
 #define PM_SAMPLES_PER_TICK 64u
 #define PM_NO_FLIGHT UINT32_MAX
 #define PM_NOTES_PER_TICK 8u
+#define PM_NAMED 4096u /* requests in flight whose path is known; a newer one may take an older one's place */
 enum { PM_NOTE_MOVED, PM_NOTE_LINE, PM_NOTES }; /* what workers may note, each so often */
 
 /** Where the counters lie, in any layout. Offsets in bytes. */
@@ -149,6 +151,11 @@ typedef struct pm_flight {
     _Atomic uint32_t who;        /* child << 16 | vhost */
     _Atomic uint32_t state;      /* PM_FLIGHT_* */
 } pm_flight;
+/** What it is for: enough of the path as it came, without the query, to name what never ends. */
+typedef struct pm_named {
+    uint32_t arrival; /* low half of arrival_us: whose it is */
+    char path[28];
+} pm_named;
 enum {
     PM_FLIGHT_WORKING, /* nobody but the server keeps the client waiting */
     PM_FLIGHT_SENDING, /* the client, or the network, takes its time */
@@ -210,6 +217,7 @@ typedef struct pm_live {
     pm_ring journal, samples;
     pm_heavy *heavy;
     pm_hosts *hosts;
+    pm_named *named;
 } pm_live;
 
 /** Room for so many concurrent requests, processes and virtual hosts on so many cores. */
@@ -331,6 +339,21 @@ static inline void pm_live_count_usual(const pm_live *live, pm_stripe *to, pm_vh
     /* Last: whoever sees this one sees the others. */
     slot = slot < PM_STATUS_SLOTS - 1 ? slot : PM_STATUS_SLOTS - 1;
     atomic_fetch_add_explicit(&to->status[slot], 1, memory_order_release);
+}
+
+/** What a request in flight is for, should it never end. */
+static inline void pm_live_name(const pm_live *live, uint32_t flight, uint64_t arrival_us,
+                                const char *path)
+{
+    pm_named *named = &live->named[flight & (PM_NAMED - 1)];
+
+    if (path != NULL) {
+        size_t n = strnlen(path, sizeof(named->path) - 1);
+
+        named->arrival = (uint32_t)arrival_us;
+        memcpy(named->path, path, n);
+        named->path[n] = '\0';
+    }
 }
 
 /** What is counted of a completed request. */

@@ -302,6 +302,7 @@ static void take_flights(pm_fold *f, pm_tick *t, pm_row *row)
 
         if (arrival != 0) {
             see_flight(f, t, flight, arrival, row);
+            pm_stuck_see(f, t, i, arrival);
         }
     }
 }

@@ -313,6 +313,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     add_to_minute(f, t, &second->row);
     pm_crashes_step(f, t);
     pm_workers_step(f, t, &second->row);
+    pm_stuck_step(f, t);
     fill_server(f, t, &second->row);
     s->last_us = now_us;
     s->last_monotonic_us = monotonic_us;

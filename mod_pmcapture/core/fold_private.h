@@ -7,6 +7,7 @@
  *   incident.c   figures -> incidents opened, moved on, closed
  *   crashes.c    children that died -> events
  *   workers.c    no idle worker left -> events
+ *   stuck.c      requests that do not end -> notes
  *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
  *   fold.c       the tick, and how a run begins
@@ -38,6 +39,8 @@ typedef struct pm_tick {
     pm_figures *figures;               /* [scopes] */
     pm_verdict *verdicts;              /* [scopes] */
     pm_heavy_item items[PM_HEAVY_ITEMS];
+    uint32_t stuck, stuck_flight; /* requests that are a minute old since this tick; the oldest of them */
+    uint64_t stuck_arrival_us;
 } pm_tick;
 
 #define PM_SCOPE_SERVER 0u
@@ -75,6 +78,11 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
 /** What the parent noted of children that died becomes events, at most one every few seconds. */
 void pm_crashes_step(pm_fold *f, pm_tick *t);
 void pm_workers_step(pm_fold *f, pm_tick *t, const pm_row *row);
+
+/** A request in flight: is it a minute old since this tick? */
+void pm_stuck_see(pm_fold *f, pm_tick *t, uint32_t flight, uint64_t arrival);
+/** Name those that are. */
+void pm_stuck_step(pm_fold *f, const pm_tick *t);
 
 /** Did nothing come of a start or a reload? */
 int pm_is_failure(uint32_t type);

@@ -14,7 +14,8 @@
 #define FULL 12u         /* slots of a bucket in use: the lightest go until so many are left */
 #define DECAY_TICKS 64u  /* without an incident, weights are halved so often */
 #define FAILURE_WEIGHT 8 /* of a failure, against a success */
-#define TORN_TICKS 2u    /* a writer that died in the middle */
+#define MEMORY_WAYS 8u
+#define TORN_TICKS 2u /* a writer that died in the middle */
 #define NEW_US (3 * PM_SECOND)
 
 static uint32_t dimension_of(uint32_t slot)
@@ -89,15 +90,23 @@ static void release(pm_fold *f, uint32_t slot, uint64_t id)
     atomic_compare_exchange_strong(&live->id[slot], &id, 0);
 }
 
-/** A signature's first time, from before its slot was lost to another. */
+/** A signature's first time, from before its slot was lost to another. The newest of a few makes room: in a flood
+ *  of lines that never come again they displace one another, and none of the old ones. */
 static uint64_t remember(pm_heavy_ledger *h, uint64_t id, uint64_t first_us)
 {
-    pm_heavy_memory *m = &h->memory[id % PM_HEAVY_MEMORY];
+    pm_heavy_memory *few = &h->memory[id % (PM_HEAVY_MEMORY / MEMORY_WAYS) * MEMORY_WAYS];
+    pm_heavy_memory *place = few;
 
-    if (m->id != id) {
-        *m = (pm_heavy_memory){id, first_us};
+    for (uint32_t i = 0; i < MEMORY_WAYS; i++) {
+        if (few[i].id == id) {
+            return few[i].first_us;
+        }
+        if (place->id != 0 && (few[i].id == 0 || few[i].first_us > place->first_us)) {
+            place = &few[i];
+        }
     }
-    return m->first_us;
+    *place = (pm_heavy_memory){id, first_us};
+    return first_us;
 }
 
 /** Somebody claimed the slot: copy its name, and believe it when its checksum holds. */

@@ -124,6 +124,10 @@ static void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
     pc->htaccess_dir = NULL;
     /* The request remembers it, too: when requests are pipelined, the next one arrives before it is done. */
     ap_set_module_config(r->request_config, &pmcapture_module, flight);
+    if (flight != NULL) {
+        pm_live_name(&pm.live, (uint32_t)(flight - pm.live.flights), (uint64_t)r->request_time,
+                     r->uri);
+    }
 }
 
 /** Its slot is taken, or it is no GET. */

@@ -462,6 +462,36 @@ static void an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown(void **
     end_bench(b);
 }
 
+/* ---- what never ends ---- */
+
+static void a_request_that_does_not_end_is_named_once_after_a_minute(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_event *events;
+    size_t count, named = 0;
+    uint32_t flight;
+
+    atomic_store(&b->live.children[0].pid, (uint32_t)getpid());
+    flight = pm_live_arrived(&b->live, 5, b->now + 1000, 0, 2);
+    pm_live_name(&b->live, flight, b->now + 1000, "/orders/4711/pay");
+    flight = pm_live_arrived(&b->live, 9, b->now + 2000, 0, 2); /* a download */
+    atomic_store(&b->live.flights[flight].state, PM_FLIGHT_SENDING);
+    for (int i = 0; i < 130; i++) {
+        tick(b);
+    }
+    assert_int_equal(pm_capture_events(b->fold.capture, 0, UINT64_MAX, &events, &count, b->f->pool),
+                     APR_SUCCESS);
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].type == PM_EV_NOTE) {
+            named++;
+            assert_non_null(strstr(events[i].text, "1 request is in flight"));
+            assert_non_null(strstr(events[i].text, "/orders/{id}/pay on api.example:80"));
+        }
+    }
+    assert_int_equal(named, 1);
+    end_bench(b);
+}
+
 /* ---- hostile memory ---- */
 
 static void a_writer_that_died_before_it_had_written_a_name_leaves_no_slot_lost(void **state)
@@ -533,6 +563,8 @@ int main(void)
             a_signature_that_lost_its_slot_is_not_new_when_it_comes_again, begin, end),
         cmocka_unit_test_setup_teardown(
             an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown, begin, end),
+        cmocka_unit_test_setup_teardown(a_request_that_does_not_end_is_named_once_after_a_minute,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(
             a_writer_that_died_before_it_had_written_a_name_leaves_no_slot_lost, begin, end),
         cmocka_unit_test_setup_teardown(scribbled_tables_crash_nobody_and_names_stay_clean, begin,

@@ -9,6 +9,7 @@
 #include <ap_mpm.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <http_main.h>
 #include <limits.h>
@@ -287,28 +288,49 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
 
 /* ---- the capture file ---- */
 
+static void found_server(void *ctx, const char *path, uint64_t run)
+{
+    int *alive = ctx;
+    pm_live region;
+
+    (void)run;
+    if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
+        *alive |= region.parent_pid != (uint32_t)getpid() && pm_live_parent_alive(&region);
+        pm_live_detach(&region);
+    }
+}
+
+/** Does a server live that records into this file? Its live region says so from the first moment; its checkpoint,
+ *  when its runtime directory is another one. */
+static int other_server_alive(pm_capture *c)
+{
+    pm_checkpoint *cp = calloc(1, sizeof(*cp));
+    int alive = 0;
+
+    pm_live_find(pm.run_dir, pm_capture_id(c), found_server, &alive);
+    if (cp != NULL && pm_capture_checkpoint(c, cp) == APR_SUCCESS &&
+        cp->server.pid != (uint32_t)getpid()) {
+        alive |=
+            cp->server.pid_start != 0 && pm_process_start(cp->server.pid) == cp->server.pid_start;
+    }
+    free(cp);
+    return alive;
+}
+
 /** Another server's recorder holds the file? Ours of the last generation, and one whose parent is dead, don't
  *  count: the former is leaving, the latter is told to. */
 static int in_use(pm_capture *c, const pm_retained *kept)
 {
-    pm_checkpoint *cp;
     pid_t holder = pm_lease_holder(c);
-    int used;
 
     if (holder == 0 || holder == kept->recorder[0] || holder == kept->recorder[1]) {
         return 0;
     }
-    cp = calloc(1, sizeof(*cp));
-    if (cp == NULL || pm_capture_checkpoint(c, cp) != APR_SUCCESS) {
-        free(cp);
+    if (holder < 0 || other_server_alive(c)) {
         return 1;
     }
-    used = holder < 0 || pm_process_start(cp->server.pid) == cp->server.pid_start;
-    free(cp);
-    if (!used) {
-        kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */
-    }
-    return used;
+    kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */
+    return 0;
 }
 
 /** With the link CAPTURE.run the tools find the runtime directory, and the live region in it. */
@@ -357,6 +379,39 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     return APR_SUCCESS;
 }
 
+static void remove_region(void *ctx, const char *path, uint64_t run)
+{
+    (void)ctx;
+    (void)run;
+    unlink(path);
+}
+
+/** What dead servers without a capture file have left in the runtime directory. */
+static void remove_dead_memory(apr_pool_t *p)
+{
+    DIR *d = opendir(pm.run_dir);
+    struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        const char *path = apr_pstrcat(p, pm.run_dir, "/", e->d_name, NULL);
+        pm_capture *c;
+        int pid, end = 0;
+
+        if (sscanf(e->d_name, "pmcapture-%d.pmc%n", &pid, &end) != 1 || end == 0 ||
+            e->d_name[end] != '\0' || pid <= 0 || pm_process_start((uint32_t)pid) != 0) {
+            continue;
+        }
+        if (pm_capture_open(&c, path, p, NULL) == APR_SUCCESS) {
+            pm_live_find(pm.run_dir, pm_capture_id(c), remove_region, NULL);
+            pm_capture_close(c);
+        }
+        unlink(path);
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+}
+
 /** Without a capture file, or when it cannot be had: the last minutes, in the runtime directory. */
 static void open_memory_capture(apr_pool_t *p, server_rec *s)
 {
@@ -368,6 +423,7 @@ static void open_memory_capture(apr_pool_t *p, server_rec *s)
                  pm.run_dir, (long)getpid());
     if (!kept->started) {
         unlink(kept->memory_capture); /* of a dead process that had this pid */
+        remove_dead_memory(p);
     }
     if (open_capture(p, s, kept->memory_capture, &keep, &err) != APR_SUCCESS) {
         trouble(s, apr_psprintf(p, "Nothing is recorded: %s", err.text));
@@ -472,10 +528,6 @@ static void found_old(void *ctx, const char *path, uint64_t run)
                 kept->old[i].base = region.header;
                 kept->old[i].size = region.size;
                 apr_cpystrn(kept->old[i].path, path, sizeof(kept->old[i].path));
-            }
-            else {
-                unlink(
-                    path); /* no region of ours, though it has such a name: nothing to be had of it */
             }
             return;
         }

@@ -76,6 +76,24 @@ def test_what_the_last_run_left_in_memory_is_not_counted_twice_by_later_runs(new
     assert counted == httpd.access_log.totals() and 12 <= counted["200"] <= 14
 
 
+def test_a_start_beside_the_recorders_of_a_killed_server_loses_nothing(new_httpd, mpm):
+    """The parent and its workers are killed, the recorders not: they still have the lease."""
+    httpd = new_httpd(mpm=mpm).start()
+    for _ in range(2):
+        for _ in range(7):
+            assert httpd.get("/").status == 200
+        recorders = httpd.recorders()
+        for pid in [httpd.parent, *(pid for pid in httpd.processes() if pid not in recorders)]:
+            processes.kill(pid)
+        wait_for(lambda: set(httpd.processes()) <= set(recorders), 10, "only recorders are left")
+        httpd.pid_file.unlink(missing_ok=True)
+        httpd.start()
+    assert httpd.get("/").status == 200
+    wait_for(httpd.writer, 10, "one of the new recorders has the lease")
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+    assert not set(recorders) & set(httpd.processes()), "those of dead runs are gone"
+
+
 def test_orphans_of_a_killed_parent_are_still_counted(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
     for _ in range(5):

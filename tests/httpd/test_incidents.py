@@ -33,13 +33,28 @@ def pause(seconds_):
     time.sleep(seconds_)
 
 
-def assert_true_window(incident, failures):
+def true_window(httpd, failures):
+    """When the first of `failures` was sent and the last was answered, as the load saw it.
+
+    A busy machine hands a request to httpd later than it was sent, and its reply to us later than
+    it was answered: by so much, which the access log tells, the record may be farther from it.
+    """
+    paths = {one.path for one in failures}
+    onset, end = min(one.start for one in failures), max(one.end for one in failures)
+    logged = [entry for entry in httpd.access_log.entries()
+              if entry.request.split(" ")[1] in paths and entry.end > onset and entry.begin < end]
+    arrived, answered = min(one.begin for one in logged), max(one.end for one in logged)
+    return (pytest.approx(onset, abs=NEAR + abs(arrived - onset)),
+            pytest.approx(end, abs=NEAR + abs(answered - end)))
+
+
+def assert_true_window(httpd, incident, failures):
     """Onset is the first failing request's arrival, end the last one's completion."""
-    onset = min(one.start for one in failures)
-    end = max(one.end for one in failures)
-    assert seconds(incident["onset"]) == pytest.approx(onset, abs=NEAR)
-    assert seconds(incident["end"]) == pytest.approx(end, abs=NEAR)
-    assert incident["duration"] == pytest.approx(end - onset, abs=2 * NEAR)
+    onset, end = true_window(httpd, failures)
+    assert seconds(incident["onset"]) == onset
+    assert seconds(incident["end"]) == end
+    duration = seconds(incident["end"]) - seconds(incident["onset"])
+    assert incident["duration"] == pytest.approx(duration, abs=0.002)
 
 
 def test_a_burst_shorter_than_the_window_is_an_incident_with_true_onset_and_end(new_httpd, mpm):
@@ -52,7 +67,7 @@ def test_a_burst_shorter_than_the_window_is_an_incident_with_true_onset_and_end(
     document.validate(final)
     [incident] = final["incidents"]
     assert incident["kinds"] == ["errors"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
     assert incident["errors"] == len(sent)
     assert incident["status"] == {"503": len(sent)}
     assert len(sent) <= incident["requests"] <= len(sent) + 3 * 20
@@ -78,7 +93,7 @@ def test_onset_is_the_arrival_of_a_request_that_fails_seconds_later(new_httpd, b
         final = wait_closed(httpd)
     assert len(failed(sent)) == 20 and min(one.end - one.start for one in sent) > 2.5
     [incident] = final["incidents"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
     assert incident["errors"] == 20
 
 
@@ -105,8 +120,8 @@ def test_bursts_closer_than_clear_are_one_incident_and_farther_ones_are_two(new_
         second = burst(load).wait()
         final = wait_closed(httpd, count=2)
     assert len(final["incidents"]) == 2
-    assert_true_window(final["incidents"][0], first)
-    assert_true_window(final["incidents"][1], second)
+    assert_true_window(httpd, final["incidents"][0], first)
+    assert_true_window(httpd, final["incidents"][1], second)
     assert [incident["errors"] for incident in final["incidents"]] == [len(first), len(second)]
     assert final["incidents"][0]["id"] < final["incidents"][1]["id"]
 
@@ -121,8 +136,8 @@ def test_two_bursts_with_a_quiet_gap_longer_than_clear_are_two_incidents(new_htt
         second = burst(load).wait()
         final = wait_closed(httpd, count=2)
     assert len(final["incidents"]) == 2
-    assert_true_window(final["incidents"][0], first)
-    assert_true_window(final["incidents"][1], second)
+    assert_true_window(httpd, final["incidents"][0], first)
+    assert_true_window(httpd, final["incidents"][1], second)
 
 
 @pytest.mark.parametrize("way", ["stopped", "killed"])
@@ -142,7 +157,7 @@ def test_an_incident_that_goes_on_in_the_next_run_is_one(new_httpd, mpm, way):
         final = wait_closed(httpd, limit=30)
     document.validate(final)
     [incident] = final["incidents"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
     assert incident["errors"] == len(sent)
     assert "errors" in incident["kinds"]
 
@@ -159,7 +174,7 @@ def test_without_traffic_an_incident_stays_open_until_requests_succeed(new_httpd
         assert incident["duration"] >= time.time() - last - 2
         good_load(load)
         [incident] = wait_closed(httpd)["incidents"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
 
 
 def test_a_small_virtual_host_that_fails_wholly_opens_an_incident_of_its_own(new_httpd, mpm):
@@ -185,7 +200,7 @@ def test_a_small_virtual_host_that_fails_wholly_opens_an_incident_of_its_own(new
     assert whole["errors"] / whole["requests"] < 0.05, "the server as a whole stays under its rule"
     [incident] = final["incidents"]
     assert "small.example" in incident["scope"]["vhost"]
-    assert_true_window(incident, failed(sent))
+    assert_true_window(httpd, incident, failed(sent))
     assert incident["errors"] == len(sent)
     # good ones of its last second may be in it
     assert len(sent) <= incident["requests"] <= len(sent) + 3
@@ -213,7 +228,7 @@ def test_a_virtual_host_may_have_a_rule_of_its_own(new_httpd):
         final = wait_closed(httpd)
     [incident] = final["incidents"]
     assert "strict.example" in incident["scope"]["vhost"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
 
 
 def scanner(load, count=60):
@@ -238,8 +253,7 @@ def test_a_scanner_that_is_alone_is_an_incident(new_httpd, mpm):
     with Load(httpd.port) as load:
         sent = scanner(load, count=40).wait()
     final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
-    onset = seconds(final["incidents"][0]["onset"])
-    assert onset == pytest.approx(min(one.start for one in sent), abs=NEAR)
+    assert seconds(final["incidents"][0]["onset"]) == true_window(httpd, sent)[0]
 
 
 def test_a_scanner_beside_a_health_checker_alone_is_an_incident(new_httpd, mpm):
@@ -248,8 +262,7 @@ def test_a_scanner_beside_a_health_checker_alone_is_an_incident(new_httpd, mpm):
         load.stream("/", rate=5, source="127.0.7.1", agent="kube-probe/1.29")
         sent = scanner(load, count=40).wait()
         final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
-    onset = seconds(final["incidents"][0]["onset"])
-    assert onset == pytest.approx(min(one.start for one in sent), abs=NEAR)
+    assert seconds(final["incidents"][0]["onset"]) == true_window(httpd, sent)[0]
 
 
 SLOW_RULES = ("PMCaptureBurst errors=1000\n"
@@ -267,9 +280,8 @@ def test_a_backend_that_hangs_is_a_slow_incident_before_anything_completes(
         [incident] = final["incidents"]
         assert final["totals"]["requests"] == 0, "nothing has completed"
         assert incident["state"] == "open" and incident["kinds"] == ["slow"]
-        onset = min(one.start for one in hung.sent)
-        assert seconds(incident["onset"]) == pytest.approx(onset, abs=NEAR)
-        assert seconds(incident["detected"]) - onset <= 6
+        assert seconds(incident["detected"]) - min(one.start for one in hung.sent) <= 6
+        onset = incident["onset"]
         final = wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 10, 10, "all ten")
         assert final["in_flight"]["oldest"] > 1
         pause(1.1)          # so that the last one, too, hangs longer than the threshold
@@ -278,7 +290,8 @@ def test_a_backend_that_hangs_is_a_slow_incident_before_anything_completes(
         good_load(load)
         final = wait_closed(httpd)
     [incident] = final["incidents"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
+    assert incident["onset"] == onset, "known while nothing had completed"
     assert incident["slow"] == 10 and incident["errors"] == 0
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
 
@@ -309,7 +322,7 @@ def test_requests_that_complete_slowly_are_a_slow_incident(new_httpd, backend):
         final = wait_closed(httpd)
     [incident] = final["incidents"]
     assert incident["kinds"] == ["slow"]
-    assert_true_window(incident, sent)
+    assert_true_window(httpd, incident, sent)
     assert incident["slow"] == len(sent)
     assert incident["latency"]["during"]["p90"] == pytest.approx(1.5, rel=0.1)
 
@@ -324,7 +337,7 @@ def test_a_quiet_site_whose_every_request_fails_is_an_incident_by_the_fifth(new_
 
     servers = [new_httpd(mpm=mpm, config=FAIL, pm="").start() for mpm in MPMS]
     with ThreadPoolExecutor(len(servers)) as pool:
-        for sent, incidents in pool.map(quiet_site, servers):
+        for httpd, (sent, incidents) in zip(servers, pool.map(quiet_site, servers)):
             [incident] = incidents
             assert incident["kinds"] == ["errors"] and incident["state"] == "open"
-            assert seconds(incident["onset"]) == pytest.approx(sent[0].start, abs=NEAR)
+            assert seconds(incident["onset"]) == true_window(httpd, sent)[0]

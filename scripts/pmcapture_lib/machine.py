@@ -103,6 +103,7 @@ class Joined:
             key=lambda entry: entry.at,
         )
         self.shown = self._shown(needed, logs.near + BEFORE)
+        self.telling = self._telling(needed, logs.near + BEFORE)
         left = len(self.entries) - len(self.shown)
         more = [f"{left} more are in report --json."] if left else []
         self.sentences = [_about(logs), *more, *self.notices]
@@ -132,12 +133,13 @@ class Joined:
             "machine_notices": self.sentences,
         }
 
-    @property
-    def headline(self):
-        """The surest explanation of a file that went missing."""
+    def _telling(self, needed, onset):
+        """The surest explanation of a change; else the last of httpd's packages to be touched."""
         ties = [e for e in self.entries if e.tie and e.tie["confidence"] != "possible"]
-        first = min(ties, key=lambda e: (not e.command, e.tie["confidence"]), default=None)
-        return f"The machine's logs say: {first.sentence}." if first else None
+        if ties:
+            return min(ties, key=lambda e: (not e.command, e.tie["confidence"]))
+        touched = [e for e in self.entries if e.at < onset and needed.intersection(e.packages)]
+        return max(touched, key=lambda e: (e.at, bool(e.command)), default=None)
 
 
 def _about(logs):

@@ -98,7 +98,7 @@ class Postmortem:
         yield self._peak()
         yield self._noticed()
         yield self._nearest()
-        yield self.machine and self.machine.headline
+        yield self._machine()
         if self.causes:
             yield f"First candidate cause: {_stop(self.causes[0]['summary'])}"
 
@@ -180,6 +180,12 @@ class Postmortem:
         near = [c for c in self.before[:3] if (first["at"] - c["at"]).total_seconds() <= TOGETHER]
         told = "; ".join(f"{c['text'].rstrip('.')} (event {c['seq']})" for c in near)
         return f"The nearest change before it came {first['offset']}: {told}."
+
+    def _machine(self):
+        entry = self.machine and self.machine.telling
+        if not entry:
+            return None
+        return f"From the machine's logs, {self._offset(entry.at)}: {entry.sentence}."
 
     # ---- what changed, and why it may have happened ----
 

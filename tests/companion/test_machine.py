@@ -81,7 +81,19 @@ def test_a_purge_is_tied_to_the_missing_file_by_the_packages_file_list(machine, 
     assert (entry["tie"]["path"], entry["tie"]["event"]) == (LIBRARY, 40)
     made = reported(root, text=True)
     assert "package.removed | dpkg purged" in made and "[dpkg.log]" in made
-    assert "The machine's logs say: dpkg purged" in made.split("## Impact")[0]
+    summary = made.split("## Impact")[0]
+    assert "From the machine's logs, 13 s before the onset: dpkg purged libfoo1" in summary
+
+
+def test_of_two_files_that_went_missing_the_one_that_is_listed_is_tied(machine, pmcapture, save):
+    other = {**MISSING, "seq": 39, "data": {"path": "/usr/lib/other.so"}}
+    last = {**other, "seq": 47}
+    machine("var/lib/dpkg/info/libfoo1:amd64.list", f"{LIBRARY}\n")
+    root = machine("var/log/dpkg.log", purged(-13))
+    path = save(events=[other, MISSING, last])
+    done = pmcapture("show", 7, "-f", path, f"--machine={root}", "--json")
+    (entry,) = json.loads(done.stdout)["machine"]
+    assert entry["tie"]["event"] == 40 and entry["tie"]["confidence"] == "certain"
 
 
 def test_a_list_names_files_below_lib_that_are_below_usr_lib(machine, reported):
@@ -113,6 +125,15 @@ def test_a_purge_of_something_that_httpd_needs_reaches_far_back(machine, reporte
     assert [e["packages"] for e in found] == [["libfoo1:amd64"], ["libapache2-mod-php8.2"]]
 
 
+def test_the_last_of_httpds_packages_to_be_touched_stands_in_the_summary(machine, reported):
+    upgrade = "{} upgrade {} 1.0 1.1\n"
+    lines = upgrade.format(local(-900), "apache2-bin:amd64") + upgrade.format(local(-60), "other")
+    lines += upgrade.format(local(9), "libapr1:amd64")
+    summary = " ".join(reported(machine("dpkg.log", lines))["summary"])
+    assert "15 min before the onset: dpkg upgraded apache2-bin:amd64 from 1.0 to 1.1" in summary
+    assert "libapr1" not in summary and "other" not in summary
+
+
 def test_only_what_is_near_is_joined_and_the_margin_is_said(machine, reported):
     lines = "".join(purged(s, "other") for s in (-3700, -3500, 132 + 880, 132 + 920))
     report = reported(machine("dpkg.log", lines))
@@ -125,7 +146,10 @@ def test_apts_history_names_the_command_and_who_asked(machine, reported):
     block = (f"\nStart-Date: {local(-13).replace(' ', '  ')}\nCommandline: apt-get purge libfoo1\n"
              "Requested-By: ada (1000)\nPurge: libfoo1:amd64 (1.2-3), x:all (1, automatic)\n"
              f"End-Date: {local(-10)}\n")
-    (entry,) = reported(machine("var/log/apt/history.log", block))["machine"]
+    machine("var/log/dpkg.log", purged(-12))
+    report = reported(machine("var/log/apt/history.log", block))
+    assert "apt ran" in " ".join(report["summary"]) and len(report["machine"]) == 2
+    entry = report["machine"][0]
     assert entry["command"] == "apt-get purge libfoo1" and entry["who"] == "ada (1000)"
     assert entry["packages"] == ["libfoo1:amd64", "x:all"]
     assert entry["tie"]["confidence"] == "likely"
@@ -344,6 +368,11 @@ def test_a_log_cut_off_in_the_middle_of_a_line_loses_that_line_alone(machine, re
     assert len(report["machine"]) == 2 and "2 lines of" in said(report)
 
 
+def test_the_hole_that_a_crash_leaves_in_a_log_hides_no_line(machine, reported):
+    report = reported(machine("dpkg.log", b"\0" * 5000 + purged(-13).encode()))
+    assert kinds(report) == ["package.removed"] and "left out" not in said(report)
+
+
 def test_binary_and_escapes_in_a_log_reach_nobodys_terminal(machine, reported):
     hostile = purged(-13, "evil\x1b]0;x\x07<script>|`*") + f"{local(-12)} purge \xff\x00 1\n"
     root = machine("dpkg.log", b"\0" * 5000 + b"\n" + hostile.encode("latin-1") + os.urandom(3000))
@@ -353,6 +382,7 @@ def test_binary_and_escapes_in_a_log_reach_nobodys_terminal(machine, reported):
 
 
 def test_a_name_in_a_log_never_leads_out_of_the_folder_of_file_lists(machine, reported):
+    machine("var/lib/dpkg/info/other.list", "/.\n")
     machine("var/lib/dpkg/secret.list", LIBRARY + "\n")
     root = machine("var/log/dpkg.log", purged(-500, "../secret"))
     (entry,) = reported(root)["machine"]
@@ -363,9 +393,10 @@ def test_of_a_huge_log_the_end_is_read_and_that_is_said(machine, reported):
     root = machine("dpkg.log", b"")
     with open(root / "dpkg.log", "r+b") as log:
         log.seek(3 * 2**30)  # sparse
-        log.write(b"\n" + purged(-13).encode())
+        log.write(b"cut " * (4 * 2**20) + b"off\n" + purged(-13).encode())
     report = reported(root)
     assert kinds(report) == ["package.removed"] and "only the last" in said(report)
+    assert "left out" not in said(report), "the line that the cut went through is none of the log's"
 
 
 def test_a_pipe_a_loop_and_an_unreadable_log_are_a_sentence_each(machine, reported):
@@ -375,6 +406,7 @@ def test_a_pipe_a_loop_and_an_unreadable_log_are_a_sentence_each(machine, report
     (root / "journal.json").mkdir()
     report = reported(root)
     assert report["machine"] == [] and said(report).count("cannot be read") == 3
+    assert "/dev/zero cannot be read" in said(reported("/dev/zero"))
 
 
 def test_one_log_alone_is_known_by_what_is_in_it(machine, reported):

@@ -210,7 +210,7 @@ def test_the_units_life_and_oom_kills_are_told_by_message_id(machine, reported):
     report = reported(machine("journal.json", lines))
     assert kinds(report) == ["unit.started", "unit.failed", "oom.kill", "oom.kill", "host.boot"]
     assert all(entry["source"] == "journal" for entry in report["machine"])
-    assert "\x1b" not in report["machine"][1]["text"]
+    assert report["machine"][1]["text"] == "systemd: R\ufffd%1B"
 
 
 JOURNALD = """
@@ -352,6 +352,12 @@ def test_elder_logs_are_read_rotated_and_packed_until_they_are_too_old(machine, 
     assert "damaged" not in said(report)
 
 
+def test_one_date_that_is_wrong_hides_no_elder_log(machine, reported):
+    machine("var/log/dpkg.log", purged(0, days=-9000) + purged(-3, "a-new"))
+    report = reported(machine("var/log/dpkg.log.1", purged(-9, "b-old")))
+    assert [e["packages"][0] for e in report["machine"]] == ["b-old", "a-new"]
+
+
 def test_a_packed_log_that_is_cut_off_gives_what_it_has(machine, reported):
     lines = purged(-13) + "".join(f"{local(-9)} status installed p{n} {os.urandom(9).hex()}\n"
                                   for n in range(20000))
@@ -373,10 +379,11 @@ def test_the_hole_that_a_crash_leaves_in_a_log_hides_no_line(machine, reported):
     assert kinds(report) == ["package.removed"] and "left out" not in said(report)
 
 
-def test_binary_and_escapes_in_a_log_reach_nobodys_terminal(machine, reported):
+def test_binary_and_escapes_in_a_log_reach_nobodys_terminal(machine, reported, pmcapture, save):
     hostile = purged(-13, "evil\x1b]0;x\x07<script>|`*") + f"{local(-12)} purge \xff\x00 1\n"
     root = machine("dpkg.log", b"\0" * 5000 + b"\n" + hostile.encode("latin-1") + os.urandom(3000))
-    made = reported(root, text=True) + json.dumps(reported(root))
+    shown = pmcapture("show", 7, "-f", save(), f"--machine={root}").stdout
+    made = reported(root, text=True) + json.dumps(reported(root)) + shown
     assert "\x1b" not in made and "<script>" not in reported(root, text=True)
     assert "%1B" in made
 

@@ -20,6 +20,9 @@
  * record's offset, over what it holds; a reader skips what does not verify and counts it. With no PMCaptureFile
  * the same format with PM_RETENTION_MEMORY lies in the runtime directory.
  *
+ * Beside it lies a lock file, CAPTURE.lock, empty and its owner's alone. Workers can read the capture file, and who can
+ * read a file can put a read lock on it, which would keep its writers waiting for ever: they order themselves by the
+ * lock file, and on the capture file itself give way to write locks only.
  * Writing is by pwrite through a descriptor; the file is never mapped. One process writes at a time:
  * pm_capture_lock() is a POSIX record lock on the first byte (a process that closes any descriptor of the file loses it, so
  * a writer opens the file once). Reading needs no lock and trusts nothing: sizes come from the verified
@@ -39,6 +42,7 @@
 #define PM_CAPTURE_VERSION 1u
 #define PM_PINNED_ROWS 480u        /* 120 before and after the onset, 120 before and after the end */
 #define PM_PIN_SECONDS 120u
+#define PM_LOCK_SUFFIX ".lock"
 #define PM_RUNS 8                  /* live regions that may be unfolded at one time */
 
 /* What PMCaptureRetention and PMCaptureSamples accept. */
@@ -120,6 +124,7 @@ apr_status_t pm_capture_open_fd(pm_capture **out, int fd, const char *path, apr_
 
 void pm_capture_close(pm_capture *c);
 int pm_capture_fd(const pm_capture *c);
+int pm_capture_lock_fd(const pm_capture *c);                /* -1 = none */
 
 const char *pm_capture_path(const pm_capture *c);
 const uint8_t *pm_capture_id(const pm_capture *c);          /* 16 bytes */

@@ -23,6 +23,7 @@
 #define PM_PENDING_EVENTS 64u
 #define PM_RECENT_SAMPLES 64u
 #define PM_OLD_REGIONS 6u
+#define PM_HANDED_KEPT 16u
 #define PM_CRASHES_KEPT 128u /* of those that no event has told yet */
 
 /** Which failures one tick brought to a scope. */
@@ -100,6 +101,8 @@ typedef struct pm_ledger {
     _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
     _Atomic uint32_t stopping;     /* the server ends in order */
     _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
+    _Atomic uint64_t handed; /* events of the parent's that found the file locked; written after the event itself */
+    pm_live_note hand[PM_HANDED_KEPT]; /* slot = number % room */
     _Atomic uint64_t crashes; /* written by the parent, after the crash itself */
     pm_crash crash[PM_CRASHES_KEPT]; /* slot = number % room */
     /* the tick's own */
@@ -108,6 +111,7 @@ typedef struct pm_ledger {
     uint64_t written_tick;               /* rows up to here are in the file */
     uint64_t shipped_event, shipped_minute; /* PMCaptureEventLog has what is up to here */
     uint64_t journal_at, samples_at, pending_since;
+    uint64_t handed_taken;
     uint64_t crashes_counted, crashes_said, crash_said_us;
     uint64_t exhausted_since_us, exhausted_ticks; /* no worker idle */
     uint64_t failures_seen; /* up to this event's seq they are counted */

@@ -2,7 +2,7 @@
 /*
  * pm_lease.h: who writes history.
  *
- * The lease is a POSIX record lock on a byte of the capture file far beyond its end: the kernel gives it
+ * The lease is a POSIX record lock on a byte of the capture's lock file and of the capture file itself: the kernel gives it
  * up when its holder dies, and says who holds it. It is the process's, not the descriptor's: a process that
  * closes any descriptor of the file loses it, so recorders close what they do not need before they ask.
  */

@@ -279,6 +279,7 @@ pm_capture *pm_cap_handle(int fd, const char *path, const pm_header *header, apr
     c->pool = pool;
     c->path = apr_pstrdup(pool, path);
     c->fd = fd;
+    c->lock_fd = -1;
     c->header = *header;
     c->layout = pm_cap_layout(&header->keep);
     c->seed = XXH3_64bits(header->id, sizeof(header->id));
@@ -333,12 +334,20 @@ void pm_capture_close(pm_capture *c)
     if (c->owns_fd && c->fd >= 0) {
         close(c->fd);
     }
-    c->fd = -1;
+    if (c->lock_fd >= 0) {
+        close(c->lock_fd);
+    }
+    c->fd = c->lock_fd = -1;
 }
 
 int pm_capture_fd(const pm_capture *c)
 {
     return c->fd;
+}
+
+int pm_capture_lock_fd(const pm_capture *c)
+{
+    return c->lock_fd;
 }
 
 const char *pm_capture_path(const pm_capture *c)
@@ -372,6 +381,15 @@ static struct flock writers_lock(short type)
     return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
 }
 
+/* Workers can read the file, so one that was taken over can put a read lock on it. Writers never do: who may only
+ * read is not to stop them. Among themselves the lock file keeps them apart then. */
+static int only_readers(int fd)
+{
+    struct flock lock = writers_lock(F_WRLCK);
+
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_RDLCK;
+}
+
 apr_status_t pm_cap_lock(int fd, uint64_t wait_us)
 {
     struct flock lock = writers_lock(F_WRLCK);
@@ -380,6 +398,9 @@ apr_status_t pm_cap_lock(int fd, uint64_t wait_us)
     while (fcntl(fd, F_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
             return errno;
+        }
+        if (only_readers(fd)) {
+            return APR_SUCCESS;
         }
         if (pm_time_monotonic() >= until) {
             return APR_EAGAIN;
@@ -395,10 +416,33 @@ int pm_cap_locked(int fd)
     return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+static void unlock(int fd)
+{
+    struct flock lock = writers_lock(F_UNLCK);
+
+    (void)fcntl(fd, F_SETLK, &lock);
+}
+
+void pm_cap_open_lock(pm_capture *c, int make)
+{
+    const char *path = apr_pstrcat(c->pool, c->path, PM_LOCK_SUFFIX, NULL);
+
+    c->lock_fd = open(
+        path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (make ? O_CREAT : 0), 0600);
+}
+
 apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 {
-    apr_status_t rv = pm_cap_lock(c->fd, wait_us);
+    apr_status_t rv = c->lock_fd >= 0 ? pm_cap_lock(c->lock_fd, wait_us) : APR_SUCCESS;
 
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    /* The file itself too: that is what its readers look at. */
+    rv = pm_cap_lock(c->fd, wait_us);
+    if (rv != APR_SUCCESS && c->lock_fd >= 0) {
+        unlock(c->lock_fd);
+    }
     if (rv == APR_SUCCESS) {
         c->locked = 1;
         c->tail_known = 0; /* another process may have written events since */
@@ -408,10 +452,11 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 
 void pm_capture_unlock(pm_capture *c)
 {
-    struct flock lock = writers_lock(F_UNLCK);
-
     c->locked = 0;
-    (void)fcntl(c->fd, F_SETLK, &lock);
+    unlock(c->fd);
+    if (c->lock_fd >= 0) {
+        unlock(c->lock_fd);
+    }
 }
 
 static int headers_intact(const pm_capture *c)

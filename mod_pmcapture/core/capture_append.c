@@ -46,6 +46,7 @@ apr_status_t pm_capture_open_append(pm_capture **out, const char *path, apr_pool
         return rv;
     }
     (*out)->owns_fd = (*out)->writable = 1;
+    pm_cap_open_lock(*out, 0);
     return APR_SUCCESS;
 }
 

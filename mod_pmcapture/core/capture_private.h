@@ -148,6 +148,7 @@ struct pm_capture {
     const char *path;
     const char *real_path; /* the kernel's name for it when it was opened; NULL when not known */
     int fd;
+    int lock_fd; /* the lock file's; -1 = none: the locks are on the file itself */
     int owns_fd;
     int writable;
     int locked;
@@ -216,6 +217,8 @@ apr_status_t pm_cap_write_header(int fd, const pm_header *header);
 apr_status_t pm_cap_lock(int fd, uint64_t wait_us);
 /** Does another process have it? */
 int pm_cap_locked(int fd);
+/** For a handle that writes. Without a lock file there is still the file itself. */
+void pm_cap_open_lock(pm_capture *c, int make);
 /** 0 or the errno; room for the whole file. */
 int pm_cap_allocate(int fd, uint64_t size);
 pm_capture *pm_cap_handle(int fd, const char *path, const pm_header *header, apr_pool_t *pool);

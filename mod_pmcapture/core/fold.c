@@ -156,6 +156,30 @@ void pm_samples_drain(pm_fold *f, pm_tick *t)
     }
 }
 
+/** The parent's, in memory that workers have not. */
+static void take_handed(pm_fold *f)
+{
+    pm_ledger *s = f->state;
+    uint64_t handed = atomic_load(&s->handed);
+
+    if (handed - s->handed_taken > PM_HANDED_KEPT) {
+        s->checkpoint.events_lost += handed - s->handed_taken - PM_HANDED_KEPT;
+        s->handed_taken = handed - PM_HANDED_KEPT;
+    }
+    for (; s->handed_taken < handed; s->handed_taken++) {
+        const pm_live_note *n = &s->hand[s->handed_taken % PM_HANDED_KEPT];
+
+        pm_fold_event(f, n->at_us, n->type, n->severity, n->data, "%s", n->text);
+    }
+}
+
+/** What workers have to tell. Nothing else is taken from them: one that was taken over is not to displace the history of
+ *  configuration, server and incidents with inventions. */
+static int workers_may_tell(uint32_t type)
+{
+    return type == PM_EV_ERROR_LOG || type == PM_EV_ROUTE_MOVED;
+}
+
 void pm_journal_drain(pm_fold *f, pm_tick *t)
 {
     pm_ledger *s = f->state;
@@ -163,6 +187,7 @@ void pm_journal_drain(pm_fold *f, pm_tick *t)
     enum pm_ring_result r;
     uint64_t lost;
 
+    take_handed(f);
     for (uint32_t i = 0; i < f->live->geo.journal * 2; i++) {
         int stuck = s->pending_since != 0 && t->tick > s->pending_since + 1;
 
@@ -175,7 +200,7 @@ void pm_journal_drain(pm_fold *f, pm_tick *t)
         }
         s->pending_since = 0;
         s->checkpoint.events_lost += lost;
-        if (r == PM_RING_READ && note.type > PM_EV_NONE && note.type < PM_EV_TYPES) {
+        if (r == PM_RING_READ && workers_may_tell(note.type)) {
             char text[PM_EVENT_TEXT];
 
             note.data[sizeof(note.data) - 1] = '\0';

@@ -59,15 +59,19 @@ static void trouble(server_rec *s, const char *sentence)
 /** The file is locked for long: the recorder writes it down when it can, without data that is too long. */
 static void hand_over(const pm_event *e)
 {
-    pm_live_note note = {.at_us = e->at_us, .type = e->type, .severity = e->severity};
+    uint64_t number;
+    pm_live_note *note;
 
-    if (pm.live.header != NULL) {
-        note.pid = (uint32_t)getpid();
-        apr_cpystrn(note.text, e->text, sizeof(note.text));
-        apr_cpystrn(note.data, e->data_len < sizeof(note.data) ? e->data : "{\"truncated\":true}",
-                    sizeof(note.data));
-        pm_ring_write(&pm.live.journal, &note);
+    if (pm.state == NULL) {
+        return;
     }
+    number = atomic_load(&pm.state->handed);
+    note = &pm.state->hand[number % PM_HANDED_KEPT];
+    *note = (pm_live_note){.at_us = e->at_us, .type = e->type, .severity = e->severity};
+    apr_cpystrn(note->text, e->text, sizeof(note->text));
+    apr_cpystrn(note->data, e->data_len < sizeof(note->data) ? e->data : "{\"truncated\":true}",
+                sizeof(note->data));
+    atomic_store(&pm.state->handed, number + 1);
 }
 
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
@@ -379,6 +383,12 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     return APR_SUCCESS;
 }
 
+static void remove_memory_capture(apr_pool_t *p, const char *path)
+{
+    unlink(path);
+    unlink(apr_pstrcat(p, path, PM_LOCK_SUFFIX, NULL));
+}
+
 static void remove_region(void *ctx, const char *path, uint64_t run)
 {
     (void)ctx;
@@ -405,7 +415,7 @@ static void remove_dead_memory(apr_pool_t *p)
             pm_live_find(pm.run_dir, pm_capture_id(c), remove_region, NULL);
             pm_capture_close(c);
         }
-        unlink(path);
+        remove_memory_capture(p, path);
     }
     if (d != NULL) {
         closedir(d);
@@ -422,7 +432,7 @@ static void open_memory_capture(apr_pool_t *p, server_rec *s)
     apr_snprintf(kept->memory_capture, sizeof(kept->memory_capture), "%s/pmcapture-%ld.pmc",
                  pm.run_dir, (long)getpid());
     if (!kept->started) {
-        unlink(kept->memory_capture); /* of a dead process that had this pid */
+        remove_memory_capture(p, kept->memory_capture); /* of a dead process that had this pid */
         remove_dead_memory(p);
     }
     if (open_capture(p, s, kept->memory_capture, &keep, &err) != APR_SUCCESS) {
@@ -648,7 +658,7 @@ static apr_status_t configuration_goes(void *unused)
             unlink(kept->live.path); /* the last tick is on disk, or there never was a first */
         }
         if (kept->memory_capture[0] != '\0') {
-            unlink(kept->memory_capture);
+            remove_memory_capture(pm.pconf, kept->memory_capture);
         }
     }
     if (pm.capture != NULL) {

@@ -67,7 +67,8 @@ static void close_descriptors(server_rec *s)
         int fd = atoi(e->d_name);
 
         if (fd > 2 && fd != log_fd && fd != error_fd && fd != dirfd(d) &&
-            fd != pm_capture_fd(pm.capture) && fd != pm.event_log) {
+            fd != pm_capture_fd(pm.capture) && fd != pm_capture_lock_fd(pm.capture) &&
+            fd != pm.event_log) {
             close(fd);
         }
     }

@@ -490,6 +490,50 @@ static void what_could_not_be_written_is_written_with_a_later_tick(void **state)
     end_bench(b);
 }
 
+static size_t events_of(bench *b, uint32_t type)
+{
+    pm_event *events;
+    size_t count, found = 0;
+
+    assert_int_equal(pm_capture_events(b->capture, 0, UINT64_MAX, &events, &count, b->f->pool),
+                     APR_SUCCESS);
+    for (size_t i = 0; i < count; i++) {
+        found += events[i].type == type && strcmp(events[i].text, "handed over") == 0;
+    }
+    return found;
+}
+
+static void what_a_worker_has_no_business_to_tell_is_not_taken_from_it(void **state)
+{
+    bench *b = make_bench(*state);
+
+    for (uint32_t type = 0; type < PM_EV_TYPES + 3; type++) {
+        pm_live_note note = {.at_us = b->now, .type = type, .text = "handed over", .data = "{}"};
+
+        pm_ring_write(&b->live.journal, &note);
+    }
+    quiet(b, 2, 1);
+    for (uint32_t type = 1; type < PM_EV_TYPES; type++) {
+        assert_int_equal(events_of(b, type), type == PM_EV_ERROR_LOG || type == PM_EV_ROUTE_MOVED);
+    }
+    end_bench(b);
+}
+
+static void what_the_parent_hands_over_is_written_and_what_is_too_much_is_counted(void **state)
+{
+    bench *b = make_bench(*state);
+
+    for (uint64_t i = 0; i < PM_HANDED_KEPT + 2; i++) {
+        b->state->hand[i % PM_HANDED_KEPT] = (pm_live_note){
+            .at_us = b->now, .type = PM_EV_CONFIG_RELOAD, .text = "handed over", .data = "{}"};
+        atomic_store(&b->state->handed, i + 1);
+    }
+    quiet(b, 2, 1);
+    assert_int_equal(events_of(b, PM_EV_CONFIG_RELOAD), PM_HANDED_KEPT);
+    assert_int_equal(b->state->checkpoint.events_lost, 2);
+    end_bench(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,6 +552,8 @@ int main(void)
         CASE(clients_are_counted_with_those_that_met_an_error),
         CASE(a_region_of_random_bytes_ends_no_tick),
         CASE(what_could_not_be_written_is_written_with_a_later_tick),
+        CASE(what_a_worker_has_no_business_to_tell_is_not_taken_from_it),
+        CASE(what_the_parent_hands_over_is_written_and_what_is_too_much_is_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

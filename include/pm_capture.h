@@ -170,9 +170,17 @@ apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us,
                                 apr_pool_t *pool);
 apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows, size_t *count,
                                 apr_pool_t *pool);
+/** The rows of the last `most` ticks up to `tick`, in order of at_us, without looking at the others. */
+apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t most, pm_row **rows, size_t *count,
+                                       apr_pool_t *pool);
+/** at_us of the oldest second that the ring still holds at `tick`, 0 when it holds none. */
+uint64_t pm_capture_oldest_second(pm_capture *c, uint64_t tick);
 /** Events with from_us <= at_us < to_us, in order of at_us, then seq. */
 apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_event **events, size_t *count,
                                apr_pool_t *pool);
+/** The last `most` events, in order of at_us, then seq, without looking at the others. */
+apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **events, size_t *count,
+                                      apr_pool_t *pool);
 /** All incidents, oldest first. Strings terminated and clean, enums in range, counts clamped. Samples apart. */
 apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_t *count, apr_pool_t *pool);
 apr_status_t pm_capture_samples(pm_capture *c, const pm_incident *incident, pm_sample **samples, size_t *count,

@@ -12,7 +12,7 @@
 #include "pm_model.h"
 
 /** What is read by default when the query names no bounds: everything that is kept. */
-#define PM_QUERY_ALL ((pm_query){PM_VIEW_ALL, 0, 0, UINT64_MAX, 0})
+#define PM_QUERY_ALL ((pm_query){PM_VIEW_ALL, 0, 0, UINT64_MAX, 0, PM_TELL_ALL, 0})
 
 /** What lies beside a capture file. */
 typedef struct pm_source {

@@ -355,6 +355,15 @@ static int compare_events(const void *a, const void *b)
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+static void hand_out(event_query *q, pm_event **events, size_t *count)
+{
+    *count = (size_t)q->events->nelts;
+    *events = (pm_event *)q->events->elts;
+    if (*count > 1) {
+        qsort(*events, *count, sizeof(pm_event), compare_events);
+    }
+}
+
 apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_event **events,
                                size_t *count, apr_pool_t *pool)
 {
@@ -374,10 +383,34 @@ apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, 
         }
     }
     pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged);
-    *count = (size_t)q.events->nelts;
-    *events = (pm_event *)q.events->elts;
-    if (*count > 1) {
-        qsort(*events, *count, sizeof(pm_event), compare_events);
+    hand_out(&q, events, count);
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **events, size_t *count,
+                                      apr_pool_t *pool)
+{
+    event_query q = {0, UINT64_MAX, apr_array_make(pool, 64, sizeof(pm_event)), 0};
+
+    pm_capture_last_event(c);
+    for (int ring = 0; ring < PM_RINGS; ring++) {
+        uint64_t room = c->layout.blocks[ring], next = c->next[ring];
+        uint64_t end = next > room ? next - room : 0;
+        int already = q.events->nelts;
+
+        for (uint64_t at = next; at > end && (size_t)(q.events->nelts - already) < most; at--) {
+            uint64_t offset = block_offset(c, (enum pm_ring)ring, at - 1);
+            pm_block b;
+
+            pm_cap_read(c, offset, &b, sizeof(b));
+            read_block(c, (enum pm_ring)ring, offset, &b, &q);
+        }
+    }
+    pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged);
+    hand_out(&q, events, count);
+    if (*count > most) {
+        *events += *count - most;
+        *count = most;
     }
     return APR_SUCCESS;
 }

@@ -168,6 +168,56 @@ apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us,
     return APR_SUCCESS;
 }
 
+/* Slots first .. first + count of the ring, which may go on at its beginning. */
+static uint64_t collect_ring(pm_capture *c, uint64_t first, uint64_t count,
+                             apr_array_header_t *list)
+{
+    uint64_t room = c->header.keep.seconds, to_end = room - first % room,
+             whole = count < to_end ? count : to_end;
+
+    return pm_cap_collect(c, c->layout.seconds + first % room * sizeof(pm_row_record), whole,
+                          PM_MAGIC_SECOND, 0, 0, UINT64_MAX, list) +
+           pm_cap_collect(c, c->layout.seconds, count - whole, PM_MAGIC_SECOND, 0, 0, UINT64_MAX,
+                          list);
+}
+
+apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t most, pm_row **rows,
+                                       size_t *count, apr_pool_t *pool)
+{
+    uint64_t room = c->header.keep.seconds, wanted = most < room ? most : room;
+    apr_array_header_t *list;
+
+    wanted = wanted < tick + 1 ? wanted : tick + 1;
+    list = apr_array_make(pool, (int)(wanted < ROOM_MOST ? wanted : ROOM_MOST), sizeof(pm_row));
+    pm_cap_note_damage(c, PM_AREA_SECONDS, collect_ring(c, tick + 1 - wanted, wanted, list));
+    hand_out(list, rows, count);
+    return APR_SUCCESS;
+}
+
+uint64_t pm_capture_oldest_second(pm_capture *c, uint64_t tick)
+{
+    enum { STEP = 16 };
+    uint64_t room = c->header.keep.seconds, first = tick >= room ? tick - room + 1 : 0;
+
+    /* A full ring begins at once; a young or a torn one after slots that are empty or of an earlier round. */
+    for (uint64_t at = first; at <= tick; at += STEP) {
+        pm_row_record record[STEP];
+        uint64_t n = room - at % room < STEP ? room - at % room : STEP,
+                 offset = c->layout.seconds + at % room * sizeof(pm_row_record);
+
+        pm_cap_read(c, offset, record, n * sizeof(pm_row_record));
+        for (uint64_t k = 0; k < n && at + k <= tick; k++) {
+            if (pm_cap_sound(c, offset + k * sizeof(*record), &record[k], sizeof(*record),
+                             PM_MAGIC_SECOND) &&
+                record[k].row.tick == at + k && pm_cap_sane_row(&record[k].row)) {
+                return record[k].row.at_us;
+            }
+        }
+        at -= STEP - n; /* the next step begins where this one ended */
+    }
+    return 0;
+}
+
 apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
                                 size_t *count, apr_pool_t *pool)
 {

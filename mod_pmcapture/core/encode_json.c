@@ -551,7 +551,7 @@ static void story(pm_json *j, const pm_case *c)
     pm_json_array_end(j);
 }
 
-static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_samples)
+static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_samples, int whole)
 {
     const pm_incident *i = c->incident;
     char headline[PM_STORY_HEADLINE];
@@ -575,22 +575,25 @@ static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_s
     time_member(j, "closed", i->closed_us);
     seconds_member(j, "duration", pm_story_until(m, i) - i->onset_us);
     figures(j, i);
-    breakdown(j, i);
+    if (whole) {
+        breakdown(j, i);
+        story(j, c);
+    }
     if (with_samples) {
         samples(j, c);
     }
-    story(j, c);
     pm_json_object_end(j);
 }
 
 static void incidents(pm_json *j, const pm_model *m, const pm_query *q)
 {
-    int summary = q->view == (PM_VIEW_TOTALS | PM_VIEW_INCIDENTS);
+    int summary = q->view == PM_VIEW_SUMMARY;
 
     array_member(j, "incidents");
     for (size_t n = 0; n < m->case_count; n++) {
         if (pm_query_wants(m, q, &m->cases[n])) {
-            incident(j, m, &m->cases[n], !summary);
+            incident(j, m, &m->cases[n], !summary,
+                     !summary || q->incident || m->cases[n].incident->open);
         }
     }
     pm_json_array_end(j);

@@ -164,15 +164,29 @@ static void put_character(pm_json *j, const char *s, size_t n)
     }
 }
 
+/** Bytes that stand for themselves: nearly all there are. */
+static size_t plain(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 static void put_string(pm_json *j, const char *s, size_t len)
 {
     char code[4];
 
     put(j, "\"", 1);
     while (len > 0 && j->status == APR_SUCCESS) {
-        size_t n = pm_text_utf8(s, len);
+        size_t as_is = plain(s, len), n = as_is > 0 ? as_is : pm_text_utf8(s, len);
 
-        if (n > 0) {
+        if (as_is > 0) {
+            put(j, s, n);
+        }
+        else if (n > 0) {
             put_character(j, s, n);
         }
         else {

@@ -237,6 +237,12 @@ static int by_arrival(const void *a, const void *b)
     return x->at_us < y->at_us ? -1 : x->at_us > y->at_us;
 }
 
+static int is_told(const loading *l, const pm_incident *in)
+{
+    return l->q->incident != 0 || l->q->told == PM_TELL_ALL ||
+           (l->q->told == PM_TELL_OPEN && in->open);
+}
+
 static apr_status_t load_cases(loading *l)
 {
     pm_incident **list;
@@ -257,8 +263,8 @@ static apr_status_t load_cases(loading *l)
             continue;
         }
         c->incident = in;
-        if (pm_capture_samples(l->capture, in, &samples, &c->sample_count, l->pool) ==
-            APR_SUCCESS) {
+        if (is_told(l, in) && pm_capture_samples(l->capture, in, &samples, &c->sample_count,
+                                                 l->pool) == APR_SUCCESS) {
             if (c->sample_count > 0) {
                 qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
             }
@@ -282,24 +288,17 @@ static void find_bounds(loading *l, uint64_t *since, uint64_t *until)
     }
 }
 
-static apr_status_t load_rows(loading *l)
+static apr_status_t load_rows(loading *l, int latest)
 {
     pm_model *m = l->m;
-    pm_row *rows;
-    apr_status_t rv = pm_capture_seconds(l->capture, 0, UINT64_MAX, &rows, &m->row_count, l->pool);
+    pm_row *rows = NULL;
+    apr_status_t rv =
+        latest ? pm_capture_latest_seconds(l->capture, m->tick, PM_LATEST_SECONDS, &rows,
+                                           &m->row_count, l->pool)
+               : pm_capture_seconds(l->capture, 0, UINT64_MAX, &rows, &m->row_count, l->pool);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     m->rows = rows;
-    m->resolution_us = PM_SECOND;
-    for (size_t i = 0; i < m->row_count && m->oldest_second_us == 0; i++) {
-        /* Older ones are pinned to an incident: between them and the ring nothing is missing, it is forgotten. */
-        if (rows[i].tick + pm_capture_retention(l->capture)->seconds > m->tick) {
-            m->oldest_second_us = rows[i].at_us;
-        }
-    }
-    return APR_SUCCESS;
+    return rv;
 }
 
 /** Keep what lies in the bounds; minutes when the seconds do not reach back that far. */
@@ -308,7 +307,8 @@ static apr_status_t bound_history(loading *l, uint64_t since, uint64_t until)
     pm_model *m = l->m;
     size_t first = 0, last;
 
-    if (since != 0 && l->q->incident == 0 && m->oldest_second_us > since + 60 * PM_SECOND) {
+    if ((l->q->view & PM_VIEW_SERIES) && since != 0 && l->q->incident == 0 &&
+        m->oldest_second_us > since + 60 * PM_SECOND) {
         pm_row *rows;
         apr_status_t rv =
             pm_capture_minutes(l->capture, since, until, &rows, &m->row_count, l->pool);
@@ -366,30 +366,56 @@ static int start_failed(const loading *l)
     return 0;
 }
 
+static apr_status_t load_events(loading *l, int latest)
+{
+    pm_model *m = l->m;
+    pm_event *events = NULL;
+    apr_status_t rv =
+        latest ? pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &m->event_count,
+                                          l->pool)
+               : pm_capture_events(l->capture, 0, UINT64_MAX, &events, &m->event_count, l->pool);
+
+    if (rv == APR_SUCCESS) {
+        m->events = events;
+        drop_newer_events(l, events);
+        if (m->state == PM_STATE_STOPPED && start_failed(l)) {
+            m->state = PM_STATE_DOWN;
+        }
+    }
+    return rv;
+}
+
+/** A story is told from all that is kept; without one, only what is asked for is read. */
 static apr_status_t load_history(loading *l)
 {
     pm_model *m = l->m;
     uint64_t since, until;
-    pm_event *events;
-    apr_status_t rv = load_cases(l);
+    int stories = 0, latest;
+    apr_status_t rv = APR_SUCCESS;
 
-    if (rv == APR_SUCCESS) {
-        rv = pm_capture_events(l->capture, 0, UINT64_MAX, &events, &m->event_count, l->pool);
+    m->resolution_us = PM_SECOND;
+    m->oldest_second_us = pm_capture_oldest_second(l->capture, m->tick);
+    if (l->q->incident != 0 || (l->q->view & PM_VIEW_INCIDENTS)) {
+        rv = load_cases(l);
     }
-    if (rv != APR_SUCCESS) {
-        return rv;
+    for (size_t i = 0; i < m->case_count; i++) {
+        stories |= is_told(l, m->cases[i].incident);
     }
-    m->events = events;
-    drop_newer_events(l, events);
-    if (m->state == PM_STATE_STOPPED && start_failed(l)) {
-        m->state = PM_STATE_DOWN;
+    latest = l->q->latest && !stories && l->q->since_us == 0 && l->q->until_us == UINT64_MAX;
+    if (rv == APR_SUCCESS &&
+        (stories || (l->q->view & PM_VIEW_EVENTS) || m->state == PM_STATE_STOPPED)) {
+        rv = load_events(l, latest && m->state != PM_STATE_STOPPED);
     }
-    rv = load_rows(l);
+    if (rv == APR_SUCCESS && (stories || (l->q->view & PM_VIEW_SERIES))) {
+        rv = load_rows(l, latest);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     for (size_t i = 0; i < m->case_count; i++) {
-        pm_story_tell(m, &m->cases[i], l->pool);
+        if (is_told(l, m->cases[i].incident)) {
+            pm_story_tell(m, &m->cases[i], l->pool);
+        }
     }
     find_bounds(l, &since, &until);
     return bound_history(l, since, until);
@@ -511,7 +537,7 @@ static apr_status_t set_view(pm_query *q, const char *value, pm_error *err)
     static const struct {
         const char *name;
         uint32_t view;
-    } views[] = {{"summary", PM_VIEW_TOTALS | PM_VIEW_INCIDENTS},
+    } views[] = {{"summary", PM_VIEW_SUMMARY},
                  {"incidents", PM_VIEW_INCIDENTS},
                  {"events", PM_VIEW_EVENTS},
                  {"series", PM_VIEW_SERIES}};
@@ -519,6 +545,7 @@ static apr_status_t set_view(pm_query *q, const char *value, pm_error *err)
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
         if (strcmp(value, views[i].name) == 0) {
             q->view = views[i].view;
+            q->told = q->view == PM_VIEW_SUMMARY ? PM_TELL_OPEN : PM_TELL_ALL;
             return APR_SUCCESS;
         }
     }

@@ -154,6 +154,28 @@ static apr_status_t encode(request_rec *r, const pm_model *m, const asked *a)
     }
 }
 
+/** What the format does not show need not be read. */
+static void narrow(asked *a)
+{
+    switch (a->format) {
+    case FORMAT_CSV:
+        a->query.view = PM_VIEW_SERIES;
+        break;
+    case FORMAT_AUTO:
+    case FORMAT_PROMETHEUS:
+        a->query.view = PM_VIEW_SUMMARY;
+        a->query.told = PM_TELL_NONE;
+        break;
+    case FORMAT_HTML:
+        a->query.view = PM_VIEW_ALL;
+        a->query.told = PM_TELL_OPEN;
+        a->query.latest = 1;
+        break;
+    case FORMAT_JSON:
+        break;
+    }
+}
+
 static int reply(request_rec *r, const asked *a)
 {
     const pm_source source = {.run_dir = "", .trouble = pm.trouble, .live = &pm.live};
@@ -192,6 +214,7 @@ static int serve(request_rec *r)
     if (parse(r, &a, &err) != APR_SUCCESS) {
         return refuse(r, &a, HTTP_BAD_REQUEST, err.text);
     }
+    narrow(&a);
     return reply(r, &a);
 }
 

@@ -20,7 +20,8 @@ static apr_status_t load(request_rec *r, pm_model **m, pm_error *err)
     pm_capture *capture;
     apr_status_t rv;
 
-    query.view = PM_VIEW_TOTALS | PM_VIEW_INCIDENTS;
+    query.view = PM_VIEW_SUMMARY;
+    query.told = PM_TELL_NONE;
     query.since_us = pm_time_now() - RECENT_US;
     if (pm.read_fd < 0) {
         return pm_fail(err, APR_ENOENT, "%s",

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """pmcapture list: the incident windows, a row each."""
 from . import text
+from .figures import unfinished
 from .output import note, print_json
 
 HELP = "the incidents, a row each, the newest last"
@@ -25,7 +26,7 @@ def run(session):
         return 0 if document.incidents else 1
     if document.incidents:
         print_table(session, document)
-    for sentence in document.notices:
+    for sentence in filter(None, [*document.notices, unfinished(document, session.zone)]):
         note(sentence)
     if not document.incidents:
         note("no incident" + (" in that time" if session.since or session.until else " on record"))

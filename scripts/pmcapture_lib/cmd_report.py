@@ -4,9 +4,10 @@ import os
 
 from . import text
 from .cmd_show import find, incident_id, status_of
+from .figures import unfinished
 from .machine import add_arguments as add_machine_arguments
 from .machine import join
-from .output import dump, write
+from .output import dump, note, write
 from .postmortem import PEOPLE, Postmortem
 from .times import format_stamp
 
@@ -49,6 +50,9 @@ def run(session):
         "json" if args.json else args.format
     ]
     write(made(session, document, list(cases.values())), args.output)
+    outage = unfinished(document, session.zone)
+    if outage:
+        note(outage)
     return 0
 
 

@@ -4,6 +4,7 @@ from . import Trouble
 from . import text
 from .machine import add_arguments as add_machine_arguments
 from .machine import join
+from .figures import unfinished
 from .output import note, print_json
 from .postmortem import Postmortem
 
@@ -56,7 +57,7 @@ def run(session):
         return 0
     page = Page(session.out, Postmortem(document, incident, session.zone, machine))
     page.print()
-    for sentence in document.notices:
+    for sentence in filter(None, [*document.notices, unfinished(document, session.zone)]):
         note(sentence)
     return 0
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from . import text
 from .output import print_json
-from .figures import brief, place
+from .figures import brief, place, unfinished
 
 HELP = "one screen: state, open incident, last change"
 EXAMPLES = """\
@@ -105,7 +105,8 @@ class Screen:
             )
 
         if server["dependency_missing"]:
-            self.row("Missing", missing(server), "red")
+            named = "pmcapture events --type dependency"
+            self.row("Missing", f"{missing(server)} ({named})", "red")
         if server["write_failures"]:
             failures = text.plural(server["write_failures"], "write")
             self.row("Recording", f"{failures} to the capture file failed", "red")
@@ -123,7 +124,10 @@ class Screen:
         still = [i for i in incidents if i["state"] != "closed"]
         for incident in still:
             self.row("OPEN", one_line(incident, self.zone), "red")
-        if not still:
+        outage = unfinished(self.document, self.zone)
+        if outage:
+            self.row("DOWN", outage, "red")
+        elif not still:
             self.row("Incident", "none is open", "green")
         done = [i for i in incidents if i["state"] == "closed"]
         if done:
@@ -156,7 +160,8 @@ class Screen:
             "Workers",
             f"{text.count(workers['busy'])} busy, {text.count(workers['idle'])} idle, limit "
             f"{text.count(workers['limit'])}; {text.count(flight['requests'])} requests in flight"
-            + (f", the oldest for {text.duration(flight['oldest'])}" if flight["oldest"] else ""),
+            + (f", the oldest for {text.duration(flight['oldest'])}" if flight["oldest"] else "")
+            + ("" if self.document["server"]["state"] == "running" else "; when last alive"),
         )
         totals = self.document["totals"]
         self.row(

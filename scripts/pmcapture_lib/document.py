@@ -197,7 +197,7 @@ def parse(content, origin):
     try:
         found = json.loads(content, parse_constant=lambda name: None)
     except (ValueError, RecursionError):
-        raise Trouble(f"{origin} is not a capture document (its JSON is damaged)") from None
+        raise Trouble(f"{origin} is not a capture document, or its JSON is damaged") from None
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise Trouble(
             f"{origin} is not a capture document of schema {SCHEMA}; a newer one needs a newer "

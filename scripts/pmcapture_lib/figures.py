@@ -22,6 +22,17 @@ def brief(incident):
     return ", ".join(said)
 
 
+def unfinished(document, zone):
+    """An outage that goes on has no number in the list yet; without a word the one before it looks like it."""
+    server = document["server"]
+    if server["state"] != "down":
+        return None
+    return (
+        f"nobody has been served since {zone.show(server['heartbeat'])}; the next start puts this outage "
+        "on record as an incident, until then pmcapture events -n 20 has what led to it"
+    )
+
+
 def pairs(counts):
     return ", ".join(f"{key}: {text.count(n)}" for key, n in counts.items())
 
@@ -64,8 +75,12 @@ def impact(case):
     return [{"what": what, "figure": figure, "field": field} for what, figure, field in rows]
 
 
+def _of_whole(figure, share):
+    return figure if share is None else f"{figure} ({text.share(share)})"
+
+
 def _failed(incident):
-    return f"{text.count(incident['errors'])} ({text.share(incident['error_ratio'])})"
+    return _of_whole(text.count(incident["errors"]), incident["error_ratio"])
 
 
 def _unserved(unserved):
@@ -86,7 +101,8 @@ def _clients(clients):
     yield "Clients (estimate)", estimate(clients["total"], error["total"]), "clients.total"
     yield (
         "Clients that met an error (estimate)",
-        f"{estimate(clients['affected'], error['affected'])} ({share_estimate(clients)})",
+        estimate(clients["affected"], error["affected"])
+        + (f" ({share_estimate(clients)})" if clients["affected_ratio"] is not None else ""),
         "clients.affected, clients.affected_ratio",
     )
 
@@ -94,8 +110,10 @@ def _clients(clients):
 def _peak(case, peak):
     if peak["errors_per_second"] is None:
         return text.UNKNOWN
+    if not peak["errors_per_second"]:
+        return "none"
     rate = f"{text.decimal(peak['errors_per_second'])} errors a second"
-    return f"{rate} ({text.share(peak['error_ratio'])}) at {case.when(peak['at'])}"
+    return f"{_of_whole(rate, peak['error_ratio'])} at {case.when(peak['at'])}"
 
 
 def _quantiles(quantiles):

@@ -105,7 +105,7 @@ class Joined:
         self.shown = self._shown(needed, logs.near + BEFORE)
         self.telling = self._telling(needed, logs.near + BEFORE)
         left = len(self.entries) - len(self.shown)
-        more = [f"{left} more are in report --json."] if left else []
+        more = [f"{left} more {'is' if left == 1 else 'are'} in report --json."] if left else []
         self.sentences = [_about(logs), *more, *self.notices]
 
     def _shown(self, needed, onset):

@@ -100,7 +100,9 @@ class Postmortem:
         yield self._nearest()
         yield self._machine()
         if self.causes:
-            yield f"First candidate cause: {_stop(self.causes[0]['summary'])}"
+            first = self.causes[0]
+            near = f", {first['offset']}" if first["offset"] else ""
+            yield f"First candidate cause{near}: {_stop(first['summary'])}"
 
     def _span(self):
         seconds = self.incident["duration"]
@@ -151,7 +153,7 @@ class Postmortem:
         clients = self.incident["clients"]
         if clients is None:
             return "Distinct clients were not counted."
-        if clients["affected"] is None or clients["total"] is None:
+        if clients["affected"] is None or not clients["total"]:
             return None
         met = f"{text.count(clients['affected'])} of {text.count(clients['total'])} clients"
         error = " and its standard error" if clients["error"]["affected_ratio"] else ""
@@ -241,7 +243,9 @@ class Postmortem:
                 {"seq": seq, **{name: known.get(seq, nothing)[name] for name in nothing}}
                 for seq in cause["evidence"]
             ]
+            # Said once, beside the rank.
             summary = (cause["summary"] or "").removesuffix(f" ({offset})")
+            summary = summary.replace(f" ({offset}; ", " (")
             kind, rank = cause["kind"] or "unknown", cause["rank"]
             made.append(
                 {

@@ -67,6 +67,30 @@ def test_every_figure_of_the_impact_stands_beside_the_field_that_it_comes_from(p
     assert table["Began"] == "2026-11-20 21:30:05.123 UTC"
 
 
+def test_a_figure_that_has_no_share_or_peak_claims_none(pmcapture, save):
+    nobody = {
+        "total": 0,
+        "affected": 0,
+        "affected_ratio": None,
+        "error": {"total": 0, "affected": 0, "affected_ratio": None},
+    }
+    peak = {"at": None, "errors_per_second": 0, "error_ratio": 0}
+    path = save(incidents=[{**builder.earlier(), "clients": nobody, "peak": peak}])
+    made = report(pmcapture, path)
+    assert "| Failed (5xx) | 0 |" in made and "| Peak | none |" in made
+    assert "| Clients that met an error (estimate) | 0 |" in made
+    assert "0 of 0 clients" not in made
+
+
+def test_how_near_a_candidate_is_stands_there_once(pmcapture, save):
+    summary = "Worker 17 crashed (14 s before the onset; 2 more like it)"
+    cause = {"rank": 1, "kind": "child.crash", "summary": summary, "evidence": [41],
+             "at": builder.after(-14), "seconds_before_onset": 14}
+    made = report(pmcapture, save(incidents=[builder.incident(causes=[cause])]))
+    assert "1. **child.crash**, 14 s before the onset: Worker 17 crashed (2 more like it)" in made
+    assert "First candidate cause, 14 s before the onset: Worker 17 crashed" in made
+
+
 def test_the_timeline_shows_utc_and_local_time_and_the_event_behind_each_line(pmcapture, saved):
     timeline = section(report(pmcapture, saved, "--tz", "Africa/Lagos"), "Timeline")
     assert (

@@ -53,6 +53,22 @@ def test_status_says_when_a_server_that_does_not_run_was_last_alive(pmcapture, s
     assert "last alive 2026-11-20 21:40:04 UTC" in out or state == "unknown"
 
 
+def test_an_outage_that_goes_on_is_not_passed_over_for_the_one_before_it(pmcapture, save):
+    """Its incident is made by the next start; until then the newest of the list is another one."""
+    path = save(server=server(state="down"))
+    out = pmcapture("status", "-f", path).stdout
+    assert "none is open" not in out
+    assert "DOWN           nobody has been served since 2026-11-20 21:40:04 UTC" in out
+    for command in "list", "show", "report":
+        assert "pmcapture events -n 20 has what led to it" in pmcapture(command, "-f", path).stderr
+
+
+def test_status_says_how_to_name_the_files_that_are_missing(pmcapture, save):
+    out = pmcapture("status", "-f", save(server=server(dependency_missing=2))).stdout
+    assert "2 files that the server needs are missing" in out
+    assert "(pmcapture events --type dependency)" in out
+
+
 @pytest.mark.parametrize(
     "state, incidents, code, words",
     [

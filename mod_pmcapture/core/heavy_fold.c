@@ -60,13 +60,31 @@ static pm_hits read_slot(const pm_heavy_slot *s)
 
 /* ---- who has a slot ---- */
 
-/** What a slot has counted so far becomes part of the dimension's "(other)", in every open incident too. */
-static void retire(pm_fold *f, uint32_t slot)
+/** What a tick brought to a slot. */
+static void note_tick(pm_heavy_known *k, const pm_tick *t, const pm_hits *hits)
+{
+    pm_heavy_cell *last = &k->cell[(k->cells - 1) % PM_HEAVY_CELLS];
+
+    if (k->cells == 0 || last->at_us != t->now_us) {
+        last = &k->cell[k->cells++ % PM_HEAVY_CELLS];
+        *last = (pm_heavy_cell){.at_us = t->now_us};
+    }
+    add_hits(&last->hits, hits);
+}
+
+/** What a slot has counted so far becomes part of the dimension's "(other)", in every open incident too; in one that
+ *  this tick opens, what it counted in this tick. */
+static void retire(pm_fold *f, const pm_tick *t, uint32_t slot)
 {
     pm_heavy_ledger *h = &f->state->heavy;
+    const pm_heavy_known *k = &h->known[slot];
+    const pm_heavy_cell *last = &k->cell[(k->cells - 1) % PM_HEAVY_CELLS];
     uint32_t other = PM_HEAVY_SLOTS + dimension_of(slot);
 
-    add_hits(&h->known[other].total, &h->known[slot].total);
+    add_hits(&h->known[other].total, &k->total);
+    if (k->cells > 0 && last->at_us == t->now_us) {
+        note_tick(&h->known[other], t, &last->hits);
+    }
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         pm_heavy_marks *m = &f->state->open[i].heavy;
 
@@ -158,7 +176,7 @@ static void take(pm_fold *f, const pm_tick *t, uint32_t slot)
     k->seen = now;
     k->weight += (uint64_t)delta.errors * FAILURE_WEIGHT + delta.good;
     add_hits(&k->total, &delta);
-    k->cell[k->cells++ % PM_HEAVY_CELLS] = (pm_heavy_cell){.at_us = t->now_us, .hits = delta};
+    note_tick(k, t, &delta);
 }
 
 static void look(pm_fold *f, const pm_tick *t, uint32_t slot)
@@ -170,7 +188,7 @@ static void look(pm_fold *f, const pm_tick *t, uint32_t slot)
         return;
     }
     if (h->has[slot] != 0 && h->has[slot] != id) {
-        retire(f, slot); /* only we free slots: somebody wrote over it */
+        retire(f, t, slot); /* only we free slots: somebody wrote over it */
     }
     if (id != 0 && (h->has[slot] == id || adopt(f, t, slot, id))) {
         take(f, t, slot);
@@ -178,7 +196,7 @@ static void look(pm_fold *f, const pm_tick *t, uint32_t slot)
 }
 
 /** The lightest of a crowded bucket go, so that the next tick's newcomers find room. */
-static void make_room(pm_fold *f, uint32_t from)
+static void make_room(pm_fold *f, const pm_tick *t, uint32_t from)
 {
     pm_heavy_ledger *h = &f->state->heavy;
 
@@ -197,7 +215,7 @@ static void make_room(pm_fold *f, uint32_t from)
             return;
         }
         release(f, lightest, h->has[lightest]);
-        retire(f, lightest);
+        retire(f, t, lightest);
     }
 }
 
@@ -216,7 +234,7 @@ void pm_heavy_step(pm_fold *f, pm_tick *t)
         take(f, t, i);
     }
     for (uint32_t i = 0; i < PM_HEAVY_SLOTS; i += PM_HEAVY_WAYS) {
-        make_room(f, i);
+        make_room(f, t, i);
     }
 }
 

@@ -386,6 +386,26 @@ static void how_backends_failed_is_counted(void **state)
     end_bench(b);
 }
 
+static void what_lost_its_slot_is_still_counted_as_other(void **state)
+{
+    bench *b = make_bench(*state);
+    char backend[32];
+    uint64_t hits = 0;
+
+    for (int second = 0; second < 5; second++) {
+        for (int i = 0; i < 2000; i++) {
+            snprintf(backend, sizeof(backend), "http://user%d:80", second * 1000 + i / 2);
+            request(b, 1, "/a", 502);
+            hit(b, PM_BY_BACKEND, 1, backend, 1, PM_FAILURE_ANSWERED);
+            hits++;
+        }
+        tick(b);
+    }
+    assert_string_equal(incident(b, 1, 0)->by_backend[PM_TALLIES - 1].key, "(other)");
+    assert_int_equal(sum(incident(b, 1, 0)->by_backend), hits);
+    end_bench(b);
+}
+
 static void lines_never_seen_before_come_first(void **state)
 {
     bench *b = make_bench(*state);
@@ -558,6 +578,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             of_another_virtual_host_nothing_is_in_an_incidents_breakdown, begin, end),
         cmocka_unit_test_setup_teardown(how_backends_failed_is_counted, begin, end),
+        cmocka_unit_test_setup_teardown(what_lost_its_slot_is_still_counted_as_other, begin, end),
         cmocka_unit_test_setup_teardown(lines_never_seen_before_come_first, begin, end),
         cmocka_unit_test_setup_teardown(
             a_signature_that_lost_its_slot_is_not_new_when_it_comes_again, begin, end),

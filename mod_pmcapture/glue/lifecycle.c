@@ -725,7 +725,7 @@ int pm_pre_mpm(apr_pool_t *process_pool, ap_scoreboard_e type)
 
     (void)process_pool; /* it outlives this module: nothing of ours may be registered with it */
     (void)type;
-    if (pm.live.header != NULL && kept->recorder[0] == 0) {
+    if (pm.live.header != NULL && kept->recorder[0] == 0 && kept->recorder[1] == 0) {
         pm_recorders_start(pm.pconf, ap_server_conf);
     }
     return OK;
@@ -736,6 +736,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     (void)p;
     (void)s;
     remove_drained(pm_retained_get());
+    pm_recorders_check();
     pm_watch_monitor();
     return DECLINED;
 }

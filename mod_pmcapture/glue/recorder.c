@@ -361,6 +361,12 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
 
 static void spawn(int i);
 
+static int is_serving(void)
+{
+    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_RUN_MPM &&
+           !ap_unixd_mpm_get_retained_data()->shutdown_pending;
+}
+
 /** Called by the MPM when a recorder has died, and when its registration ends. */
 static void recorder_changed(int reason, void *data, int status)
 {
@@ -373,9 +379,8 @@ static void recorder_changed(int reason, void *data, int status)
         return;
     }
     apr_proc_other_child_unregister(data);
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_RUN_MPM &&
-        !ap_unixd_mpm_get_retained_data()->shutdown_pending &&
-        (last[i] == 0 || now > last[i] + RESPAWN_US)) {
+    pm_retained_get()->recorder[i] = 0; /* its pid may be another's soon, who is not to get our signals */
+    if (is_serving() && (last[i] == 0 || now > last[i] + RESPAWN_US)) {
         last[i] = now;
         spawn(i);
     }
@@ -392,6 +397,7 @@ static void spawn(int i)
     if (pid < 0) {
         pm_say(recorder_server, APLOG_CRIT,
                "the recorder process could not be started: fork failed");
+        kept->recorder[i] = 0;
         return;
     }
     kept->recorder[i] = pid;
@@ -400,6 +406,18 @@ static void spawn(int i)
     recorders[i].in = recorders[i].out = recorders[i].err = NULL;
     apr_proc_other_child_register(&recorders[i], recorder_changed, (void *)(intptr_t)i, NULL,
                                   recorder_pool);
+}
+
+/** Those that died again at once, or could not be forked then. */
+void pm_recorders_check(void)
+{
+    const pm_retained *kept = pm_retained_get();
+
+    for (int i = 0; i < 2 && pm.state != NULL && recorder_pool != NULL; i++) {
+        if (kept->recorder[i] == 0 && is_serving()) {
+            spawn(i);
+        }
+    }
 }
 
 static void forget_leaver(int reason, void *data, int status)

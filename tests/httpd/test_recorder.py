@@ -160,3 +160,32 @@ def test_a_graceful_stop_ends_the_recorder_too(new_httpd, mpm):
     final = document.from_file(httpd.capture)
     assert final["server"]["state"] == "stopped"
     assert document.status_totals(final) == httpd.access_log.totals()
+
+
+def test_recorders_that_die_as_soon_as_they_are_replaced_come_back(new_httpd, mpm):
+    """All children are killed for a while, as by the OOM killer: the parent has no second's rest in between."""
+    httpd = new_httpd(mpm=mpm).start()
+    wait_ticking(httpd)
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        for pid in httpd.children():
+            processes.kill(pid)
+    wait_for(lambda: len(httpd.recorders()) == 2, 40, "both are replaced")
+    wait_ticking(httpd)
+
+
+def test_reloads_while_an_earlier_recorder_hangs_keep_the_capture_file(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm).start()
+    wait_ticking(httpd)
+    holder = writer_of(httpd)
+    processes.kill(holder, signal.SIGSTOP)
+    try:
+        httpd.reload()
+        httpd.reload()
+        held = processes.alive(holder)
+    finally:
+        if processes.alive(holder):
+            processes.kill(holder, signal.SIGKILL)
+    assert held, "it was there when the second one looked"
+    assert not httpd.said("in use by another running httpd")
+    wait_ticking(httpd)

@@ -12,7 +12,6 @@
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <http_main.h>
 #include <mpm_common.h>
@@ -21,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,28 +53,42 @@ static void on_term(int sig)
 
 /* ---- becoming a recorder ---- */
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/** Without /proc, which needs a descriptor itself: with hundreds of logs none may be left. */
+static void close_range_of(unsigned from, unsigned to)
+{
+    long most = sysconf(_SC_OPEN_MAX);
+
+    if (from > to || syscall(SYS_close_range, from, to, 0) == 0) {
+        return;
+    }
+    most = most > 0 && most < 65536 ? most : 65536;
+    for (unsigned fd = from; fd <= to && fd < (unsigned)most; fd++) {
+        close((int)fd);
+    }
+}
+
 /** A helper that keeps the listening sockets makes the next start fail: all is closed but what it works with. */
 static void close_descriptors(server_rec *s)
 {
-    DIR *d = opendir("/proc/self/fd");
-    int log_fd = 2, error_fd = -1;
-    struct dirent *e;
+    int keep[] = {2, 2, pm_capture_fd(pm.capture), pm_capture_lock_fd(pm.capture), pm.event_log};
+    unsigned from = 3;
 
-    if (s->error_log != NULL && apr_os_file_get(&error_fd, s->error_log) != APR_SUCCESS) {
-        error_fd = -1;
+    if (s->error_log == NULL || apr_os_file_get(&keep[1], s->error_log) != APR_SUCCESS) {
+        keep[1] = 2;
     }
-    while (d != NULL && (e = readdir(d)) != NULL) {
-        int fd = atoi(e->d_name);
-
-        if (fd > 2 && fd != log_fd && fd != error_fd && fd != dirfd(d) &&
-            fd != pm_capture_fd(pm.capture) && fd != pm_capture_lock_fd(pm.capture) &&
-            fd != pm.event_log) {
-            close(fd);
+    qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), by_number);
+    for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+        if (keep[i] >= (int)from) {
+            close_range_of(from, (unsigned)keep[i] - 1);
+            from = (unsigned)keep[i] + 1;
         }
     }
-    if (d != NULL) {
-        closedir(d);
-    }
+    close_range_of(from, ~0u);
     pm.read_fd = -1;
 }
 

@@ -250,6 +250,8 @@ void pm_live_totals(const pm_live *live, pm_totals *out, uint64_t (*pools)[PM_HI
 
 /** Kernel's start time of a process (clock ticks since boot), 0 when there is none. */
 uint64_t pm_process_start(uint32_t pid);
+/** A process's parent, 0 when there is none. */
+uint32_t pm_process_parent(uint32_t pid);
 /** Inode of this process's pid namespace, 0 when unknown. */
 uint64_t pm_pid_namespace(void);
 /** This boot's id, "" when unknown. */

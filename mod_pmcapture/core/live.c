@@ -66,7 +66,8 @@ pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t process
 
 /** Offsets of the areas that follow the header page; the last one is the size. */
 typedef struct area_offsets {
-    uint64_t stripes, children, vhost_counts, vhosts, sketches, flights, journal, samples, heavy, hosts, named, size;
+    uint64_t stripes, children, vhost_counts, vhosts, sketches, flights, journal, samples, heavy,
+        hosts, named, size;
 } area_offsets;
 
 static area_offsets lay_out(const pm_live_geometry *geo)
@@ -99,34 +100,50 @@ static uint64_t header_sum(const pm_live_header *h)
     return XXH3_64bits(h, offsetof(pm_live_header, sum));
 }
 
-uint64_t pm_process_start(uint32_t pid)
+/** The fields of /proc/<pid>/stat from the state on, "" for a process that is dead or none. */
+static const char *process_stat(uint32_t pid, char stat[1024])
 {
-    char path[48], stat[1024];
-    unsigned long long start = 0;
-    const char *rest;
+    char path[48], *rest;
     ssize_t n;
     int fd;
 
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return 0;
+        return "";
     }
-    n = read(fd, stat, sizeof(stat) - 1);
+    n = read(fd, stat, 1023);
     close(fd);
     if (n <= 0) {
-        return 0;
+        return "";
     }
     stat[n] = '\0';
     /* The name may hold anything, so the fields are counted from its last bracket. */
     rest = strrchr(stat, ')');
     if (rest == NULL || rest[1] == '\0' || rest[2] == 'Z' || rest[2] == 'X') {
-        return 0;
+        return "";
     }
-    sscanf(rest + 2,
+    return rest + 2;
+}
+
+uint64_t pm_process_start(uint32_t pid)
+{
+    char stat[1024];
+    unsigned long long start = 0;
+
+    sscanf(process_stat(pid, stat),
            "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
            &start);
     return start;
+}
+
+uint32_t pm_process_parent(uint32_t pid)
+{
+    char stat[1024];
+    unsigned int parent = 0;
+
+    sscanf(process_stat(pid, stat), "%*c %u", &parent);
+    return parent;
 }
 
 void pm_boot_id(char out[40])

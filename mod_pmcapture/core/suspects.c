@@ -16,6 +16,7 @@
 #include <apr_tables.h>
 
 #define NEARNESS 40
+#define LATE 15 /* off the weight of what came after the first failure */
 #define EVIDENCE_MAX 32
 #define SLACK_US                                                                                   \
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
@@ -90,7 +91,10 @@ static int score_of(const pm_telling *t, const struct event_rule *rule, const pm
 {
     uint64_t reach = e->at_us > t->i->onset_us ? rule->after : rule->before;
 
-    return rule->weight * 1000 -
+    /* What came after the first failure may have made it worse; it did not begin it. */
+    int late = e->at_us > t->i->onset_us && (t->i->kinds & FAILING) ? LATE * 1000 : 0;
+
+    return rule->weight * 1000 - late -
            (reach && reach != EVER ? (int)(NEARNESS * 1000 * distance(t, e) / reach) : 0);
 }
 

@@ -292,33 +292,16 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
 
 /* ---- the capture file ---- */
 
-static void found_server(void *ctx, const char *path, uint64_t run)
+/** Is the recorder's parent a httpd? An orphan's is init, or whoever takes in orphans here. When that
+ *  cannot be seen, somebody's server is not to be disturbed. */
+static int serves(pid_t recorder)
 {
-    int *alive = ctx;
-    pm_live region;
+    char own[PATH_MAX], parents[PATH_MAX], link[48];
+    ssize_t n = readlink("/proc/self/exe", own, sizeof(own)), m;
 
-    (void)run;
-    if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
-        *alive |= region.parent_pid != (uint32_t)getpid() && pm_live_parent_alive(&region);
-        pm_live_detach(&region);
-    }
-}
-
-/** Does a server live that records into this file? Its live region says so from the first moment; its checkpoint,
- *  when its runtime directory is another one. */
-static int other_server_alive(pm_capture *c)
-{
-    pm_checkpoint *cp = calloc(1, sizeof(*cp));
-    int alive = 0;
-
-    pm_live_find(pm.run_dir, pm_capture_id(c), found_server, &alive);
-    if (cp != NULL && pm_capture_checkpoint(c, cp) == APR_SUCCESS &&
-        cp->server.pid != (uint32_t)getpid()) {
-        alive |=
-            cp->server.pid_start != 0 && pm_process_start(cp->server.pid) == cp->server.pid_start;
-    }
-    free(cp);
-    return alive;
+    snprintf(link, sizeof(link), "/proc/%u/exe", pm_process_parent((uint32_t)recorder));
+    m = readlink(link, parents, sizeof(parents));
+    return n <= 0 || m <= 0 || (n == m && memcmp(own, parents, (size_t)n) == 0);
 }
 
 /** Another server's recorder holds the file? Ours of the last generation, and one whose parent is dead, don't
@@ -330,7 +313,7 @@ static int in_use(pm_capture *c, const pm_retained *kept)
     if (holder == 0 || holder == kept->recorder[0] || holder == kept->recorder[1]) {
         return 0;
     }
-    if (holder < 0 || other_server_alive(c)) {
+    if (holder < 0 || serves(holder)) {
         return 1;
     }
     kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */

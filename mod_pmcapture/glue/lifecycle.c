@@ -292,15 +292,29 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
 
 /* ---- the capture file ---- */
 
-/** Is the recorder's parent a httpd? An orphan's is init, or whoever takes in orphans here. When that
+static ssize_t program_of(uint32_t pid, char name[32])
+{
+    char path[48];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, name, 32);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n;
+}
+
+/** Is the recorder's parent a httpd as we are? An orphan's is init, or whoever takes in orphans here. When that
  *  cannot be seen, somebody's server is not to be disturbed. */
 static int serves(pid_t recorder)
 {
-    char own[PATH_MAX], parents[PATH_MAX], link[48];
-    ssize_t n = readlink("/proc/self/exe", own, sizeof(own)), m;
+    char own[32], parents[32];
+    ssize_t n = program_of((uint32_t)getpid(), own);
+    ssize_t m = program_of(pm_process_parent((uint32_t)recorder), parents);
 
-    snprintf(link, sizeof(link), "/proc/%u/exe", pm_process_parent((uint32_t)recorder));
-    m = readlink(link, parents, sizeof(parents));
     return n <= 0 || m <= 0 || (n == m && memcmp(own, parents, (size_t)n) == 0);
 }
 

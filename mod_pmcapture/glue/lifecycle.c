@@ -28,6 +28,7 @@
 APLOG_USE_MODULE(pmcapture);
 
 #define LOCK_WAIT_US 200000u
+#define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
 
 pm_retained *pm_retained_get(void)
 {
@@ -523,12 +524,21 @@ static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
     return 0;
 }
 
+/** What a search for regions of dead runs is about. */
+typedef struct old_regions {
+    pm_retained *kept;
+    uint64_t run; /* the highest that a name says, also of what cannot be mapped, or has no room */
+} old_regions;
+
 static void found_old(void *ctx, const char *path, uint64_t run)
 {
-    pm_retained *kept = ctx;
+    old_regions *found = ctx;
+    pm_retained *kept = found->kept;
     pm_live region;
 
-    (void)run;
+    if (run > found->run && run < PM_RUN_LAST) {
+        found->run = run;
+    }
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         if (kept->old[i].base == NULL) {
             if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
@@ -586,17 +596,19 @@ static uint64_t last_run(void)
 static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
 {
     pm_live_geometry want = plan(s);
-    uint64_t run = last_run();
+    old_regions found = {kept, last_run()};
+    uint64_t run;
     apr_status_t rv;
 
     if (reuse_region(kept, &want)) {
-        adopt_old(kept, &run);
+        adopt_old(kept, &found.run);
         return APR_SUCCESS;
     }
     retire(kept);
     if (!kept->started) {
-        pm_live_find(pm.run_dir, pm_capture_id(pm.capture), found_old, kept);
+        pm_live_find(pm.run_dir, pm_capture_id(pm.capture), found_old, &found);
     }
+    run = found.run;
     adopt_old(kept, &run);
     rv = pm_live_create(&pm.live, pm.run_dir, pm_capture_id(pm.capture), run + 1, &want,
                         group_of(pm.capture_path), err);

@@ -107,3 +107,16 @@ def test_orphans_of_a_killed_parent_are_still_counted(new_httpd, mpm):
     httpd.kill()
     dead = document.from_file(httpd.capture)
     assert_nothing_missing(dead, httpd.access_log.totals())
+
+
+def test_a_damaged_region_with_the_next_runs_name_is_passed_over(new_httpd):
+    httpd = new_httpd().start()
+    region, = httpd.runtime.glob("*.live")
+    stem, run = region.stem.rsplit("-", 1)
+    httpd.stop()
+    for number in range(int(run) + 1, int(run) + 9):     # more than are mapped at one time
+        (httpd.runtime / f"{stem}-{number}.live").write_bytes(b"\xff" * 8192)
+    httpd.start()
+    assert not httpd.said("Nothing is recorded")
+    assert httpd.get("/").status == 200
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()

@@ -16,14 +16,17 @@
 #include "pm_model.h"
 #include "pm_time.h"
 
-#define PATIENCE_MS 50
+#define PATIENCE_MS 50 /* once in a tick: many lines that each wait would cost the next one */
 
 typedef struct line {
     char text[PM_EVENT_DATA + 4096];
     size_t used;
 } line;
 
+static apr_file_t *target_file;
 static uint64_t lost_lines;
+static int patience_ms;
+static int broken_off; /* the last line that was sent has no end */
 
 static apr_file_t *open_target(apr_pool_t *pconf, const char *target, pm_error *err)
 {
@@ -72,6 +75,7 @@ void pm_eventlog_open(apr_pool_t *pconf, server_rec *s)
         }
         return;
     }
+    target_file = file;
     if (apr_os_file_get(&fd, file) == APR_SUCCESS) {
         pm.event_log = fd;
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -81,7 +85,8 @@ void pm_eventlog_open(apr_pool_t *pconf, server_rec *s)
 void pm_eventlog_leave(void)
 {
     if (pm.event_log >= 0) {
-        close(pm.event_log);
+        /* Not close(): the file's own cleanup would close whatever has its number by then in a CGI script's process. */
+        apr_file_close(target_file);
         pm.event_log = -1;
     }
 }
@@ -98,10 +103,19 @@ static apr_status_t add(void *ctx, const char *bytes, size_t len)
     return APR_SUCCESS;
 }
 
+static void lose(size_t sent)
+{
+    lost_lines++;
+    broken_off |= sent > 0;
+}
+
 static void ship(line *l)
 {
     size_t sent = 0;
 
+    if (broken_off && write(pm.event_log, "\n", 1) == 1) {
+        broken_off = 0;
+    }
     while (sent < l->used) {
         ssize_t n = write(pm.event_log, l->text + sent, l->used - sent);
 
@@ -111,13 +125,14 @@ static void ship(line *l)
         else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             struct pollfd ready = {.fd = pm.event_log, .events = POLLOUT};
 
-            if (poll(&ready, 1, PATIENCE_MS) == 0) {
-                lost_lines++; /* the reader is stuck, or gone: its next line begins where this one broke off */
+            if (poll(&ready, 1, patience_ms) == 0) {
+                patience_ms = 0; /* the reader is stuck */
+                lose(sent);
                 return;
             }
         }
         else {
-            lost_lines++;
+            lose(sent);
             return;
         }
     }
@@ -178,6 +193,7 @@ void pm_eventlog_tick(pm_fold *f)
     if (l == NULL && (l = malloc(sizeof(*l))) == NULL) {
         return;
     }
+    patience_ms = PATIENCE_MS;
     ship_events(f, l);
     ship_minute(f, l);
     if (lost_lines != 0 && f->say != NULL) {

@@ -39,7 +39,7 @@ static struct {
     enum stage stage;
     int fatal; /* a child could not even begin */
     uint64_t last_us;
-    size_t used;
+    volatile size_t used; /* read once by keep() */
     char text[MESSAGE_MAX];
 } heard;
 
@@ -74,21 +74,24 @@ static int is_noise(const char *format)
 static void keep(const char *message)
 {
     size_t n = strlen(message), room = sizeof(heard.text) - 1;
-    int goes_on = heard.used > 0 && heard.text[heard.used - 1] == ':'; /* "Syntax error on …:" */
+    /* Its own copy: a signal handler, or another thread of a single process (-X), may be here, too. What they
+     * make of the text is no matter, but nobody writes behind its end. */
+    size_t used = heard.used;
+    int goes_on = used > 0 && heard.text[used - 1] == ':'; /* "Syntax error on …:" */
 
-    if (heard.used > 0) {
+    if (used > 0) {
         const char *joint = goes_on ? " " : "; ";
 
-        if (heard.used + 2 > room) {
+        if (used + 2 > room) {
             return;
         }
-        memcpy(heard.text + heard.used, joint, strlen(joint));
-        heard.used += strlen(joint);
+        memcpy(heard.text + used, joint, strlen(joint));
+        used += strlen(joint);
     }
-    n = n < room - heard.used ? n : room - heard.used;
-    memcpy(heard.text + heard.used, message, n);
-    heard.used += n;
-    heard.text[heard.used] = '\0';
+    n = n < room - used ? n : room - used;
+    memcpy(heard.text + used, message, n);
+    heard.text[used + n] = '\0';
+    heard.used = used + n;
 }
 
 /** The system's word goes before the message in the log, and is no part of it here. It is looked up as long as no

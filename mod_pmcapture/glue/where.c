@@ -276,7 +276,7 @@ static place place_of(uint32_t vhost, uint32_t generation)
 {
     const pm_vhost_live *vh = &pm.live.vhosts[vhost < pm.live.geo.vhosts ? vhost : 0];
     int was = generation < vh->changed && vh->was_name[0] != '\0';
-    place p;
+    place p = {"", ""};
 
     pm_text_clean(p.name, sizeof(p.name), was ? vh->was_name : vh->name, PM_KEY);
     pm_text_clean(p.defined, sizeof(p.defined), was ? vh->was_defined : vh->defined, PM_KEY);

@@ -130,7 +130,7 @@ static void any_bytes_at_all_come_out_clean_and_bounded(void **state)
 
         for (size_t i = 0; i < len; i++) {
             message[i] = splitmix_next(&seed) % 5 ? some[splitmix_next(&seed) % (sizeof(some) - 1)]
-                                             : (char)splitmix_next(&seed);
+                                                  : (char)splitmix_next(&seed);
         }
         n = round % 2 ? pm_signature_fold(text, sizeof(text), message, len)
                       : pm_signature_mask(text, sizeof(text), message, len, PM_CLIENTS_MASKED);

@@ -46,7 +46,7 @@ class Bench:
 
     def instructions(self):
         for mpm in ("prefork", "event"):
-            found = instructions.count_instructions(mpm, 500, 2500, self.amount(5, 1))
+            found = instructions.count_instructions(mpm, 500, 2500, self.amount(3, 1))
             self.data[f"instructions, {mpm}"] = found
             cost = {variant: instructions.added(found, variant) for variant in VARIANTS}
             ours, log = cost["mod_pmcapture"], cost["access log"]
@@ -74,7 +74,7 @@ class Bench:
                                         capture_output=True, text=True, check=True).stdout)
 
         found = {way: {n: [] for n in writers} for way in ways}
-        for _ in range(self.amount(5, 3)):
+        for _ in range(self.amount(3, 2)):
             for n in writers:
                 for way in ways:
                     found[way][n].append(once(way, n))
@@ -102,7 +102,7 @@ class Bench:
     # ---- timed ----
 
     def throughput(self):
-        seconds, repeats = self.amount(2, 1), self.amount(16, 4)    # short turns: noise meets all alike
+        seconds, repeats = self.amount(2, 1), self.amount(12, 3)    # short turns: noise meets all alike
         with servers("nothing", "mod_pmcapture", "access log") as made:
             for name, options in {"keep-alive": {}, "a connection each": {"keepalive": False}}.items():
                 self.compare(name, made, repeats, lambda s: timed.loaded(s, seconds, **options))
@@ -136,7 +136,7 @@ class Bench:
         with servers("nothing", config=config.replace("PMCaptureSlow Off\n", "")) as plain, \
                 servers("mod_pmcapture", config=config) as ours:
             things = {(v, path): (s, path) for v, s in {**plain, **ours}.items() for path in ("/1k.txt", "/fail")}
-            found = in_turn(things, self.amount(10, 3),
+            found = in_turn(things, self.amount(8, 2),
                             lambda t: timed.loaded(t[0], self.amount(2, 1), path=t[1]))
         self.data["failing"] = {f"{v} {path}": runs for (v, path), runs in found.items()}
         good = ratios(found, ("mod_pmcapture", "/1k.txt"), ("nothing", "/1k.txt"), "rate")
@@ -150,7 +150,7 @@ class Bench:
                  f"{raw['median']:.3f} as served, {plain:.3f} without; a failure takes {dearer:.1f} us more")
 
     def recorder(self):
-        seconds = self.amount(20, 4)
+        seconds = self.amount(12, 3)
         line = {"idle": [], "at full load": []}
         cases = [("event", 4), ("prefork", 4), ("prefork", 64), ("prefork", 256)]
         for mpm, children in cases if not self.quick else [cases[0], cases[3]]:
@@ -193,7 +193,7 @@ class Bench:
 
     def reloads(self):
         for vhosts in (10, 2000):
-            found = timed.starts_and_reloads(vhosts, self.amount(10 if vhosts == 10 else 6, 3))
+            found = timed.starts_and_reloads(vhosts, self.amount(8 if vhosts == 10 else 5, 2))
             self.data[f"starts and reloads, {vhosts} virtual hosts"] = found
             for what, runs in found.items():
                 for key in ("cpu", "wall"):
@@ -241,7 +241,7 @@ class Bench:
         self.curves["Time to answer, ms, by incidents on record"] = by_history
 
     def polling(self):
-        seconds = self.amount(6, 3)
+        seconds = self.amount(5, 3)
         with servers("mod_pmcapture") as made:
             server = made["mod_pmcapture"]
 
@@ -252,7 +252,7 @@ class Bench:
                     return wrk(server.port, "/1k.txt", seconds)
 
             found = in_turn({"alone": None, "Prometheus": PAGES["Prometheus"], "summary": PAGES["JSON summary"]},
-                            self.amount(6, 2), loaded)
+                            self.amount(4, 1), loaded)
         self.data["polling"] = found
         for name in ("Prometheus", "summary"):
             share = spread(ratios(found, name, "alone", "rate"))

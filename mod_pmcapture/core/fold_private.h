@@ -4,7 +4,7 @@
  *
  *   figures.c    counters -> the figures of each scope, a row
  *   heavy_fold.c what failing requests have in common -> breakdowns
- *   incident.c   figures -> incidents opened, moved on, closed
+ *   incident.c   figures -> incidents opened, moved on, closed (with window.c, sample.c)
  *   crashes.c    children that died -> events
  *   workers.c    no idle worker left -> events
  *   stuck.c      requests that do not end -> notes

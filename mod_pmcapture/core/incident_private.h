@@ -1,0 +1,49 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * incident_private.h: what the parts of an incident share.
+ *
+ *   incident.c    its life: opened, moved on, closed, taken up by the next run
+ *   window.c      what lies between its onset and its end: counts, latencies, clients, what was usual before
+ *   sample.c      failing requests kept whole, and the virtual hosts that failed
+ */
+#ifndef PM_INCIDENT_PRIVATE_H
+#define PM_INCIDENT_PRIVATE_H
+
+#include "fold_private.h"
+
+static inline uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t at_most(uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
+}
+
+static inline uint64_t part(uint64_t n, uint64_t us, uint64_t of_us)
+{
+    return of_us == 0 ? 0
+                      : (uint64_t)((double)n * (double)(us < of_us ? us : of_us) / (double)of_us);
+}
+
+/** A scope's name for people: "" for the server. */
+const char *pm_scope_name(const pm_fold *f, uint32_t scope);
+
+/** Fill an incident from the seconds since its onset. */
+void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o);
+/** What came since the last failure waits: nobody knows yet whether it belongs to the window. */
+void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o);
+/** Something failed again, the last of it at the incident's end: what waited belongs to the window. */
+void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o);
+/** Bring the estimates up to date: clients, latencies. */
+void pm_window_refresh(pm_fold *f, pm_open *o);
+/** What was normal before an onset. */
+void pm_window_before(pm_fold *f, pm_open *o);
+
+/** Offer the requests handed over from number `from` on: the first stays, the others are a fair choice. */
+void pm_sample_offer(pm_fold *f, pm_open *o, uint64_t from);
+/** The virtual hosts with the most failures, from the incident's own counts. */
+void pm_sample_vhosts(pm_fold *f, pm_open *o);
+
+#endif

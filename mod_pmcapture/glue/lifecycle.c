@@ -319,13 +319,35 @@ static int serves(pid_t recorder)
     return n <= 0 || m <= 0 || (n == m && memcmp(own, parents, (size_t)n) == 0);
 }
 
-/** Another server's recorder holds the file? Ours of the last generation, and one whose parent is dead, don't
- *  count: the former is leaving, the latter is told to. */
-static int in_use(pm_capture *c, const pm_retained *kept)
+/** Between two recorders nobody has the lease; the server that wrote to the file last may live all the same. */
+static int is_served(pm_capture *c)
+{
+    pm_checkpoint *cp = calloc(1, sizeof(*cp));
+    struct stat st;
+    int served = 0;
+
+    if (cp != NULL && pm_capture_checkpoint(c, cp) == APR_SUCCESS &&
+        fstat(pm_capture_fd(c), &st) == 0) {
+        const pm_server *s = &cp->server;
+
+        served = s->stopped_us == 0 && s->pid != (uint32_t)getpid() && s->pid_start != 0 &&
+                 s->file_ino == (uint64_t)st.st_ino && s->pid_namespace == pm_pid_namespace() &&
+                 pm_process_start(s->pid) == s->pid_start;
+    }
+    free(cp);
+    return served;
+}
+
+/** Another server holds the file? Our own recorders, of whatever generation, and one whose parent is dead, don't count:
+ *  they are leaving, or told to. */
+static int in_use(pm_capture *c)
 {
     pid_t holder = pm_lease_holder(c);
 
-    if (holder == 0 || holder == kept->recorder[0] || holder == kept->recorder[1]) {
+    if (holder == 0) {
+        return is_served(c);
+    }
+    if (holder > 0 && pm_process_parent((uint32_t)holder) == (uint32_t)getpid()) {
         return 0;
     }
     if (holder < 0 || serves(holder)) {
@@ -357,9 +379,20 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
 {
     pm_retention want = *keep;
     char notice[512] = "";
+    pm_capture *other;
     apr_status_t rv;
 
     want.samples = pm_config->samples;
+    /* Before anything is done to it: other sizes would mean a new file in its place. */
+    if (pm_capture_open_append(&other, path, p, NULL) == APR_SUCCESS) {
+        int used = in_use(other);
+
+        pm_capture_close(other);
+        if (used) {
+            return pm_fail(err, APR_EBUSY, "The capture file %s is in use by another running httpd",
+                           path);
+        }
+    }
     rv = pm_capture_create(&pm.capture, path, &want, p, notice, err);
     if (rv != APR_SUCCESS) {
         pm.capture = NULL;
@@ -368,12 +401,6 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     pm_say(s, APLOG_WARNING, notice);
     if (pm.trouble[0] == '\0') {
         apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
-    }
-    if (in_use(pm.capture, pm_retained_get())) {
-        pm_capture_close(pm.capture);
-        pm.capture = NULL;
-        return pm_fail(err, APR_EBUSY, "The capture file %s is in use by another running httpd",
-                       path);
     }
     pm.capture_path = path;
     /* The handler reads in processes that may not enter the log directory. */

@@ -77,6 +77,7 @@ typedef struct pm_conn {
     uint32_t hint, pad;                       /* where they are in flight */
     pm_flight *flight;                        /* its slot; NULL = none */
     uint64_t waited_us;                       /* for the client's request body */
+    uint64_t first_out_us;                    /* when the reply began; 0 = not yet */
     uint64_t noted;                           /* epoch and virtual host in which its client was counted */
     const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
 } pm_conn;

@@ -16,6 +16,8 @@
 
 #include "pm_time.h"
 
+#define PROMPT_US 100000u /* a first byte so early is not looked at closer */
+
 static ap_filter_rec_t *sending_filter, *body_filter;
 
 static pm_conn *conn_of(const conn_rec *c)
@@ -41,6 +43,16 @@ static __attribute__((noinline)) apr_status_t pass_working(ap_filter_t *f, apr_b
     return rv;
 }
 
+/** When a request's first byte went out. The recorder's heartbeat, a second old at most, tells whether that took long:
+ *  only then is it worth a look at the clock. */
+static void note_first_out(pm_conn *pc)
+{
+    uint64_t arrival = (uint64_t)pc->r->request_time;
+    uint64_t heartbeat = atomic_load_explicit(&pm.live.header->heartbeat_us, memory_order_relaxed);
+
+    pc->first_out_us = heartbeat > arrival + PROMPT_US ? (uint64_t)apr_time_now() : arrival;
+}
+
 /** On the way out: while the client takes the reply it is not the server that is slow. A tunnel stays one. */
 static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -53,8 +65,12 @@ static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
         set_state(pc->flight, PM_FLIGHT_TUNNEL);
         return ap_pass_brigade(f->next, bb);
     }
+    if (pc->first_out_us == 0) {
+        note_first_out(pc);
+    }
     set_state(pc->flight, PM_FLIGHT_SENDING);
-    /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With the end-of-request bucket the handler's work is done; what remains is sending. */
+    /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With
+     * the end-of-request bucket the handler's work is done; what remains is sending. */
     return AP_BUCKET_IS_EOR(APR_BRIGADE_LAST(bb)) ? ap_pass_brigade(f->next, bb)
                                                   : pass_working(f, bb, pc);
 }
@@ -120,7 +136,7 @@ static void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
 {
     pc->r = r;
     pc->flight = flight;
-    pc->waited_us = 0;
+    pc->waited_us = pc->first_out_us = 0;
     pc->htaccess_dir = NULL;
     /* The request remembers it, too: when requests are pipelined, the next one arrives before it is done. */
     ap_set_module_config(r->request_config, &pmcapture_module, flight);
@@ -191,7 +207,8 @@ void pm_request_excluded(request_rec *r)
 
 /* ---- completion: failures and slow ones ---- */
 
-/** How long the kernel had something for the client that it would not take, over the connection's life. */
+/** How long the kernel had something for the client that it would not take, over the connection's life: of that,
+ *  only what came after this request's first byte can be its own. */
 static uint64_t client_was_busy(const conn_rec *c)
 {
     struct tcp_info info = {0};
@@ -212,13 +229,19 @@ static __attribute__((noinline)) int is_slow(const request_rec *r, const request
                                              uint64_t took_us, uint64_t threshold_us)
 {
     const pm_conn *pc = conn_of(r->connection);
-    uint64_t client_us = pc != NULL && pc->r == r ? pc->waited_us : 0;
+    uint64_t client_us = 0, busy_us, sending_us = took_us;
 
     if (final->status == HTTP_SWITCHING_PROTOCOLS || r->method_number == M_CONNECT ||
         final->status == HTTP_REQUEST_TIME_OUT) {
         return 0;
     }
-    client_us += client_was_busy(r->connection);
+    if (pc != NULL && pc->r == r) {
+        client_us = pc->waited_us;
+        sending_us = (uint64_t)r->request_time + took_us - pc->first_out_us;
+        sending_us = pc->first_out_us == 0 || sending_us > took_us ? took_us : sending_us;
+    }
+    busy_us = client_was_busy(r->connection);
+    client_us += busy_us < sending_us ? busy_us : sending_us;
     return took_us > client_us && took_us - client_us > threshold_us;
 }
 
@@ -235,7 +258,8 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where
     if (host != NULL) {
         pm_text_clean(to->host, sizeof(to->host), host, sizeof(to->host));
     }
-    memcpy(to->backend, where->backend, sizeof(to->backend));
+    /* To its end and no further: what lies behind it is another request's. */
+    apr_cpystrn(to->backend, where->backend, sizeof(to->backend));
     to->failure = where->failure;
     if (addr != NULL) {
         pm_text_client(to->client, sizeof(to->client), addr->ipaddr_ptr, (size_t)addr->ipaddr_len,

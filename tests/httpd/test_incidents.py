@@ -3,6 +3,7 @@
 Truth is what the load's own log says. Rules are short so that a burst is over two seconds after it;
 the last test uses the defaults.
 """
+import http.client
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -341,3 +342,24 @@ def test_a_quiet_site_whose_every_request_fails_is_an_incident_by_the_fifth(new_
             [incident] = incidents
             assert incident["kinds"] == ["errors"] and incident["state"] == "open"
             assert seconds(incident["onset"]) == true_window(httpd, sent)[0]
+
+
+def test_a_slow_request_counts_though_its_connection_has_sent_slowly_before(new_httpd, backend):
+    """What the client kept the connection waiting for earlier is no excuse for a later request."""
+    httpd = new_httpd(config=f"ProxyPass /api/ {backend.url}/\n",
+                      pm="PMCaptureSlow threshold=1s requests=1 ratio=1%\n")
+    httpd.document("big.txt", b"x" * 20_000_000)
+    httpd.start()
+    connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=15)
+    connection.request("GET", "/big.txt")
+    time.sleep(3)
+    connection.getresponse().read()
+    connection.request("GET", "/api/slow/2")
+    assert connection.getresponse().status == 200
+
+    def slow():
+        series = document.from_file(httpd.capture)["series"]
+        return sum(row[series["columns"].index("slow")] or 0 for row in series["rows"])
+
+    wait_for(lambda: slow() >= 1, 5, "the slow request is counted")
+    assert slow() == 1

@@ -14,6 +14,7 @@ from harness import document
 from harness.document import seconds, wait_closed, wait_for_document
 from harness.httpd import MPMS
 from harness.load import Load, failed
+from harness.wait import wait_for
 
 NEAR = 0.1      # seconds between the record and the truth
 FAIL = 'Redirect 503 "/fail"\n'

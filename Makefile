@@ -155,6 +155,15 @@ $(BUILD)/bench/core: tests/bench/core.c $(LIB) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) -Wl,--as-needed $(APR_LIBS) -lpthread
 
+# A real httpd under load while everything goes wrong; TORTURE_SEED repeats a run.
+TORTURE_SECONDS ?= 300
+TORTURE_SEED    ?=
+
+torture:
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) $(PYTHON) tests/torture/torture.py --seconds $(TORTURE_SECONDS) \
+	    $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
+
 demo:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all

@@ -1,0 +1,271 @@
+"""What goes wrong: each act is something that happens to servers, done at random and written into a diary."""
+import os
+import random
+import signal
+import subprocess
+import time
+
+from harness import processes
+from harness.httpd import Httpd
+from harness.load import Load
+from harness.wait import Timeout, wait_for
+
+BROKEN = ("NoSuchDirective on\n", 'Include "conf/nothing.conf"\n', "<VirtualHost\n",
+          "LoadModule gone_module /nowhere/mod_gone.so\n", "PMCaptureBurst errors=none\n")
+GARBAGE = 65536
+
+
+class Nemesis:
+    def __init__(self, httpd, truth, seed, clock):
+        self.httpd = httpd
+        self.truth = truth
+        self.random = random.Random(seed)
+        self.diary = []             # (begin, end, what)
+        self.clock = clock          # libfaketime's file, None without
+        self.stepped = False
+        self.disk = httpd.capture.parent
+        self.acts = [(self.graceful, 4), (self.hard, 2), (self.refused, 1), (self.fails_to_reload, 1),
+                     (self.kill_worker, 3), (self.crash_worker, 3), (self.kill_recorder, 3),
+                     (self.stop_recorder, 1), (self.kill_parent, 1), (self.kill_everything, 2),
+                     (self.crash_parent, 1), (self.restart, 1), (self.outage, 4), (self.second_start, 1),
+                     (self.second_server, 1), (self.fill_disk, 2), (self.edit, 2)]
+        if os.getuid() == 0:
+            self.acts += [(self.disk_read_only, 1), (self.disk_gone, 1)]
+        if clock:
+            self.acts += [(self.step_clock, 2)]
+        self.destructive = [self.delete_capture, self.truncate_capture, self.overwrite_capture,
+                            self.replace_capture, self.delete_region, self.replace_region, self.delete_lock]
+
+    def act(self):
+        return self.random.choices([act for act, _ in self.acts], [weight for _, weight in self.acts])[0]
+
+    def down(self, begin):
+        self.diary.append((begin, time.time(), "down"))
+
+    # ---- reloads ----
+
+    def graceful(self):
+        for _ in range(self.random.choice((1, 1, 3))):
+            self.httpd.reload(signal.SIGUSR1)
+            self.truth.reloads += 1
+
+    def hard(self):
+        self.truth.kills += 1       # connections are cut in the middle
+        begin = time.time()
+        self.httpd.reload(signal.SIGHUP)
+        self.truth.reloads += 1
+        self.diary.append((begin, time.time(), "hard reload"))
+
+    def edit(self):
+        self.httpd.config += f'\nAlias "/alias{self.random.randrange(1000)}" "{self.httpd.root}/htdocs"\n'
+        self.httpd.write_config()
+        self.graceful()
+
+    def _broken(self):
+        good = self.httpd.conf.read_text()
+        self.httpd.conf.write_text(good + self.random.choice(BROKEN))
+        return good
+
+    def refused(self):
+        good = self._broken()
+        done = self.httpd.command("-k", "graceful")
+        self.httpd.conf.write_text(good)
+        assert done.returncode != 0, "a broken configuration is refused"
+
+    def fails_to_reload(self):
+        """The server itself tries it, and ends: that is httpd's own way."""
+        begin, good = time.time(), self._broken()
+        self.truth.kills += 1
+        self.httpd.send(self.random.choice((signal.SIGUSR1, signal.SIGHUP)))
+        wait_for(lambda: not processes.alive(self.httpd.parent), 20, "the parent ends")
+        self.httpd.conf.write_text(good)
+        self._start_again(begin)
+
+    # ---- deaths ----
+
+    def _start_again(self, begin):
+        processes.kill_marked(self.httpd.marker)
+        wait_for(self.httpd.port_is_free, 20, "the port is free")
+        self.httpd.pid_file.unlink(missing_ok=True)
+        self.httpd.start()
+        self.truth.started()
+        self.down(begin)
+
+    def restart(self):
+        self.truth.kills += 1
+        self.httpd.stop(self.random.choice((signal.SIGTERM, signal.SIGWINCH)))
+        begin = time.time()
+        self.httpd.start()
+        self.truth.started()
+        self.down(begin - 1)
+
+    def kill_worker(self):
+        self._end_worker(signal.SIGKILL)
+
+    def crash_worker(self):
+        self.truth.signals += 1
+        self._end_worker(self.random.choice((signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)))
+
+    def _end_worker(self, sig):
+        workers = self.httpd.workers()
+        self.truth.kills += 1
+        if workers:
+            processes.kill(self.random.choice(workers), sig)
+
+    def kill_recorder(self):
+        for pid in self.random.choice((self.httpd.recorders()[:1], self.httpd.recorders())):
+            sig = self.random.choice((signal.SIGKILL, signal.SIGSEGV))
+            self.truth.signals += sig == signal.SIGSEGV
+            processes.kill(pid, sig)
+
+    def stop_recorder(self):
+        """As on a disk that hangs for a while."""
+        writer = self.httpd.writer()
+        if writer:
+            processes.kill(writer, signal.SIGSTOP)
+            time.sleep(self.random.uniform(0.5, 5))
+            processes.kill(writer, signal.SIGCONT)
+
+    def kill_parent(self):
+        self._end_parent(signal.SIGKILL)
+
+    def crash_parent(self):
+        self.truth.signals += 1
+        self._end_parent(signal.SIGSEGV)
+
+    def _end_parent(self, sig):
+        begin = time.time()
+        self.truth.kills += 1
+        self.httpd.send(sig)
+        wait_for(lambda: not processes.alive(self.httpd.parent), 20, "the parent is dead")
+        time.sleep(self.random.uniform(0, 3))       # its workers live on, and serve
+        self._start_again(begin)
+
+    def kill_everything(self):
+        begin = time.time()
+        self.truth.kills += 1
+        self.httpd.kill()
+        time.sleep(self.random.uniform(0, 3))
+        self._start_again(begin)
+
+    # ---- others ----
+
+    def second_start(self):
+        """The same configuration again: the port is taken."""
+        done = self.httpd.command()
+        assert done.returncode in (0, 1)
+
+    def second_server(self):
+        """Another server with the same capture file, by mistake: it serves, and records elsewhere."""
+        other = Httpd(capture=str(self.httpd.capture))
+        try:
+            other.start()
+            assert other.get("/").status == 200
+            assert other.said("in use by another running httpd"), other.errors()
+            other.stop()
+        finally:
+            other.close()
+
+    def outage(self):
+        """Half of the requests fail for a while."""
+        begin = time.time()
+        with Load(self.httpd.port) as load:
+            load.stream("/fail", rate=40, count=self.random.randrange(60, 160)).wait()
+        self.diary.append((begin, time.time(), "outage"))
+
+    def step_clock(self):
+        """The load's own clock stands still meanwhile: from here on the diary's times mean nothing."""
+        self.stepped = True
+        self.clock.write_text(self.random.choice(("+0", "+3600", "-3600", "+86400", "+2", "-2")) + "\n")
+
+    # ---- the disk ----
+
+    def fill_disk(self):
+        filler = self.disk / "filler"
+        try:
+            with open(filler, "wb", buffering=0) as full:
+                for _ in range(200):
+                    full.write(bytes(1 << 20))
+        except OSError:
+            pass
+        time.sleep(1.5)
+        self.graceful()
+        filler.unlink(missing_ok=True)
+
+    def _mounted_over(self, options):
+        begin = time.time()
+        reloaded = self.random.random() < 0.5
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", self.disk], check=True)
+        try:
+            time.sleep(1)
+            if reloaded:
+                self.httpd.reload(signal.SIGUSR1)
+                self.truth.reloads += 1
+                time.sleep(2)
+                assert self.httpd.get("/").status == 200
+        finally:
+            subprocess.run(["umount", "-l", self.disk], check=True)
+        self.graceful()
+        if reloaded:
+            self.truth.not_kept(time.time() - begin)
+        self.diary.append((begin, time.time(), "disk"))     # with no history to show, the page is a 503
+
+    def disk_read_only(self):
+        self._mounted_over("size=1m,ro")
+
+    def disk_gone(self):
+        self._mounted_over("size=64k")
+
+    # ---- history ----
+
+    def delete_capture(self):
+        self.httpd.capture.unlink()
+
+    def truncate_capture(self):
+        os.truncate(self.httpd.capture, self.random.choice((0, 100, 5000, 100000)))
+
+    def overwrite_capture(self):
+        with open(self.httpd.capture, "r+b") as file:
+            size = file.seek(0, 2)
+            for _ in range(self.random.choice((1, 30))):
+                file.seek(self.random.randrange(size))
+                file.write(self.random.randbytes(self.random.choice((1, 100, GARBAGE))))
+
+    def replace_capture(self):
+        self.httpd.capture.rename(self.httpd.capture.with_suffix(".moved"))
+        if self.random.random() < 0.5:
+            self.httpd.capture.write_bytes(self.random.randbytes(GARBAGE))
+
+    def delete_lock(self):
+        self.httpd.capture.with_name(self.httpd.capture.name + ".lock").unlink(missing_ok=True)
+
+    def _region(self):
+        return max((self.httpd.root / "run").glob("*.live"), key=lambda path: path.stat().st_mtime, default=None)
+
+    def delete_region(self):
+        self.truth.exposed = True
+        if self._region():
+            self._region().unlink()
+
+    def replace_region(self):
+        region = self._region()
+        self.truth.exposed = True
+        if region:
+            region.unlink()
+            region.write_bytes(self.random.randbytes(GARBAGE))
+
+    def destroy(self):
+        """One act against history; then what an administrator would do: see what is said, and reload."""
+        act = self.random.choice(self.destructive)
+        act()
+        time.sleep(2.5)
+        try:
+            assert self.httpd.get("/").status == 200
+            self.graceful()
+            if act == self.replace_capture and self.httpd.capture.exists() and \
+                    self.httpd.capture.stat().st_size == GARBAGE:
+                self.httpd.capture.unlink()     # no capture file: it is rightly left alone, until it is removed
+                self.graceful()
+        except Timeout as problem:
+            raise AssertionError(f"after {act.__name__}: {problem}") from problem
+        return act

@@ -1,0 +1,202 @@
+"""Everything goes wrong under load, at random, and in the end every request is accounted for.
+
+    torture.py [--seconds N] [--seed N] [--mpm event|worker|prefork] [--keep]
+
+Prints the seed, what it does, and what it finds; non-zero when a promise was broken.
+"""
+import argparse
+import itertools
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "httpd"), str(Path(__file__).parent)]
+
+from nemesis import Nemesis  # noqa: E402
+from truth import Broken, Truth  # noqa: E402
+
+from harness import document  # noqa: E402
+from harness.companion import pmcapture  # noqa: E402
+from harness.httpd import Httpd  # noqa: E402
+from harness.load import Load  # noqa: E402
+
+FORMATS = ("", "?auto", "?format=json", "?format=prometheus", "?format=csv", "?format=json&since=-1m",
+           "?format=json&view=summary", "?format=json&incident=1", "?since=nonsense")
+COMMANDS = (("status",), ("list",), ("events",), ("show", "-1"), ("check",), ("report", "-1"),
+            ("export", "--format", "jsonl"))
+RETENTION = "PMCaptureRetention seconds=10m minutes=2h incidents=128 events=2048"
+DISK_SIZE = "64m"       # of the disk that the nemesis fills, the capture file included
+FAKETIME = "/usr/lib/{}/faketime/libfaketimeMT.so.1"
+AUDIT_ACTS = 5
+
+
+class Readers:
+    """Everybody who looks, all the while: the page in all formats, pmdump, the companion."""
+
+    def __init__(self, httpd, choose):
+        self.httpd, self.choose = httpd, choose
+        self.stopping = threading.Event()
+        self.asking = threading.Lock()      # taken by who wants no requests for a while
+        self.troubles = []
+        self.reads = 0
+        self.threads = [threading.Thread(target=self._loop, args=(look,), daemon=True)
+                        for look in (self._page, self._tool)]
+        for thread in self.threads:
+            thread.start()
+
+    def _loop(self, look):
+        while not self.stopping.is_set():
+            try:
+                look()
+                self.reads += 1
+            except OSError:         # the server is down just now
+                time.sleep(0.05)
+            except Exception:
+                self.troubles.append(traceback.format_exc())
+                return
+            time.sleep(0.1)
+
+    def _page(self):
+        with self.asking:
+            self.httpd.get("/pm-status" + self.choose(FORMATS), timeout=20)
+
+    def _tool(self):
+        done = document.pmdump(self.httpd.capture)
+        assert done.returncode in (0, 3), (done.returncode, done.stderr)
+        if done.returncode == 0:
+            document.parse(done.stdout)
+        done = pmcapture("-f", self.httpd.capture, *self.choose(COMMANDS))
+        assert 0 <= done.returncode <= 3, (done.returncode, done.stderr)
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(60)
+        return self.troubles
+
+
+class Torture:
+    def __init__(self, seconds, seed, mpm):
+        self.began = time.monotonic()
+        self.until = self.began + seconds
+        self.random = random.Random(seed)
+        self.httpd = Httpd(mpm=mpm, capture="disk/pmcapture.pmc", config='Redirect 503 "/fail"\n',
+                           pm=f"PMCaptureBurst errors=10 ratio=5% window=3 clear=2\nPMCaptureSlow Off\n{RETENTION}\n")
+        self.disk = self.httpd.root / "disk"
+        self.disk.mkdir()
+        self.mounted = os.getuid() == 0 and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "none", self.disk]).returncode == 0
+        self.truth = Truth(self.httpd, self.say)
+        self.nemesis = Nemesis(self.httpd, self.truth, seed, self._clock())
+        self.asked = 0
+
+    def say(self, sentence):
+        print(f"{time.monotonic() - self.began:6.1f} s  {sentence}", flush=True)
+
+    def _clock(self):
+        """Every third server runs by a clock that can be stepped."""
+        machine = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True).stdout.strip()
+        library = Path(FAKETIME.format(machine))
+        if self.random.randrange(3) != 0 or not library.exists():
+            return None
+        clock = self.httpd.root / "clock"
+        clock.write_text("+0\n")
+        clock.chmod(0o644)
+        self.httpd.environment = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock),
+                                  "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                                  "FAKETIME_DONT_RESET": "1"}
+        return clock
+
+    def round(self):
+        """Some acts under load, then quiet, then an audit."""
+        with Load(self.httpd.port) as load:
+            streams = [load.stream("/", rate=60, keepalive=8, timeout=10), load.stream("/", rate=30, timeout=10),
+                       load.stream("/nothing", rate=10, timeout=10)]
+            for _ in range(AUDIT_ACTS):
+                if time.monotonic() > self.until:
+                    break
+                act = self.nemesis.act()
+                self.say(act.__name__)
+                act()
+                time.sleep(self.random.uniform(0.2, 1.2))
+            for stream in streams:
+                self.asked += len(stream.stop())
+        with self.readers.asking:
+            return self.truth.audit()
+
+    def destroy(self):
+        begin = time.time()
+        act = self.nemesis.destroy()
+        self.say(f"history was attacked: {act.__name__}")
+        with self.readers.asking:
+            self.truth.wait_recording()
+            self.truth.begin_anew()
+        # what was on record may be gone; the page may have been a 503 meanwhile
+        self.nemesis.diary[:] = [(since, until, "before") for since, until, _ in self.nemesis.diary]
+        self.nemesis.diary.append((begin, time.time(), "destroyed"))
+
+    def run(self):
+        self.httpd.start()
+        self.truth.wait_recording()
+        self.readers = readers = Readers(self.httpd, self.random.choice)
+        try:
+            for number in itertools.count(1):
+                final = self.round()
+                if not self.nemesis.stepped:
+                    self.truth.expect_incidents_like(self.nemesis.diary, final)
+                if readers.troubles or time.monotonic() > self.until:
+                    break
+                if number % 2 == 0:
+                    self.destroy()
+        finally:
+            troubles = readers.stop()
+        if troubles:
+            raise Broken("a reader met trouble:\n" + troubles[0])
+        self.httpd.stop()
+        self.truth.expect_nothing_left()
+        self.say(f"{self.asked} requests, {self.truth.audits} audits, {readers.reads} reads: all accounted for; "
+                 f"{self.truth.slack} counted and not logged when their worker was killed, "
+                 f"{self.truth.lost} not kept, with a live region removed or no disk to be had (the laws allow both)")
+
+    def close(self, keep):
+        if keep:
+            print(f"left as it is: {self.httpd.root} (processes marked {self.httpd.marker})")
+            return
+        from harness import processes
+        processes.kill_marked(self.httpd.marker, first=self.httpd.parent)
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.disk])
+        self.httpd.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--mpm", choices=("event", "worker", "prefork"))
+    parser.add_argument("--keep", action="store_true", help="leave the server's folder when a promise was broken")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.randrange(1 << 30)
+    mpm = options.mpm or random.Random(seed).choice(("event", "worker", "prefork"))
+    print(f"torture: {options.seconds:.0f} s, mpm {mpm}; again with: TORTURE_SEED={seed}", flush=True)
+    torture = Torture(options.seconds, seed, mpm)
+    broken = True
+    try:
+        torture.run()
+        broken = False
+    except Exception:
+        traceback.print_exc()
+        print("".join(torture.httpd.errors().splitlines(True)[-25:]), file=sys.stderr)
+    finally:
+        torture.close(options.keep and broken)
+    print(f"torture: {'BROKEN' if broken else 'every promise was kept'}; TORTURE_SEED={seed}")
+    return broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -194,8 +194,11 @@ void pm_eventlog_tick(pm_fold *f)
         return;
     }
     patience_ms = PATIENCE_MS;
+    /* Reading back what is to be shipped may take its time: no reason to be taken for dead. */
+    atomic_store(&f->state->writing_us, pm_time_monotonic());
     ship_events(f, l);
     ship_minute(f, l);
+    atomic_store(&f->state->writing_us, 0);
     if (lost_lines != 0 && f->say != NULL) {
         f->say(f->ctx, PM_WARNING,
                "PMCaptureEventLog: its reader does not keep up, lines were lost");

@@ -172,6 +172,8 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
 /* recorder.c */
 /** Fork the recorders of this generation, and let those of the last one go. */
 void pm_recorders_start(apr_pool_t *pconf, server_rec *s);
+/** This generation can record nothing: let those of the last one go. */
+void pm_recorders_dismiss(apr_pool_t *pconf);
 /** In the parent, every ten seconds or so: fork anew those that are missing. */
 void pm_recorders_check(void);
 /** The server ends in order: the recorders take the last tick and leave. */

@@ -523,6 +523,11 @@ static void retire(pm_retained *kept)
             kept->live.base = NULL;
         }
     }
+    if (kept->live.base != NULL) {
+        /* No place to drain it from: its file stays, and the next start counts what is in it. */
+        munmap(kept->live.base, kept->live.size);
+        kept->live.base = NULL;
+    }
     if (kept->state.base != NULL) {
         munmap(kept->state.base, kept->state.size);
         kept->state.base = NULL;
@@ -746,6 +751,9 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
         }
+    }
+    else {
+        pm_recorders_dismiss(pconf);
     }
     kept->started = 1;
     kept->generation = pm.generation;

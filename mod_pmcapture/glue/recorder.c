@@ -393,7 +393,8 @@ static void recorder_changed(int reason, void *data, int status)
         return;
     }
     apr_proc_other_child_unregister(data);
-    pm_retained_get()->recorder[i] = 0; /* its pid may be another's soon, who is not to get our signals */
+    pm_retained_get()->recorder[i] =
+        0; /* its pid may be another's soon, who is not to get our signals */
     if (is_serving() && (last[i] == 0 || now > last[i] + RESPAWN_US)) {
         last[i] = now;
         spawn(i);
@@ -468,6 +469,15 @@ static void dismiss(apr_pool_t *pconf, pm_retained *kept, const pid_t old[2])
             kept->leaving[i] = 0;
         }
     }
+}
+
+void pm_recorders_dismiss(apr_pool_t *pconf)
+{
+    pm_retained *kept = pm_retained_get();
+    pid_t old[2] = {kept->recorder[0], kept->recorder[1]};
+
+    kept->recorder[0] = kept->recorder[1] = 0;
+    dismiss(pconf, kept, old);
 }
 
 void pm_recorders_start(apr_pool_t *pconf, server_rec *s)

@@ -39,7 +39,8 @@ typedef struct pm_tick {
     pm_figures *figures;               /* [scopes] */
     pm_verdict *verdicts;              /* [scopes] */
     pm_heavy_item items[PM_HEAVY_ITEMS];
-    uint32_t stuck, stuck_flight; /* requests that are a minute old since this tick; the oldest of them */
+    uint32_t stuck,
+        stuck_flight; /* requests that are a minute old since this tick; the oldest of them */
     uint64_t stuck_arrival_us;
 } pm_tick;
 

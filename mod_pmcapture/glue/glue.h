@@ -71,27 +71,27 @@ typedef struct pm_dir_conf {
 
 /** A connection's request under way, for the filters. */
 typedef struct pm_conn {
-    request_rec *r;                           /* NULL = none */
-    pm_stripe *stripe;                        /* where its requests are counted */
-    pm_vhost_count *counts;                   /* of each virtual host, in that stripe */
-    uint32_t hint, pad;                       /* where they are in flight */
-    pm_flight *flight;                        /* its slot; NULL = none */
-    uint64_t waited_us;                       /* for the client's request body */
-    uint64_t first_out_us;                    /* when the reply began; 0 = not yet */
-    uint64_t noted;                           /* epoch and virtual host in which its client was counted */
+    request_rec *r;         /* NULL = none */
+    pm_stripe *stripe;      /* where its requests are counted */
+    pm_vhost_count *counts; /* of each virtual host, in that stripe */
+    uint32_t hint, pad;     /* where they are in flight */
+    pm_flight *flight;      /* its slot; NULL = none */
+    uint64_t waited_us;     /* for the client's request body */
+    uint64_t first_out_us;  /* when the reply began; 0 = not yet */
+    uint64_t noted;         /* epoch and virtual host in which its client was counted */
     const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
 } pm_conn;
 
 /** This process's view; set in post_config, inherited by every child. */
 typedef struct pm_glue {
-    pm_live live;        /* live.header == NULL: nothing is recorded */
+    pm_live live; /* live.header == NULL: nothing is recorded */
     apr_pool_t *pconf;
     pm_capture *capture; /* the parent's and the recorders' */
     const char *capture_path;
     const char *run_dir;
     pm_ledger *state;
     pm_live old[PM_OLD_REGIONS];
-    int event_log;             /* descriptor of PMCaptureEventLog's target; -1 = none */
+    int event_log;  /* descriptor of PMCaptureEventLog's target; -1 = none */
     int read_fd;    /* the capture file for the handler; -1 = none */
     uint32_t child; /* this process's number in the live region */
     uint32_t generation;

@@ -27,7 +27,7 @@ typedef struct pm_retained {
     uint32_t started; /* a server of ours has started: the next post_config is a reload */
     pid_t parent;
     pid_t recorder[4]; /* 0 = none; [0] and [1] this generation's */
-    pid_t leaving[8];      /* of earlier generations, on their way out; 0 = none */
+    pid_t leaving[8];  /* of earlier generations, on their way out; 0 = none */
     uint32_t generation;
     uint64_t started_us, reload_us;
     pm_mapping live;

@@ -2,7 +2,7 @@
 /*
  * fold.c: the tick, and how a run begins.
  */
-#include <stdarg.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,28 +28,6 @@ void pm_ledger_init(pm_ledger *state, uint64_t size, uint64_t run, uint32_t vhos
     state->scopes = vhosts + 1;
     state->random = pm_time_now() | 1;
     state->checkpoint.next_incident = 1;
-}
-
-void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
-                   const char *format, ...)
-{
-    pm_ledger *s = f->state;
-    pm_pending_event *e = &s->pending[s->pending_next % PM_PENDING_EVENTS];
-    va_list args;
-
-    if (s->pending_next - s->pending_first >= PM_PENDING_EVENTS) {
-        s->checkpoint.events_lost++;
-        return;
-    }
-    memset(e, 0, sizeof(*e));
-    e->at_us = at_us;
-    e->type = type;
-    e->severity = severity;
-    snprintf(e->data, sizeof(e->data), "%s", data != NULL ? data : "{}");
-    va_start(args, format);
-    vsnprintf(e->text, sizeof(e->text), format, args);
-    va_end(args);
-    s->pending_next++;
 }
 
 /* ---- minutes ---- */

@@ -8,6 +8,7 @@
  *   where.c           what a request was about: route, Host, backend, who asked
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
+ *   retained.c        what the parent remembers across reloads, and how the glue speaks
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended

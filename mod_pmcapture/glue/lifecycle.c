@@ -30,24 +30,6 @@ APLOG_USE_MODULE(pmcapture);
 #define LOCK_WAIT_US 200000u
 #define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
 
-pm_retained *pm_retained_get(void)
-{
-    pm_retained *kept = ap_retained_data_get(PM_RETAINED_KEY);
-
-    if (kept == NULL) {
-        kept = ap_retained_data_create(PM_RETAINED_KEY, sizeof(*kept));
-        kept->size = sizeof(*kept);
-    }
-    return kept;
-}
-
-void pm_say(server_rec *s, int level, const char *sentence)
-{
-    if (sentence[0] != '\0') {
-        ap_log_error(APLOG_MARK, level, 0, s, "mod_pmcapture: %s", sentence);
-    }
-}
-
 /** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
 static void trouble(server_rec *s, const char *sentence)
 {

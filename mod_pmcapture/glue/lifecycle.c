@@ -301,10 +301,25 @@ static int serves(pid_t recorder)
     return n <= 0 || m <= 0 || (n == m && memcmp(own, parents, (size_t)n) == 0);
 }
 
-/** Between two recorders nobody has the lease; the server that wrote to the file last may live all the same. */
-static int is_served(pm_capture *c)
+/** A live region whose server lives, and is not this one? */
+static void see_region(void *ctx, const char *path, uint64_t run)
+{
+    pm_live region;
+
+    (void)run;
+    if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
+        *(int *)ctx |= region.parent_pid != (uint32_t)getpid() && pm_live_parent_alive(&region);
+        pm_live_detach(&region);
+    }
+}
+
+/** Between two recorders nobody has the lease; a server may count for the file, or have written to it last, all the
+ *  same. */
+static int is_served(pm_capture *c, const char *path, apr_pool_t *p)
 {
     pm_checkpoint *cp = calloc(1, sizeof(*cp));
+    char run_dir[PATH_MAX];
+    ssize_t n = readlink(apr_pstrcat(p, path, ".run", NULL), run_dir, sizeof(run_dir) - 1);
     struct stat st;
     int served = 0;
 
@@ -317,17 +332,21 @@ static int is_served(pm_capture *c)
                  pm_process_start(s->pid) == s->pid_start;
     }
     free(cp);
+    if (n > 0) {
+        run_dir[n] = '\0';
+        pm_live_find(run_dir, pm_capture_id(c), see_region, &served);
+    }
     return served;
 }
 
 /** Another server holds the file? Our own recorders, of whatever generation, and one whose parent is dead, don't count:
  *  they are leaving, or told to. */
-static int in_use(pm_capture *c)
+static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
 {
     pid_t holder = pm_lease_holder(c);
 
     if (holder == 0) {
-        return is_served(c);
+        return is_served(c, path, p);
     }
     if (holder > 0 && pm_process_parent((uint32_t)holder) == (uint32_t)getpid()) {
         return 0;
@@ -367,7 +386,7 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     want.samples = pm_config->samples;
     /* Before anything is done to it: other sizes would mean a new file in its place. */
     if (pm_capture_open_append(&other, path, p, NULL) == APR_SUCCESS) {
-        int used = in_use(other);
+        int used = in_use(other, path, p);
 
         pm_capture_close(other);
         if (used) {

@@ -5,6 +5,7 @@
 Prints the seed, what it does, and what it finds; non-zero when a promise was broken.
 """
 import argparse
+import http.client
 import itertools
 import os
 import random
@@ -54,7 +55,7 @@ class Readers:
             try:
                 look()
                 self.reads += 1
-            except OSError:         # the server is down just now
+            except (OSError, http.client.HTTPException):    # the server is down just now
                 time.sleep(0.05)
             except Exception:
                 self.troubles.append(traceback.format_exc())
@@ -182,7 +183,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the server's folder when a promise was broken")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(1 << 30)
-    mpm = options.mpm or random.Random(seed).choice(("event", "worker", "prefork"))
+    mpm = options.mpm or random.Random(seed + 1).choice(("event", "worker", "prefork"))
     print(f"torture: {options.seconds:.0f} s, mpm {mpm}; again with: TORTURE_SEED={seed}", flush=True)
     torture = Torture(options.seconds, seed, mpm)
     broken = True

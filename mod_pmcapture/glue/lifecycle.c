@@ -375,6 +375,21 @@ static void link_run_dir(apr_pool_t *p, const char *path)
     }
 }
 
+/** A new file of root's has the group of its folder, as httpd's logs have after logrotate: on Debian those in
+ *  adm read both. One that somebody has given another group keeps it. */
+static void give_group(apr_pool_t *p, int fd, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    struct stat file, folder;
+
+    if (geteuid() == 0 && name != NULL && fstat(fd, &file) == 0 && file.st_gid == getegid() &&
+        stat(apr_pstrmemdup(p, path, (apr_size_t)(name - path + 1)), &folder) == 0 &&
+        folder.st_uid == 0 && folder.st_gid != file.st_gid &&
+        fchown(fd, (uid_t)-1, folder.st_gid) != 0) {
+        return; /* then root alone reads it */
+    }
+}
+
 static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
                                  const pm_retention *keep, pm_error *err)
 {
@@ -403,6 +418,7 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     if (pm.trouble[0] == '\0') {
         apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
     }
+    give_group(p, pm_capture_fd(pm.capture), path);
     pm.capture_path = path;
     /* The handler reads in processes that may not enter the log directory. */
     pm.read_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

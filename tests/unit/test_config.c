@@ -269,12 +269,20 @@ static pm_gather *gather(void)
     return pm_gather_begin(PM_CONFIG_FULL, key, pool);
 }
 
+static apr_status_t free_snapshot(void *s)
+{
+    free(s);
+    return APR_SUCCESS;
+}
+
+/** It lives as long as the test's pool. */
 static pm_snapshot *done(pm_gather *g)
 {
     pm_snapshot *s = pm_gather_done(g);
 
     assert_non_null(s);
     assert_true(pm_snapshot_valid(s, pm_snapshot_size(s)));
+    apr_pool_cleanup_register(pool, s, free_snapshot, apr_pool_cleanup_null);
     return s;
 }
 
@@ -812,7 +820,6 @@ static void a_file_that_was_not_touched_is_not_read_again(void **state)
         assert_int_equal(file_named(g, "main.conf")->hash == 12345, old);
         free(pm_gather_done(g));
     }
-    free(last);
 }
 
 static void an_edit_whose_time_was_set_back_is_read(void **state)
@@ -834,7 +841,6 @@ static void an_edit_whose_time_was_set_back_is_read(void **state)
     pm_gather_file(g, in_dir("main.conf"), &world);
     assert_true(file_named(g, "main.conf")->hash != pm_snapshot_files(last)[0].hash);
     free(pm_gather_done(g));
-    free(last);
 }
 
 static void what_an_untouched_file_includes_is_still_found(void **state)
@@ -851,7 +857,6 @@ static void what_an_untouched_file_includes_is_still_found(void **state)
     pm_gather_file(g, in_dir("main.conf"), &world);
     assert_non_null(file_named(g, "part.conf"));
     free(pm_gather_done(g));
-    free(last);
 }
 
 /* ---- keeping ---- */

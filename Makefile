@@ -20,7 +20,7 @@ SYSTEMD_DIR ?= /etc/systemd/system
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
 EXTRA_CFLAGS ?=
-JOBS    ?= 3
+JOBS    ?= 4
 
 # What httpd was built with. Only asked once, and only when apxs is there: `make deps` runs without it.
 ifneq ($(APXS),)

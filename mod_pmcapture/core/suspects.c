@@ -22,6 +22,7 @@
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
 #define EVER UINT64_MAX
 #define MINUTE (60 * PM_SECOND)
+#define LEAST_HISTORY (5 * PM_SECOND) /* shorter says nothing; how long it was is always told */
 #define FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_CLIENTS)
 
 typedef struct candidate {
@@ -232,15 +233,27 @@ static const char *usual_text(const pm_telling *t, const pm_usual *u, const char
                  : "";
 }
 
+/* A monitor that asks more often when it sees errors adds to them: told from a tenth of the traffic on. */
+static const char *monitoring_text(const pm_telling *t)
+{
+    uint64_t part = t->i->monitoring_requests, whole = t->i->counted_requests;
+    char percent[PM_STORY_PERCENT];
+
+    return part && part >= whole / 10
+               ? apr_psprintf(t->pool, "; health checks and the like made %s of it",
+                              pm_story_percent(part, whole, percent))
+               : "";
+}
+
 static const char *rates_text(const pm_telling *t, double during)
 {
     char span[PM_TIME_SIZE];
 
     return apr_psprintf(
-        t->pool, "%.1f requests a second during the incident%s, %.1f in the %s before it%s%s",
+        t->pool, "%.1f requests a second during the incident%s, %.1f in the %s before it%s%s%s",
         during, t->i->vhost[0] ? " on the whole server" : "", t->i->before_requests_per_second,
         pm_time_span(t->i->before_us, span), usual_text(t, &t->i->day, "day"),
-        usual_text(t, &t->i->week, "week"));
+        usual_text(t, &t->i->week, "week"), monitoring_text(t));
 }
 
 /* Requests per second over the rows from `from` to `until`; 0 when there are none. */
@@ -267,7 +280,7 @@ static void traffic_figure(pm_telling *t, apr_array_header_t *found)
 {
     double during = rate_during(t);
 
-    if (t->i->before_us >= MINUTE && t->i->before_requests_per_second > 0 &&
+    if (t->i->before_us >= LEAST_HISTORY && t->i->before_requests_per_second > 0 &&
         served_seconds(t) >= 5 && during >= 2 * t->i->before_requests_per_second) {
         add_figure(found, 55, "traffic", rates_text(t, during));
     }
@@ -276,14 +289,16 @@ static void traffic_figure(pm_telling *t, apr_array_header_t *found)
 static void client_figure(pm_telling *t, apr_array_header_t *found)
 {
     const pm_incident *i = t->i;
+    int named = i->by_client[0].errors && i->by_client[0].key[0];
 
     if (i->clients_known && i->errors >= 5 && i->error_clients > 0.5 && i->error_clients < 1.5 &&
         i->clients >= 4) {
         add_figure(found, 58, "client",
                    apr_psprintf(t->pool,
-                                "One client alone met all %" APR_UINT64_T_FMT
+                                "One client alone%s%s%s met all %" APR_UINT64_T_FMT
                                 " errors; about %.0f others met none",
-                                i->errors, i->clients - 1));
+                                named ? " (" : "", named ? i->by_client[0].key : "",
+                                named ? ")" : "", i->errors, i->clients - 1));
     }
 }
 
@@ -400,7 +415,7 @@ static uint64_t watched_from(const pm_telling *t, uint64_t reach)
     if (t->m->row_count && t->m->rows[0].at_us > from) {
         from = t->m->rows[0].at_us;
     }
-    return from + 5 * PM_SECOND <= t->i->onset_us ? from : EVER;
+    return from + LEAST_HISTORY <= t->i->onset_us ? from : EVER;
 }
 
 static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
@@ -448,7 +463,7 @@ static const char *no_traffic_surge(pm_telling *t)
     double during = rate_during(t);
     double at_most = during + (double)most_in_flight(t) / served_seconds(t);
 
-    if ((i->kinds & PM_KIND_DOWN) || i->before_us < 5 * PM_SECOND || usual <= 0 ||
+    if ((i->kinds & PM_KIND_DOWN) || i->before_us < LEAST_HISTORY || usual <= 0 ||
         !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
         (!i->vhost[0] &&
          row_rate(t, pm_story_back(i->onset_us, MINUTE), i->onset_us) > 1.5 * usual)) {
@@ -475,6 +490,24 @@ static size_t busiest_sampled_client(const pm_telling *t, size_t *known)
     return best;
 }
 
+/* Since detection every client was counted: who asked most asked little, and met few of the errors. */
+static const char *no_busy_client(pm_telling *t)
+{
+    const pm_incident *i = t->i;
+    char traffic[PM_STORY_PERCENT], errors[PM_STORY_PERCENT];
+
+    if (!i->busiest.requests || i->busiest.requests * 5 > i->counted_requests ||
+        !i->by_client[0].errors || i->by_client[0].errors * 2 > i->errors) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool,
+                        "Not one client: errors met about %.0f different clients, the one that met "
+                        "most of them %s; the busiest made %s of the requests",
+                        i->error_clients,
+                        pm_story_percent(i->by_client[0].errors, i->errors, errors),
+                        pm_story_percent(i->busiest.requests, i->counted_requests, traffic));
+}
+
 /* Proved by counting (each further client met one error at least), or by the sample of failing requests. */
 static const char *no_single_client(pm_telling *t)
 {
@@ -482,7 +515,8 @@ static const char *no_single_client(pm_telling *t)
     double at_least = i->error_clients * (1 - 2 * PM_SKETCH_ERROR);
     size_t known = 0, best = busiest_sampled_client(t, &known);
 
-    if (!i->clients_known || at_least < 2.5) {
+    if (!i->clients_known || at_least < 2.5 ||
+        i->busiest.requests * 2 > i->counted_requests) { /* it may have done the others harm */
         return NULL;
     }
     if ((at_least - 1) * 2 >= (double)i->errors) {
@@ -498,7 +532,7 @@ static const char *no_single_client(pm_telling *t)
             "address stands behind %d of %d sampled failures",
             i->error_clients, (int)best, (int)known);
     }
-    return NULL;
+    return no_busy_client(t);
 }
 
 static int loaded_again(const pm_telling *t, uint64_t from)
@@ -618,7 +652,7 @@ static const char *no_deployment(pm_telling *t)
     char span[PM_TIME_SIZE];
 
     if (!(t->m->server.watched & PM_WATCHED_FILES) || since == EVER ||
-        since + MINUTE > t->i->onset_us) {
+        since + LEAST_HISTORY > t->i->onset_us) {
         return NULL;
     }
     from = since > from ? since : from;

@@ -571,8 +571,25 @@ static void twice_the_usual_traffic_is_a_candidate(void **state)
     i->requests = 400;
     assert_null(find_cause(tell(f), "traffic"));
     i->requests = 600;
-    i->before_us = 30 * S; /* too little to be called usual */
+    i->before_us = 4 * S; /* too little to be called usual */
     assert_null(find_cause(tell(f), "traffic"));
+    i->before_us = 5 * S;
+    assert_contains(find_cause(tell(f), "traffic")->summary, "20.0 in the 5 s before it");
+}
+
+static void a_large_share_of_monitoring_is_told_with_the_traffic(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->requests = 600;
+    i->counted_requests = 500;
+    i->monitoring_requests = 200;
+    assert_contains(find_cause(tell(f), "traffic")->summary,
+                    "in the 30 min before it; health checks and the like made 40 % of it");
+    i->monitoring_requests = 49;
+    assert_null(strstr(find_cause(tell(f), "traffic")->summary, "health checks"));
 }
 
 static void one_client_that_met_every_error_is_a_candidate(void **state)
@@ -585,6 +602,11 @@ static void one_client_that_met_every_error_is_a_candidate(void **state)
     i->clients = 31;
     assert_string_equal(find_cause(tell(f), "client")->summary,
                         "One client alone met all 45 errors; about 30 others met none");
+    apr_cpystrn(i->by_client[0].key, "192.0.2.0/24", sizeof(i->by_client[0].key));
+    i->by_client[0].errors = 45;
+    assert_string_equal(
+        find_cause(tell(f), "client")->summary,
+        "One client alone (192.0.2.0/24) met all 45 errors; about 30 others met none");
     i->clients = 1.2; /* there was no other */
     assert_null(find_cause(tell(f), "client"));
 }
@@ -673,6 +695,42 @@ static void a_fair_sample_of_clients_clears_a_single_one(void **state)
                     "the busiest address stands behind 3 of 8 sampled failures");
     strcpy(f->samples[7].client, f->samples[0].client);
     strcpy(f->samples[6].client, f->samples[0].client);
+    assert_null(cleared(tell(f), "single_client"));
+}
+
+static void what_the_busiest_client_asked_and_met_clears_a_single_one(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->counted_requests = 500;
+    i->busiest.requests = 50;
+    i->by_client[0].errors = 9;
+    assert_string_equal(cleared(tell(f), "single_client"),
+                        "Not one client: errors met about 12 different clients, the one that met "
+                        "most of them 20 %; the busiest made 10 % of the requests");
+    i->busiest.requests = 101; /* more than a fifth of the traffic */
+    assert_null(cleared(tell(f), "single_client"));
+    i->busiest.requests = 50;
+    i->by_client[0].errors = 23; /* more than half of the errors */
+    assert_null(cleared(tell(f), "single_client"));
+    i->by_client[0].errors = 0; /* not counted */
+    assert_null(cleared(tell(f), "single_client"));
+}
+
+static void
+one_client_that_makes_most_of_the_traffic_is_not_cleared_by_the_others_errors(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->error_clients = 40;
+    i->counted_requests = 500;
+    i->busiest.requests = 250;
+    assert_non_null(cleared(tell(f), "single_client"));
+    i->busiest.requests = 251;
     assert_null(cleared(tell(f), "single_client"));
 }
 
@@ -803,6 +861,20 @@ static void watched_files_that_did_not_change_clear_a_deployment(void **state)
     add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
     assert_contains(cleared(tell(f), "deployment"), "changed in the 1 h before the onset");
     add_event(f, PM_EV_FILE_CHANGED, -3000, "/srv/www changed.", "{}");
+    assert_null(cleared(tell(f), "deployment"));
+}
+
+static void a_deployment_is_cleared_by_five_seconds_of_watching_and_says_how_many(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_FILES;
+    f->m.created_us = ONSET - 5 * S;
+    add_event(f, PM_EV_SERVER_START, -5, "Started.", "{}");
+    assert_contains(cleared(tell(f), "deployment"),
+                    "in the 5 s before the onset (all that is on record)");
+    f->m.created_us += 1;
     assert_null(cleared(tell(f), "deployment"));
 }
 
@@ -938,12 +1010,15 @@ int main(void)
         TEST(the_backend_of_most_errors_is_a_candidate_and_how_it_failed),
         TEST(the_samples_name_the_backend_when_no_tally_does),
         TEST(twice_the_usual_traffic_is_a_candidate),
+        TEST(a_large_share_of_monitoring_is_told_with_the_traffic),
         TEST(one_client_that_met_every_error_is_a_candidate),
         TEST(a_log_line_new_at_the_onset_is_a_candidate),
         TEST(usual_traffic_clears_a_surge_and_gives_the_figures),
         TEST(a_hang_a_gap_or_too_little_history_clears_no_surge),
         TEST(many_clients_hit_clear_a_single_one),
         TEST(a_fair_sample_of_clients_clears_a_single_one),
+        TEST(what_the_busiest_client_asked_and_met_clears_a_single_one),
+        TEST(one_client_that_makes_most_of_the_traffic_is_not_cleared_by_the_others_errors),
         TEST(a_reload_that_changed_nothing_is_no_candidate_and_clears_the_configuration),
         TEST(no_load_within_the_hour_clears_the_configuration),
         TEST(the_configuration_is_cleared_by_what_is_on_record_alone),
@@ -953,6 +1028,7 @@ int main(void)
         TEST(minutes_in_place_of_seconds_clear_nothing_that_needs_each_second),
         TEST(a_server_that_was_gone_clears_neither_traffic_nor_machine),
         TEST(watched_files_that_did_not_change_clear_a_deployment),
+        TEST(a_deployment_is_cleared_by_five_seconds_of_watching_and_says_how_many),
         TEST(crashes_are_cleared_when_they_would_have_been_seen),
         TEST(a_virtual_hosts_own_rate_is_not_held_against_the_whole_servers),
         TEST(the_same_time_the_day_before_is_told),

@@ -192,7 +192,7 @@ static void put_word(reader *r, const char *s, size_t n)
         }
     }
     else if (n >= 7 && number_of_httpd(s) != 0) {
-        pm_folded_put(&r->out, s, n);
+        pm_folded_text(&r->out, s, n); /* what follows the number may be anything */
     }
     else { /* "password:", "Bearer" */
         r->hide =

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <apr_strings.h>
 #include <apr_tables.h>
@@ -20,6 +21,7 @@
 #define EVIDENCE_MAX 32
 #define SLACK_US                                                                                   \
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
+#define DIRECTIVES_MAX 8 /* named beside a change */
 #define EVER UINT64_MAX
 #define MINUTE (60 * PM_SECOND)
 #define LEAST_HISTORY (5 * PM_SECOND) /* shorter says nothing; how long it was is always told */
@@ -107,6 +109,27 @@ static const char *without_stop(const pm_telling *t, const char *text)
     return apr_pstrndup(t->pool, text, len && text[len - 1] == '.' ? len - 1 : len);
 }
 
+/* "; it touched ServerName, ServerAlias": the event's sentence has room for the first of them alone. */
+static const char *touched(const pm_telling *t, const pm_event *e)
+{
+    static const char member[] = "\"directive\":\"";
+    const char *names[DIRECTIVES_MAX], *list = "", *at = e->data;
+    int count = 0, n;
+
+    while (e->type == PM_EV_CONFIG_CHANGED && at && count < DIRECTIVES_MAX &&
+           (at = strstr(at, member)) != NULL) {
+        at += sizeof(member) - 1;
+        names[count] = apr_pstrndup(t->pool, at, strcspn(at, "\""));
+        for (n = 0; strcasecmp(names[n], names[count]) != 0; n++) {
+        }
+        if (n == count) {
+            list = apr_pstrcat(t->pool, list, count ? ", " : "", names[count], NULL);
+            count++;
+        }
+    }
+    return count > 1 ? apr_pstrcat(t->pool, "; it touched ", list, NULL) : "";
+}
+
 static void add_event_candidate(pm_telling *t, apr_array_header_t *found,
                                 const struct event_rule *rule)
 {
@@ -137,8 +160,8 @@ static void add_event_candidate(pm_telling *t, apr_array_header_t *found,
         score_of(t, rule, nearest),
         {.kind = rule->kind ? rule->kind : pm_event_name(rule->type),
          .summary = apr_psprintf(
-             t->pool, "%s (%s%s)", without_stop(t, nearest->text),
-             pm_story_nearness(t, nearest->at_us),
+             t->pool, "%s (%s%s%s)", without_stop(t, nearest->text),
+             pm_story_nearness(t, nearest->at_us), touched(t, nearest),
              count > 1 ? apr_psprintf(t->pool, "; %d more like it", (int)(count - 1)) : ""),
          .evidence = seqs,
          .evidence_count = count < EVIDENCE_MAX ? count : EVIDENCE_MAX,

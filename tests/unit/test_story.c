@@ -559,6 +559,32 @@ static void the_samples_name_the_backend_when_no_tally_does(void **state)
                         "http://127.0.0.1:8080");
 }
 
+static void a_change_names_every_kind_of_directive_that_it_touched(void **state)
+{
+    fixture *f = errors();
+    char data[4000] = "";
+    const char *summary;
+
+    (void)state;
+    add_event(f, PM_EV_CONFIG_CHANGED, -2, "3 directives changed, first: ServerName changed.",
+              "{\"added\":[{\"directive\":\"ServerName\",\"args\":\"\\\"directive\\\":\\\"no\"},"
+              "{\"directive\":\"ServerAlias\"}],\"removed\":[{\"directive\":\"servername\"}]}");
+    assert_string_equal(find_cause(tell(f), "config.changed")->summary,
+                        "3 directives changed, first: ServerName changed (2 s before the onset; "
+                        "it touched ServerName, ServerAlias)");
+    f->events[0].data = "{\"added\":[{\"directive\":\"ServerName\"}]}";
+    assert_null(strstr(find_cause(tell(f), "config.changed")->summary, "touched"));
+    for (int n = 0; n < 100; n++) {
+        apr_snprintf(data + strlen(data), sizeof(data) - strlen(data), "\"directive\":\"D%d\",", n);
+    }
+    f->events[0].data = data;
+    summary = find_cause(tell(f), "config.changed")->summary;
+    assert_contains(summary, ", D7)");
+    assert_null(strstr(summary, "D8"));
+    f->events[0].data = "{\"added\":[{\"directive\":\""; /* broken off */
+    assert_non_null(find_cause(tell(f), "config.changed"));
+}
+
 static void twice_the_usual_traffic_is_a_candidate(void **state)
 {
     fixture *f = errors();
@@ -1009,6 +1035,7 @@ int main(void)
         TEST(a_server_that_cannot_start_blames_the_missing_library_first),
         TEST(the_backend_of_most_errors_is_a_candidate_and_how_it_failed),
         TEST(the_samples_name_the_backend_when_no_tally_does),
+        TEST(a_change_names_every_kind_of_directive_that_it_touched),
         TEST(twice_the_usual_traffic_is_a_candidate),
         TEST(a_large_share_of_monitoring_is_told_with_the_traffic),
         TEST(one_client_that_met_every_error_is_a_candidate),

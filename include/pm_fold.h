@@ -60,6 +60,7 @@ typedef struct pm_open {
     uint64_t pending_hist[PM_HIST_BUCKETS];
     uint8_t pending_sketch[2][PM_SKETCH_SIZE];
     uint64_t vhost_requests[PM_VHOSTS_MAX]; /* up to the last failure */
+    uint64_t vhost_after[PM_VHOSTS_MAX];    /* of them after it, in its second */
     uint64_t vhost_errors[PM_VHOSTS_MAX];
     uint64_t vhost_mark[PM_VHOSTS_MAX]; /* absolute requests at the last failure */
     uint64_t vhost_error_mark[PM_VHOSTS_MAX];

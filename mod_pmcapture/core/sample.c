@@ -96,15 +96,13 @@ static void order(pm_tally *list)
 void pm_sample_vhosts(pm_fold *f, pm_open *o)
 {
     pm_tally *list = o->incident.by_vhost;
-    /* Its seconds are whole ones: of what succeeded in them, the incident's own share. */
-    uint64_t whole = o->whole > o->incident.errors ? o->whole - o->incident.errors : 0;
-    uint64_t in_window = o->incident.requests - o->incident.errors;
 
     memset(list, 0, sizeof(o->incident.by_vhost));
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         pm_tally *least = &list[PM_TALLIES - 1];
 
-        if (o->vhost_errors[v] <= least->errors || o->vhost_requests[v] < o->vhost_errors[v] ||
+        if (o->vhost_errors[v] <= least->errors ||
+            o->vhost_requests[v] < o->vhost_errors[v] + o->vhost_after[v] ||
             (o->scope != PM_SCOPE_SERVER && o->scope != v + 1)) {
             continue;
         }
@@ -114,8 +112,8 @@ void pm_sample_vhosts(pm_fold *f, pm_open *o)
             pm_text_clean(least->defined, sizeof(least->defined), f->vhost_defined[v], PM_KEY);
         }
         least->errors = least->counted_errors = o->vhost_errors[v];
-        least->requests = least->counted_requests =
-            o->vhost_errors[v] + part(o->vhost_requests[v] - o->vhost_errors[v], in_window, whole);
+        least->requests = later(o->vhost_requests[v] - o->vhost_after[v], o->vhost_errors[v]);
+        least->counted_requests = least->requests;
         order(list);
     }
 }

@@ -207,28 +207,40 @@ static void count_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
 
 /** A window begins and ends within a second: the requests of those seconds are divided by time, but no failure is
  *  outside. */
+static uint64_t outside(const pm_interval *w, uint64_t us)
+{
+    uint64_t span = w->span_us ? w->span_us : PM_SECOND;
+
+    return at_most(part(w->requests, us, span),
+                   w->requests > w->errors ? w->requests - w->errors : 0);
+}
+
+static uint64_t before_onset(const pm_interval *w, uint64_t onset)
+{
+    uint64_t from = w->at_us - (w->span_us ? w->span_us : PM_SECOND);
+
+    return onset > from ? outside(w, onset - from) : 0;
+}
+
+static uint64_t after_end(const pm_interval *w, uint64_t end)
+{
+    return end < w->at_us ? outside(w, w->at_us - end) : 0;
+}
+
 static void trim(pm_fold *f, pm_open *o)
 {
     const pm_scope *d = &f->state->scope[o->scope].detect;
     uint64_t kept = d->kept < PM_WINDOW_MAX ? d->kept : PM_WINDOW_MAX;
-    uint64_t onset = o->incident.onset_us, end = o->incident.end_us;
 
     o->before = o->after = 0;
     for (uint64_t i = 1; i <= kept; i++) {
         const pm_interval *w = &d->window[(d->kept - i) % PM_WINDOW_MAX];
-        uint64_t span = w->span_us ? w->span_us : PM_SECOND, from = w->at_us - span;
-        uint64_t succeeded = w->requests > w->errors ? w->requests - w->errors : 0;
 
-        if (w->at_us <= onset) {
+        if (w->at_us <= o->incident.onset_us) {
             break;
         }
-        if (onset > from) {
-            o->before += at_most(part(w->requests, onset - from, span), succeeded);
-        }
-        if (end < w->at_us) {
-            o->after +=
-                at_most(part(w->requests, w->at_us - (end > from ? end : from), span), succeeded);
-        }
+        o->before += before_onset(w, o->incident.onset_us);
+        o->after += after_end(w, o->incident.end_us);
     }
 }
 
@@ -247,7 +259,7 @@ static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
         const pm_scope *d = &scope->detect;
         uint64_t kept = d->kept < PM_WINDOW_MAX ? d->kept : PM_WINDOW_MAX;
 
-        o->vhost_requests[v] = o->vhost_errors[v] = 0;
+        o->vhost_requests[v] = o->vhost_errors[v] = o->vhost_after[v] = 0;
         o->vhost_mark[v] = scope->requests;
         o->vhost_error_mark[v] = scope->errors;
         for (uint64_t i = 1; i <= kept; i++) {
@@ -256,7 +268,8 @@ static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
             if (w->at_us <= onset) {
                 break;
             }
-            o->vhost_requests[v] += w->requests;
+            o->vhost_requests[v] += w->requests - before_onset(w, onset);
+            o->vhost_after[v] += after_end(w, o->incident.end_us);
             o->vhost_errors[v] += w->errors;
         }
     }
@@ -361,7 +374,6 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
         o->incident.errors = scope->detect.cusum_failures;
         o->whole = later(o->whole, o->incident.errors);
     }
-    count_vhosts_from_onset(f, o, o->incident.onset_us);
     memset(o->incident.status_code, 0, sizeof(o->incident.status_code));
     memset(o->incident.status_count, 0, sizeof(o->incident.status_count));
     memset(o->incident.hist, 0, sizeof(o->incident.hist));
@@ -374,6 +386,7 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
     if (t->figures[o->scope].slow_in_flight > 0 && (o->incident.kinds & PM_KIND_SLOW)) {
         o->incident.end_us = t->now_us;
     }
+    count_vhosts_from_onset(f, o, o->incident.onset_us);
     trim(f, o);
     settle_requests(o);
     collect_from_onset(f, t, o);
@@ -400,9 +413,12 @@ void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o)
     find_peak(o, t->from_us, t->span_us, fig->requests, fig->errors);
 }
 
-static void move_vhosts(pm_fold *f, pm_open *o)
+static void move_vhosts(pm_fold *f, pm_tick *t, pm_open *o)
 {
+    uint64_t late = t->now_us > o->incident.end_us ? t->now_us - o->incident.end_us : 0;
+
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
+        const pm_figures *fig = &t->figures[v + 1];
         const pm_scope_state *scope = &f->state->scope[v + 1];
 
         if (scope->requests > o->vhost_mark[v]) {
@@ -413,6 +429,8 @@ static void move_vhosts(pm_fold *f, pm_open *o)
             o->vhost_errors[v] += scope->errors - o->vhost_error_mark[v];
             o->vhost_error_mark[v] = scope->errors;
         }
+        o->vhost_after[v] = at_most(part(fig->requests, late, t->span_us),
+                                    fig->requests > fig->errors ? fig->requests - fig->errors : 0);
     }
 }
 
@@ -430,7 +448,7 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     }
     pm_sketch_merge(in->sketch_all, o->pending_sketch[0]);
     pm_sketch_merge(in->sketch_error, o->pending_sketch[1]);
-    move_vhosts(f, o);
+    move_vhosts(f, t, o);
     pm_heavy_extend(f, o);
     o->pending_requests = o->pending_errors = o->pending_slow = o->succeeded = 0;
     memset(o->pending_code, 0, sizeof(o->pending_code));

@@ -287,6 +287,29 @@ static void requests_are_those_from_onset_to_end_also_within_a_second(void **sta
     end_bench(b);
 }
 
+static void a_virtual_hosts_requests_are_trimmed_by_its_own_seconds(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t begin_us = b->now + 10 * PM_SECOND + 500000, end_us = begin_us + 3 * PM_SECOND;
+    pm_incident *in;
+
+    for (int second = 0; second < 25; second++) {
+        for (uint32_t i = 0; i < 100; i++) { /* one fails wholly, the other never */
+            uint64_t at = 10000ull * i;
+            int failing = b->now + at >= begin_us && b->now + at < end_us;
+
+            request(b, 1, i % CLIENTS, 200, at + 400, 300);
+            request(b, 2, i % CLIENTS, failing ? 503 : 200, at + 500, 500);
+        }
+        tick(b);
+    }
+    in = incident(b, 1, 0);
+    assert_string_equal(in->by_vhost[0].key, "api.example:80");
+    assert_int_equal(in->by_vhost[0].errors, 300);
+    assert_in_range(in->by_vhost[0].requests, 300, 306);
+    end_bench(b);
+}
+
 static void bursts_closer_than_clear_are_one_and_farther_ones_two(void **state)
 {
     bench *b = make_bench(*state);
@@ -543,6 +566,7 @@ int main(void)
         CASE(another_recorder_goes_on_where_one_died),
         CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
         CASE(requests_are_those_from_onset_to_end_also_within_a_second),
+        CASE(a_virtual_hosts_requests_are_trimmed_by_its_own_seconds),
         CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),
         CASE(without_traffic_an_incident_stays_open),
         CASE(a_virtual_host_of_its_own_is_the_scope_when_the_server_is_well),

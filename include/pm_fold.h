@@ -59,6 +59,11 @@ typedef struct pm_open {
     uint64_t pending_code[PM_ECODES];
     uint64_t pending_hist[PM_HIST_BUCKETS];
     uint8_t pending_sketch[2][PM_SKETCH_SIZE];
+    uint8_t waiting[PM_SKETCH_SIZE]; /* pending clients but for the latest second's */
+    uint8_t inner[PM_SKETCH_SIZE];   /* clients of the seconds that lie wholly in the window, */
+    uint8_t edge[2][PM_SKETCH_SIZE]; /* of the one in which it begins, and of another in which it ends */
+    double outside[2];               /* how much of each lies outside, 0..1 */
+    double first_outside;            /* of the first, before the onset alone */
     uint64_t vhost_requests[PM_VHOSTS_MAX]; /* up to the last failure */
     uint64_t vhost_after[PM_VHOSTS_MAX];    /* of them after it, in its second */
     uint64_t vhost_errors[PM_VHOSTS_MAX];

@@ -106,13 +106,40 @@ static void add_sketch(pm_fold *f, uint32_t scope, uint64_t tick, uint8_t all[],
     }
 }
 
+/** Clients of the seconds within the window, those that met an error, and those of some of its ends. */
+static double count_with(const pm_open *o, int first, int last)
+{
+    uint8_t sum[PM_SKETCH_SIZE];
+
+    memcpy(sum, o->inner, sizeof(sum));
+    pm_sketch_merge(sum, o->incident.sketch_error);
+    if (first) {
+        pm_sketch_merge(sum, o->edge[0]);
+    }
+    if (last) {
+        pm_sketch_merge(sum, o->edge[1]);
+    }
+    return pm_sketch_count(sum);
+}
+
+/** Who came in the first or the last second alone, and met no error, is divided by time, as requests are. */
+static double clients_within(const pm_open *o)
+{
+    double whole = count_with(o, 1, 1);
+    double only_first = whole - count_with(o, 0, 1), only_last = whole - count_with(o, 1, 0);
+    double both = whole - count_with(o, 0, 0) - only_first - only_last;
+    double outside = o->outside[0] * only_first + o->outside[1] * only_last;
+
+    return whole - outside - (both > 0 ? o->outside[0] * o->outside[1] * both : 0);
+}
+
 static void fill_clients(pm_fold *f, pm_open *o)
 {
     pm_incident *in = &o->incident;
 
     in->clients_known =
         f->clients && (o->scope == PM_SCOPE_SERVER || pool_of(f, o->scope) < PM_POOLS);
-    in->clients = pm_sketch_count(in->sketch_all);
+    in->clients = clients_within(o);
     in->error_clients = pm_sketch_count(in->sketch_error);
     if (in->error_clients > in->clients) {
         in->error_clients = in->clients; /* a part cannot be more than the whole */
@@ -275,6 +302,32 @@ static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
     }
 }
 
+/** How much of a second lies outside, 0..1. */
+static double share(uint64_t outside_us, uint64_t span_us)
+{
+    return outside_us < span_us ? (double)outside_us / (double)span_us : 1;
+}
+
+/** Whether a second lies in the window or at one of its ends. */
+static void note_second(pm_fold *f, const pm_tick *t, pm_open *o, const pm_second *s)
+{
+    uint64_t onset = o->incident.onset_us, end = o->incident.end_us, from = s->row.at_us;
+    uint8_t none[PM_SKETCH_SIZE] = {0};
+    int last = s->row.tick == t->tick;
+    double after = last && end < t->now_us ? share(t->now_us - end, t->span_us) : 0;
+
+    if (from <= onset) {
+        add_sketch(f, o->scope, s->row.tick, o->edge[0], none);
+        o->first_outside = share(onset - from, s->row.span_us);
+        o->outside[0] = o->first_outside + after;
+        o->outside[0] = o->outside[0] < 1 ? o->outside[0] : 1;
+    }
+    else {
+        add_sketch(f, o->scope, s->row.tick, last ? o->edge[1] : o->inner, none);
+        o->outside[1] = after;
+    }
+}
+
 /** Second by second, what the onset's window brought: statuses, latencies, clients, the peak. */
 static void collect_from_onset(pm_fold *f, pm_tick *t, pm_open *o)
 {
@@ -291,6 +344,7 @@ static void collect_from_onset(pm_fold *f, pm_tick *t, pm_open *o)
         add_codes(f, o->scope, tick, codes);
         if (tick + PM_SKETCHES_KEPT > t->tick) {
             add_sketch(f, o->scope, tick, in->sketch_all, in->sketch_error);
+            note_second(f, t, o, s);
         }
         for (uint32_t b = 0; b < PM_HIST_BUCKETS && o->scope == PM_SCOPE_SERVER; b++) {
             in->hist[b] += s->hist[b];
@@ -377,6 +431,8 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
     memset(o->incident.status_code, 0, sizeof(o->incident.status_code));
     memset(o->incident.status_count, 0, sizeof(o->incident.status_count));
     memset(o->incident.hist, 0, sizeof(o->incident.hist));
+    memset(o->edge, 0, sizeof(o->edge));
+    o->outside[0] = o->outside[1] = o->first_outside = 0;
     if (scope->last_error_us > o->incident.end_us) {
         o->incident.end_us = scope->last_error_us;
     }
@@ -409,6 +465,7 @@ void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o)
     o->succeeded += fig->requests > fig->errors ? fig->requests - fig->errors : 0;
     add_codes(f, o->scope, t->tick, o->pending_code);
     add_hist(f, t, o->scope, o->pending_hist);
+    pm_sketch_merge(o->waiting, o->pending_sketch[0]);
     add_sketch(f, o->scope, t->tick, o->pending_sketch[0], o->pending_sketch[1]);
     find_peak(o, t->from_us, t->span_us, fig->requests, fig->errors);
 }
@@ -434,6 +491,21 @@ static void move_vhosts(pm_fold *f, pm_tick *t, pm_open *o)
     }
 }
 
+/** The window has a later end: what was its last second lies within it now, and so does the first one's end. */
+static void move_end(pm_fold *f, const pm_tick *t, pm_open *o)
+{
+    uint64_t end = o->incident.end_us;
+    uint8_t none[PM_SKETCH_SIZE] = {0};
+
+    pm_sketch_merge(o->inner, o->edge[1]);
+    pm_sketch_merge(o->inner, o->waiting);
+    memset(o->edge[1], 0, sizeof(o->edge[1]));
+    memset(o->waiting, 0, sizeof(o->waiting));
+    add_sketch(f, o->scope, t->tick, o->edge[1], none);
+    o->outside[0] = o->first_outside;
+    o->outside[1] = end < t->now_us ? share(t->now_us - end, t->span_us) : 0;
+}
+
 void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_figures *fig = &t->figures[o->scope];
@@ -448,6 +520,7 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     }
     pm_sketch_merge(in->sketch_all, o->pending_sketch[0]);
     pm_sketch_merge(in->sketch_error, o->pending_sketch[1]);
+    move_end(f, t, o);
     move_vhosts(f, t, o);
     pm_heavy_extend(f, o);
     o->pending_requests = o->pending_errors = o->pending_slow = o->succeeded = 0;

@@ -443,6 +443,39 @@ static void an_incident_that_one_run_left_open_goes_on_in_the_next(void **state)
     end_bench(b);
 }
 
+/** A hundred new clients over the second, and twenty that fail, 10 ms apart from `first` ms on. */
+static void strangers(bench *b, uint32_t second, uint64_t first)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        request(b, 1, 1000 * second + i, 200, 9000ull * i + 1000, 500);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        request(b, 1, 1000 * second + 500 + i, 503, (first + 10 * i) * 1000, 500);
+    }
+    tick(b);
+}
+
+static void clients_before_the_onset_and_after_the_end_are_not_counted(void **state)
+{
+    bench *b = make_bench(*state);
+    const pm_incident *in;
+
+    quiet(b, 5, 1);
+    strangers(b, 1, 700);
+    in = incident(b, 1, 0);
+    assert_true(in->clients > 20 + 10 && in->clients < 20 + 35); /* 20 of 100 were there between */
+    strangers(b, 2, 10);
+    strangers(b, 3, 10);
+    in = incident(b, 1, 0);
+    assert_true(in->clients > 210 * 0.93 &&
+                in->clients < 210 * 1.07); /* 360 came in three seconds */
+    quiet(b, 2, 1);
+    strangers(b, 4, 10);
+    in = incident(b, 1, 0);
+    assert_true(in->clients > 330 * 0.9 && in->clients < 345 * 1.1);
+    end_bench(b);
+}
+
 static void clients_are_counted_with_those_that_met_an_error(void **state)
 {
     bench *b = make_bench(*state);
@@ -573,6 +606,7 @@ int main(void)
         CASE(both_failing_is_one_incident_of_the_server),
         CASE(a_hang_is_slow_before_anything_completes),
         CASE(an_incident_that_one_run_left_open_goes_on_in_the_next),
+        CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),
         CASE(a_region_of_random_bytes_ends_no_tick),
         CASE(what_could_not_be_written_is_written_with_a_later_tick),

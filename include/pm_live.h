@@ -87,7 +87,6 @@ typedef struct pm_live_header {
     /* shared, each on a line of its own */
     _Alignas(64) _Atomic uint32_t epoch;        /* number of the active one; its slot: % PM_EPOCHS */
     _Alignas(64) _Atomic uint64_t heartbeat_us; /* the recorder's last tick */
-    _Atomic uint64_t incident;                  /* id of the open incident, 0 = none */
     _Alignas(64) _Atomic uint32_t samples_taken[PM_EPOCHS];
     _Atomic uint32_t notes_taken[PM_EPOCHS][PM_NOTES];
     _Alignas(64) _Atomic uint64_t flights_untracked;

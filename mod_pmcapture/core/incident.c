@@ -349,16 +349,17 @@ static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
 /** Requests of these virtual hosts are looked at closely, and their log lines can be marked. */
 static void tell_workers(pm_fold *f)
 {
-    uint64_t newest = 0, whole = 0;
+    uint64_t whole = 0;
+    int any = 0;
 
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         const pm_open *o = &f->state->open[i];
 
-        newest = is_open(o) ? later(newest, o->incident.id) : newest;
+        any |= is_open(o);
         whole = is_open(o) && o->scope == PM_SCOPE_SERVER ? later(whole, o->incident.id) : whole;
     }
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
-        const pm_open *own = newest != 0 ? open_of(f->state, v + 1) : NULL;
+        const pm_open *own = any ? open_of(f->state, v + 1) : NULL;
         uint64_t id = own != NULL ? later(own->incident.id, whole) : whole;
         _Atomic uint32_t *told = &f->live->vhosts[v].incident;
 
@@ -366,7 +367,6 @@ static void tell_workers(pm_fold *f)
             atomic_store_explicit(told, (uint32_t)id, memory_order_relaxed);
         }
     }
-    atomic_store_explicit(&f->live->header->incident, newest, memory_order_relaxed);
 }
 
 void pm_incidents_step(pm_fold *f, pm_tick *t)

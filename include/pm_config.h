@@ -3,9 +3,9 @@
  * pm_config.h: what configuration runs, and what differs from the one before.
  *
  * A pm_snapshot is one block of plain bytes without pointers: the containers, directives, Defines, loaded modules
- * and files of one generation, secrets masked. The parent makes one at each load (pm_gather_*), compares it
- * with the last one, and keeps it: in its own memory across reloads, and beside the capture file as CAPTURE.config
- * across stops and crashes. What comes from there is checked before it is used.
+ * and files of one generation, secrets masked. A recorder makes one at each load (pm_gather_*), compares it
+ * with the last one, and keeps it: in memory that the parent holds across reloads, and beside the capture file as
+ * CAPTURE.config across stops and crashes. What comes from there is checked before it is used.
  *
  * The difference is by content: directives are a multiset for each container, so a moved line, a renamed
  * file and white space are no change. A virtual host whose ServerName alone changed is still the same one.
@@ -106,6 +106,9 @@ pm_snapshot *pm_gather_done(pm_gather *g);
 size_t pm_snapshot_size(const pm_snapshot *s);
 /** 1 if these bytes, in memory, are a whole snapshot of this version. */
 int pm_snapshot_valid(const void *bytes, size_t size);
+/** To and from a file without a name, whole: with what tells masked values apart. free() what was read. */
+apr_status_t pm_snapshot_write(const pm_snapshot *s, int fd);
+apr_status_t pm_snapshot_read(pm_snapshot **out, int fd);
 /** Write it aside and rename it to `path`, mode 0600, without what tells masked values apart. Sets its sum. */
 apr_status_t pm_snapshot_save(pm_snapshot *s, const char *path, pm_error *err);
 /** APR_ENOENT when there is none; any other error: it is damaged, foreign or unreadable. free() it. */

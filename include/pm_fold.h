@@ -35,7 +35,6 @@ typedef struct pm_code_tick {
 
 /** One scope's last absolute counters. Scope 0 is the server, scope v + 1 virtual host v. */
 typedef struct pm_scope_state {
-    char name[PM_KEY]; /* of the virtual host, "" = room; it keeps its number across reloads */
     uint64_t requests, errors, slow, bytes; /* absolute, at the last tick */
     uint32_t by_client[PM_CLIENT_BUCKETS];
     uint32_t by_code[PM_ECODES];
@@ -106,6 +105,9 @@ typedef struct pm_ledger {
     _Atomic uint64_t writing_us;   /* monotonic; since when it has been writing, 0 = it isn't */
     _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
     _Atomic uint32_t stopping;     /* the server ends in order */
+    _Atomic uint32_t said;         /* generation + 1 whose load is in the file, */
+    _Atomic uint32_t told;         /* ... and whose files are in the table, too */
+    _Atomic uint32_t load_tries;   /* how many processes have tried to */
     _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
     _Atomic uint64_t handed; /* events of the parent's that found the file locked; written after the event itself */
     pm_live_note hand[PM_HANDED_KEPT]; /* slot = number % room */
@@ -137,6 +139,9 @@ typedef struct pm_ledger {
     uint64_t random;
     pm_open open[PM_INCIDENTS_OPEN];
     pm_heavy_ledger heavy;
+    /* Of each number, "" = unused; a virtual host keeps its number across reloads. Apart from the scopes: the parent,
+     * which needs the names with each load, should touch no page of those. */
+    char vhost_name[PM_VHOSTS_MAX][PM_KEY];
     uint32_t scopes, pad2; /* room: virtual hosts + 1 */
     pm_scope_state scope[];
 } pm_ledger;

@@ -2,8 +2,8 @@
 /*
  * pm_watch.h: files that the server needs, or that change what it serves: gone, replaced, edited?
  *
- * The parent fills a pm_watch_table with each load: what is watched, and as what httpd has read it. It is shared
- * memory of the parent and the recorders. The recorder that has the lease looks at each path every two seconds, in a
+ * The parent makes a pm_watch_table with each load; a recorder fills it: what is watched, and as what httpd has read
+ * it. It is shared memory of the parent and the recorders. The recorder that has the lease looks at each path every two seconds, in a
  * thread: a look may hang for ever on a dead network file system. The tick takes what was seen without waiting,
  * judges it, and says what differs from what was said last. A look that hangs for PM_WATCH_STUCK_US costs its thread:
  * its file system is set aside, and another thread goes on.
@@ -95,7 +95,7 @@ typedef struct pm_watch_table {
     pm_watched at[PM_WATCH_MAX];
 } pm_watch_table;
 
-/* ---- filling a table: the parent ---- */
+/* ---- filling a table: the parent, then one recorder, before the lease holder takes it up ---- */
 
 /** Memory is zero. */
 void pm_watch_table_init(pm_watch_table *t, uint64_t loaded_us);

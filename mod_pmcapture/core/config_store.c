@@ -198,3 +198,31 @@ apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err
     *out = s;
     return APR_SUCCESS;
 }
+
+/* ---- across reloads ---- */
+
+apr_status_t pm_snapshot_write(const pm_snapshot *s, int fd)
+{
+    /* A process that died of it may have begun. */
+    return ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0
+               ? write_all(fd, (const char *)s, pm_snapshot_size(s))
+               : errno;
+}
+
+apr_status_t pm_snapshot_read(pm_snapshot **out, int fd)
+{
+    struct stat st;
+    pm_snapshot *s = NULL;
+
+    *out = NULL;
+    if (fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof(*s) &&
+        (uint64_t)st.st_size <= FILE_MAX && lseek(fd, 0, SEEK_SET) == 0) {
+        s = read_all(fd, (size_t)st.st_size);
+    }
+    if (s == NULL || !pm_snapshot_valid(s, (size_t)st.st_size)) {
+        free(s);
+        return APR_EGENERAL;
+    }
+    *out = s;
+    return APR_SUCCESS;
+}

@@ -7,8 +7,11 @@
 #include <apr_getopt.h>
 #include <apr_strings.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <http_main.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -16,13 +19,14 @@
 
 APLOG_USE_MODULE(pmcapture);
 
-#define KEPT_KEY "mod_pmcapture/config/1"
+#define KEPT_KEY "mod_pmcapture/config/2"
 #define DEPTH_MAX 100 /* of sections: <If> may be nested without end */
+#define LAST_WAIT_MS 1000
 
-/** In process-lifetime memory, as the module is loaded anew with each reload (see retained.h). */
+/** In process-lifetime memory, as the module is loaded anew with each reload (see retained.h). Snapshots are the
+ *  recorders': the parent holds a file without a name for each, which is sealed when it is whole. */
 typedef struct kept_config {
-    pm_snapshot *snapshot; /* by malloc: plain bytes, checked before use */
-    uint64_t size;
+    int last, now; /* -1 = none */
     uint8_t key[16];
 } kept_config;
 
@@ -36,6 +40,7 @@ static kept_config *kept_get(void)
 
     if (kept == NULL) {
         kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+        kept->last = kept->now = -1;
         if (getrandom(kept->key, sizeof(kept->key), GRND_NONBLOCK) < 0) {
             memset(kept->key, 0x5c,
                    sizeof(kept->key)); /* early in boot: hashes that never leave us */
@@ -219,19 +224,19 @@ const char *const *pm_config_patterns(size_t *count)
     return running_patterns;
 }
 
-/** For as long as this configuration runs. */
-static void publish(const pm_gather *g, apr_pool_t *pconf)
+/** For as long as this process lives. */
+static void publish(const pm_gather *g, apr_pool_t *pool)
 {
     const char *const *patterns = pm_gather_patterns(g, &running_pattern_count);
     const pm_config_file *files = pm_gather_files(g, &running_file_count);
-    pm_config_file *own = apr_pmemdup(pconf, files, running_file_count * sizeof(*files));
-    const char **named = apr_palloc(pconf, (running_pattern_count + 1) * sizeof(*named));
+    pm_config_file *own = apr_pmemdup(pool, files, running_file_count * sizeof(*files));
+    const char **named = apr_palloc(pool, (running_pattern_count + 1) * sizeof(*named));
 
     for (size_t n = 0; n < running_file_count; n++) {
-        own[n].path = apr_pstrdup(pconf, files[n].path);
+        own[n].path = apr_pstrdup(pool, files[n].path);
     }
     for (size_t n = 0; n < running_pattern_count; n++) {
-        named[n] = apr_pstrdup(pconf, patterns[n]);
+        named[n] = apr_pstrdup(pool, patterns[n]);
     }
     running_files = own;
     running_patterns = named;
@@ -258,27 +263,88 @@ static void say_unread(server_rec *s, apr_pool_t *pool)
     }
 }
 
-static pm_snapshot *take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s,
-                         const pm_snapshot *last)
+static pm_snapshot *take(apr_pool_t *pool, server_rec *s, const pm_snapshot *last)
 {
-    const pm_config_world world = {ptemp, expand, absolute, is_defined, is_loaded};
-    pm_gather *g = pm_gather_begin(pm_config->diff, kept_get()->key, ptemp);
+    const pm_config_world world = {pool, expand, absolute, is_defined, is_loaded};
+    pm_gather *g = pm_gather_begin(pm_config->diff, kept_get()->key, pool);
 
     if (last != NULL) {
         pm_gather_known(g, last);
     }
-    gather_secrets(g, ptemp);
+    gather_secrets(g, pool);
     gather_lines(g, ap_server_pre_read_config, &world);
-    pm_gather_file(g, main_file(s, ptemp), &world);
+    pm_gather_file(g, main_file(s, pool), &world);
     gather_lines(g, ap_server_post_read_config, &world);
-    gather_definitions(g, ptemp);
+    gather_definitions(g, pool);
     gather_tree(g, ap_conftree, 0, 0);
-    publish(g, pconf);
-    say_unread(s, ptemp);
+    publish(g, pool);
+    say_unread(s, pool);
     return pm_gather_done(g);
 }
 
 /* ---- keeping ---- */
+
+/** A snapshot that a recorder has finished. */
+static int is_whole(int fd)
+{
+    int seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+
+    return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
+}
+
+static void let_go(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
+    *fd = -1;
+}
+
+/** A reload so soon after the last one that its recorder is still at it. */
+static void wait_for_last(const kept_config *kept)
+{
+    pid_t recorder = pm_retained_get()->recorder[0];
+
+    for (int ms = 0; ms < LAST_WAIT_MS && kept->now >= 0 && !is_whole(kept->now) && recorder > 0 &&
+                     kill(recorder, 0) == 0;
+         ms += 5) {
+        usleep(5000);
+    }
+}
+
+void pm_config_prepare(server_rec *s)
+{
+    kept_config *kept = kept_get();
+
+    wait_for_last(kept);
+    if (is_whole(kept->now)) {
+        let_go(&kept->last);
+        kept->last = kept->now;
+    }
+    else {
+        let_go(&kept->now); /* that generation's differences go to the next one */
+    }
+    kept->now = memfd_create("pmcapture-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (kept->now < 0) {
+        pm_say(s, APLOG_WARNING, "no memory to keep the configuration for the next comparison");
+    }
+}
+
+void pm_config_descriptors(int out[2])
+{
+    const kept_config *kept = kept_get();
+
+    out[0] = kept->last;
+    out[1] = kept->now;
+}
+
+void pm_config_leave(void)
+{
+    kept_config *kept = kept_get();
+
+    let_go(&kept->last);
+    let_go(&kept->now);
+}
 
 /** Beside the capture file; NULL when that is in memory alone. */
 static const char *store_path(apr_pool_t *pool)
@@ -288,20 +354,16 @@ static const char *store_path(apr_pool_t *pool)
                : NULL;
 }
 
-/** What ran last: in this process, else before it. */
+/** What ran last: of this server, else of the one before it. */
 static pm_snapshot *last_one(server_rec *s, const char *path)
 {
-    kept_config *kept = kept_get();
-    pm_snapshot *last = kept->snapshot;
+    pm_snapshot *last = NULL;
     pm_error err;
     apr_status_t rv;
 
-    kept->snapshot = NULL;
-    if (last != NULL && pm_snapshot_valid(last, kept->size)) {
+    if (is_whole(kept_get()->last) && pm_snapshot_read(&last, kept_get()->last) == APR_SUCCESS) {
         return last;
     }
-    free(last);
-    last = NULL;
     if (path != NULL && (rv = pm_snapshot_load(&last, path, &err)) != APR_SUCCESS &&
         !APR_STATUS_IS_ENOENT(rv)) {
         pm_say(s, APLOG_WARNING, err.text);
@@ -311,11 +373,12 @@ static pm_snapshot *last_one(server_rec *s, const char *path)
 
 static void keep(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
 {
-    kept_config *kept = kept_get();
+    int fd = kept_get()->now;
     pm_error err;
 
-    kept->snapshot = now;
-    kept->size = pm_snapshot_size(now);
+    if (fd >= 0 && pm_snapshot_write(now, fd) == APR_SUCCESS) {
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    }
     if (path != NULL && (last == NULL || !pm_snapshot_same(last, now) || access(path, F_OK) != 0) &&
         pm_snapshot_save(now, path, &err) != APR_SUCCESS) {
         pm_say(s, APLOG_WARNING, err.text);
@@ -351,22 +414,22 @@ static void fill_news(pm_config_news *news, const pm_config_diff *d, apr_pool_t 
     }
 }
 
-const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s)
 {
-    pm_config_news *news = apr_pcalloc(ptemp, sizeof(*news));
-    const char *path = store_path(ptemp);
-    pm_snapshot *last = last_one(s, path), *now = take(pconf, ptemp, s, last);
+    pm_config_news *news = apr_pcalloc(pool, sizeof(*news));
+    const char *path = store_path(pool);
+    pm_snapshot *last = last_one(s, path), *now = take(pool, s, last);
 
     if (now == NULL) {
         pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");
-        kept_get()->snapshot = last; /* the next load compares with that */
-        kept_get()->size = last != NULL ? pm_snapshot_size(last) : 0;
+        free(last);
         return news;
     }
     if (last != NULL) {
-        fill_news(news, pm_config_compare(last, now, ptemp), ptemp);
+        fill_news(news, pm_config_compare(last, now, pool), pool);
     }
     keep(s, path, last, now);
     free(last);
+    free(now);
     return news;
 }

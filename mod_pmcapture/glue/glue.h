@@ -10,6 +10,7 @@
  *   status_hook.c     a section on mod_status's page
  *   retained.c        what the parent remembers across reloads, and how the glue speaks
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
+ *   load.c            what a load of the configuration brought: found out by a recorder
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
@@ -164,11 +165,19 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s);
 /** A name for people and for the same virtual host in the next generation. */
 const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
 void pm_say(server_rec *s, int level, const char *sentence);
-/** An event of the parent's own, on disk when this returns: there may be no later. Bounded wait; if the
- *  file is locked for longer the recorder writes it, without data that does not fit a note. `data` is a JSON
- *  object. */
+/** An event of the parent's own, or of the recorder that tells a load, in the file when this returns (the next tick
+ *  flushes it to the disk). Bounded wait; if the file is locked for longer the recorder writes it, without data that does not fit
+ *  a note. `data` is a JSON object. */
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text);
+
+/* load.c */
+/** In the parent, in post_config, when capture file and live region are there, before the recorders are forked. */
+void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** In the first recorder, while it is root: what this load changed, as events, and what is to be watched. */
+void pm_load_tell(apr_pool_t *pool, server_rec *s);
+/** Has it been? */
+int pm_load_is_told(void);
 
 /* recorder.c */
 /** Fork the recorders of this generation, and let those of the last one go. */
@@ -202,10 +211,16 @@ typedef struct pm_config_news {
     const char *sentence; /* of config.changed, when there are changes */
     const char *data;
 } pm_config_news;
-/** Gather it, compare, and keep it for the next time. In post_config, when the capture file is open. */
-const pm_config_news *pm_config_take(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** In the parent: room that outlives this generation, for what a recorder finds out. */
+void pm_config_prepare(server_rec *s);
+/** In that recorder: gather it, compare, and keep it for the next time. */
+const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s);
+/** Descriptors that it needs until then; -1 = none. */
+void pm_config_descriptors(int out[2]);
+/** A worker, and a recorder that is done, have no part in it. */
+void pm_config_leave(void);
 /** The files of the running configuration, as they were when it was loaded, and what Include lines name: patterns with
- *  wildcards, and folders (with a slash at the end). In the parent, and in what it forks, after pm_config_take. */
+ *  wildcards, and folders (with a slash at the end). After pm_config_take, in the same process. */
 const pm_config_file *pm_config_files(size_t *count);
 const char *const *pm_config_patterns(size_t *count);
 

@@ -72,44 +72,8 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
         hand_over(&e);
         return;
     }
-    if (pm_capture_put_event(pm.capture, &e) == APR_SUCCESS) {
-        pm_capture_sync(pm.capture);
-    }
+    pm_capture_put_event(pm.capture, &e);
     pm_capture_unlock(pm.capture);
-}
-
-static void write_load_events(apr_pool_t *p, pm_retained *kept, const pm_config_news *news)
-{
-    uint64_t now = pm_time_now();
-    const char *changes =
-        news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes) : "null";
-    const char *what = news->known ? apr_pstrcat(p, ": ", news->summary, NULL) : "";
-
-    if (!kept->started) {
-        pm_write_event(kept->started_us, PM_EV_SERVER_START, PM_INFO,
-                       apr_psprintf(p, "{\"pid\":%ld}", (long)getpid()),
-                       apr_psprintf(p, "httpd started, pid %ld, %s", (long)getpid(),
-                                    ap_get_server_description()));
-        pm_write_event(
-            now, PM_EV_CONFIG_LOAD, PM_INFO,
-            apr_psprintf(p, "{\"generation\":%u,\"changes\":%s}", pm.generation, changes),
-            apr_psprintf(p, "The configuration was loaded%s", what));
-    }
-    else {
-        /* The one member that survives the old configuration's end. */
-        int graceful = ap_unixd_mpm_get_retained_data()->was_graceful;
-        const char *kind = graceful ? "graceful" : "restart";
-
-        kept->reload_us = now;
-        pm_write_event(now, PM_EV_CONFIG_RELOAD, PM_INFO,
-                       apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u,\"changes\":%s}", kind,
-                                    pm.generation, changes),
-                       apr_psprintf(p, "The configuration was loaded again (%s), generation %u%s",
-                                    kind, pm.generation, what));
-    }
-    if (news->changes > 0) {
-        pm_write_event(now, PM_EV_CONFIG_CHANGED, PM_INFO, news->data, news->sentence);
-    }
 }
 
 /* ---- virtual hosts ---- */
@@ -118,7 +82,7 @@ const char *pm_vhost_key(apr_pool_t *p, const server_rec *s)
 {
     const char *name = s->server_hostname != NULL ? s->server_hostname : "_default_";
     apr_port_t port = s->port;
-    char *key = apr_palloc(p, PM_KEY);
+    char key[PM_KEY];
 
     if (s->is_virtual && s->addrs != NULL && s->addrs->host_port != 0) {
         port = s->addrs->host_port;
@@ -127,18 +91,18 @@ const char *pm_vhost_key(apr_pool_t *p, const server_rec *s)
     if (port != 0) {
         apr_snprintf(key + strlen(key), 8, ":%u", port);
     }
-    return key;
+    return apr_pstrdup(p, key);
 }
 
-static const char *vhost_defined(apr_pool_t *p, const server_rec *s)
+static const char *vhost_defined(const server_rec *s, char where[PM_KEY])
 {
-    char *where = apr_palloc(p, PM_KEY);
+    char raw[2 * PM_KEY];
 
     if (s->defn_name == NULL) {
         return "";
     }
-    pm_text_clean(where, PM_KEY, apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number),
-                  PM_KEY);
+    apr_snprintf(raw, sizeof(raw), "%s:%u", s->defn_name, s->defn_line_number);
+    pm_text_clean(where, PM_KEY, raw, PM_KEY);
     return where;
 }
 
@@ -162,10 +126,10 @@ static const char **name_vhosts(apr_pool_t *p, server_rec *main_server, apr_hash
         const char *key = pm_vhost_key(p, s);
 
         if (apr_hash_get(wanted, key, APR_HASH_KEY_STRING) != NULL) {
-            char *longer = apr_palloc(p, PM_KEY);
+            char *longer = apr_palloc(p, PM_KEY), defined[PM_KEY];
 
-            pm_text_clean(longer, PM_KEY, apr_psprintf(p, "%s (%s)", key, vhost_defined(p, s)),
-                          2 * PM_KEY);
+            pm_text_clean(longer, PM_KEY,
+                          apr_psprintf(p, "%s (%s)", key, vhost_defined(s, defined)), 2 * PM_KEY);
             key = longer;
         }
         apr_hash_set(wanted, key, APR_HASH_KEY_STRING, s);
@@ -180,9 +144,8 @@ static apr_hash_t *known_numbers(apr_pool_t *p)
     apr_hash_t *known = apr_hash_make(p);
 
     for (uint32_t v = 1; v < pm.live.geo.vhosts; v++) {
-        if (pm.state->scope[v + 1].name[0] != '\0') {
-            apr_hash_set(known, pm.state->scope[v + 1].name, APR_HASH_KEY_STRING,
-                         (void *)(uintptr_t)v);
+        if (pm.state->vhost_name[v][0] != '\0') {
+            apr_hash_set(known, pm.state->vhost_name[v], APR_HASH_KEY_STRING, (void *)(uintptr_t)v);
         }
     }
     return known;
@@ -194,11 +157,13 @@ static uint32_t free_number(apr_hash_t *wanted, uint32_t *next)
 {
     for (; *next < 2 * pm.live.geo.vhosts; (*next)++) {
         uint32_t v = *next % pm.live.geo.vhosts;
-        const char *name = pm.state->scope[v + 1].name;
+        const char *name = pm.state->vhost_name[v];
 
-        if (v != 0 &&
-            (name[0] == '\0' || (*next >= pm.live.geo.vhosts &&
-                                 apr_hash_get(wanted, name, APR_HASH_KEY_STRING) == NULL))) {
+        if (v != 0 && name[0] == '\0') {
+            return v;
+        }
+        if (v != 0 && *next >= pm.live.geo.vhosts &&
+            apr_hash_get(wanted, name, APR_HASH_KEY_STRING) == NULL) {
             memset(&pm.state->scope[v + 1].detect, 0, sizeof(pm.state->scope[v + 1].detect));
             return v;
         }
@@ -255,6 +220,7 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
 
     for (server_rec *s = main_server; s != NULL; s = s->next, key++) {
         uint32_t v = (uint32_t)(uintptr_t)apr_hash_get(known, *key, APR_HASH_KEY_STRING);
+        char defined[PM_KEY];
         pm_vhost_live *vh;
 
         v = v != 0 ? v : free_number(wanted, &next);
@@ -266,8 +232,8 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
             continue;
         }
         vh = &pm.live.vhosts[v];
-        apr_cpystrn(pm.state->scope[v + 1].name, *key, PM_KEY);
-        describe_vhost(vh, *key, vhost_defined(p, s));
+        apr_cpystrn(pm.state->vhost_name[v], *key, PM_KEY);
+        describe_vhost(vh, *key, vhost_defined(s, defined));
         atomic_store(&vh->pool, v < PM_POOLS ? v : 0);
     }
     apr_cpystrn(pm.live.vhosts[0].name, "(other)", PM_KEY);
@@ -708,6 +674,9 @@ static apr_status_t configuration_goes(void *unused)
     if (pm_ends_in_order()) {
         pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
         pm_recorders_stop();
+        if (pm.capture != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) != 2) {
+            pm_capture_sync(pm.capture); /* the recorder's last tick has not */
+        }
         remove_drained(kept);
     }
     if (pm_ends_in_order() || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
@@ -762,8 +731,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     }
     if (pm.live.header != NULL) {
         number_vhosts(pconf, ptemp, s);
-        write_load_events(ptemp, kept, pm_config_take(pconf, ptemp, s));
-        pm_watch_load(pconf, ptemp, s);
+        pm_load_begin(pconf, ptemp, s);
         pm_eventlog_open(pconf, s);
         if (ap_scoreboard_image != NULL) {
             pm_recorders_start(pconf, s);
@@ -847,6 +815,7 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         munmap(kept->state.base, kept->state.size);
     }
     pm.state = NULL;
+    pm_config_leave();
     pm_watch_leave();
     pm_eventlog_leave();
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {

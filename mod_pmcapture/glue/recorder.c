@@ -39,6 +39,7 @@ APLOG_USE_MODULE(pmcapture);
 #define STOP_WAIT_MS 1500
 #define RESPAWN_US PM_SECOND
 #define LEAVERS 8
+#define LOAD_WAIT_MS 3000
 
 static volatile sig_atomic_t told_to_go;
 static apr_proc_t recorders[2];
@@ -75,12 +76,14 @@ static void close_range_of(unsigned from, unsigned to)
 /** A helper that keeps the listening sockets makes the next start fail: all is closed but what it works with. */
 static void close_descriptors(server_rec *s)
 {
-    int keep[] = {2, 2, pm_capture_fd(pm.capture), pm_capture_lock_fd(pm.capture), pm.event_log};
+    int keep[] = {2,  2, pm_capture_fd(pm.capture), pm_capture_lock_fd(pm.capture), pm.event_log,
+                  -1, -1};
     unsigned from = 3;
 
     if (s->error_log == NULL || apr_os_file_get(&keep[1], s->error_log) != APR_SUCCESS) {
         keep[1] = 2;
     }
+    pm_config_descriptors(&keep[5]);
     qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), by_number);
     for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
         if (keep[i] >= (int)from) {
@@ -180,7 +183,8 @@ static void fill_server(pm_server *to)
     to->pid = (uint32_t)kept->parent;
     to->pid_start = pm.live.parent_start;
     to->generation = pm.generation;
-    to->watched = PM_WATCHED_CRASHES | (pm_watch_is_on() ? PM_WATCHED_FILES : 0);
+    to->watched =
+        PM_WATCHED_CRASHES | (pm_watch_is_on() && pm_load_is_told() ? PM_WATCHED_FILES : 0);
     if (fstat(pm_capture_fd(pm.capture), &st) == 0) {
         to->file_dev = (uint64_t)st.st_dev;
         to->file_ino = (uint64_t)st.st_ino;
@@ -209,7 +213,7 @@ static pm_fold *make_fold(apr_pool_t *p, server_rec *main_server)
         burst[v] = main_conf->burst;
         slow[v] = main_conf->slow;
         /* One that this generation lacks may still be served by the last one's processes. */
-        names[v] = pm.state->scope[v + 1].name[0] ? pm.state->scope[v + 1].name : NULL;
+        names[v] = pm.state->vhost_name[v][0] ? pm.state->vhost_name[v] : NULL;
     }
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         uint32_t v = pm_conf_of(s)->vhost;
@@ -322,11 +326,14 @@ static void sleep_to_next_second(void)
     }
 }
 
-static void record_ticks(pm_fold *f, pid_t parent)
+static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
 {
     for (;;) {
         int leaving;
 
+        if (f->watch == NULL && pm_load_is_told()) {
+            pm_watch_record(f, pool);
+        }
         sleep_to_next_second();
         leaving = all_gone(f, parent) || (told_to_go && atomic_load(&pm.state->stopping));
         if (told_to_go && !leaving) {
@@ -343,7 +350,20 @@ static void record_ticks(pm_fold *f, pid_t parent)
     }
 }
 
-static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
+/** The first recorder finds out what was loaded; the other one waits until it has, but not for ever: then nothing is
+ *  watched until it has. */
+static void take_load(int number, apr_pool_t *pool, server_rec *s)
+{
+    if (number == 0 && !pm_load_is_told()) {
+        pm_load_tell(pool, s);
+    }
+    for (int ms = 0; ms < LOAD_WAIT_MS && !pm_load_is_told() && !told_to_go; ms += 20) {
+        nap(20000);
+    }
+    pm_config_leave();
+}
+
+static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t parent)
 {
     apr_pool_t *pool;
     pm_error err;
@@ -353,11 +373,12 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
     set_signals();
     prctl(PR_SET_NAME, "pmcapture");
     close_descriptors(s);
+    apr_pool_create(&pool, pconf);
+    take_load(number, pool, s);
     if (geteuid() == 0 && ap_run_drop_privileges(pconf, s) != 0) {
         _exit(1);
     }
     prctl(PR_SET_DUMPABLE, 0);
-    apr_pool_create(&pool, pconf);
     f = make_fold(pool, s);
     if (!wait_for_lease(f, parent)) {
         _exit(0);
@@ -366,8 +387,7 @@ static void recorder_main(apr_pool_t *pconf, server_rec *s, pid_t parent)
         pm_say(s, APLOG_CRIT, apr_psprintf(pool, "Nothing is recorded: %s", err.text));
         _exit(1);
     }
-    pm_watch_record(f, pool);
-    record_ticks(f, parent);
+    record_ticks(f, pool, parent);
     _exit(0);
 }
 
@@ -407,7 +427,7 @@ static void spawn(int i)
     pid_t parent = getpid(), pid = fork();
 
     if (pid == 0) {
-        recorder_main(recorder_pool, recorder_server, parent);
+        recorder_main(i, recorder_pool, recorder_server, parent);
     }
     if (pid < 0) {
         pm_say(recorder_server, APLOG_CRIT,

@@ -2,8 +2,8 @@
 /*
  * watch.c: which files are watched, the helper that may look everywhere, and .htaccess files of failing requests.
  *
- * The parent looks only at what httpd has just read itself. What PMCaptureWatch, DocumentRoot and Alias name may lie on
- * a network file system that hangs: that is left to processes that may hang.
+ * Before it gives up root the recorder looks only at what httpd has just read itself. What PMCaptureWatch, DocumentRoot and
+ * Alias name may lie on a network file system that hangs: that is left to processes and threads that may hang.
  */
 #include "watch.h"
 
@@ -266,7 +266,7 @@ void pm_watch_monitor(void)
 
 /* ---- the parts that others call ---- */
 
-void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+void pm_watch_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     kept_watch *kept = kept_get();
     pm_watch_table *t = new_table(kept);
@@ -283,18 +283,27 @@ void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         return;
     }
     pm_watch_table_init(t, pm_time_now());
-    pm_objects_put(t, ptemp);
-    put_directives(t, ap_conftree, PM_WATCH_KEY, 0, ptemp);
     put_asked_for(t, s, ptemp);
-    put_configuration(t);
-    put_directives(t, ap_conftree, PM_WATCH_TOP, 0, ptemp);
-    if (t->dropped > 0) {
-        pm_say(s, APLOG_WARNING,
-               apr_psprintf(ptemp, "%u more files than the %u that can be watched are not watched",
-                            t->dropped, PM_WATCH_MAX));
-    }
     if (pm_config->watch != NULL) {
         start_helper(1);
+    }
+}
+
+void pm_watch_fill(apr_pool_t *pool, server_rec *s)
+{
+    pm_watch_table *t = kept_get()->table;
+
+    if (t == NULL) {
+        return;
+    }
+    pm_objects_put(t, pool);
+    put_directives(t, ap_conftree, PM_WATCH_KEY, 0, pool);
+    put_configuration(t);
+    put_directives(t, ap_conftree, PM_WATCH_TOP, 0, pool);
+    if (t->dropped > 0) {
+        pm_say(s, APLOG_WARNING,
+               apr_psprintf(pool, "%u more files than the %u that can be watched are not watched",
+                            t->dropped, PM_WATCH_MAX));
     }
 }
 

@@ -13,8 +13,11 @@
 void pm_objects_put(pm_watch_table *t, apr_pool_t *p);
 
 /* watch.c */
-/** Find out what is to be watched: in post_config, after pm_config_take, before the recorders are forked. */
-void pm_watch_load(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** In the parent: a table that the recorders share, with what PMCaptureWatch names. */
+void pm_watch_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** In a recorder that is still root, after pm_config_take: what else is to be watched. It may block as httpd's own start
+ *  does. */
+void pm_watch_fill(apr_pool_t *pool, server_rec *s);
 /** In the recorder that has the lease. */
 void pm_watch_record(pm_fold *f, apr_pool_t *pool);
 /** In the parent, every ten seconds or so: let a helper look at what the recorder may not. Never blocks. */

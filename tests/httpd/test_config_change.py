@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +42,15 @@ def loads(found):
     return len(events(found, "config.load", "config.reload"))
 
 
+def is_told(found, count):
+    """Has each of so many loads an event, and each that changed something the event that says what?"""
+    changing = [e for e in events(found, "config.load", "config.reload") if e["data"]["changes"]]
+    return loads(found) >= count and len(events(found, "config.changed")) >= len(changing)
+
+
 def all_events(httpd):
-    """The document, when it has an event for each start and reload so far."""
-    return wait_for_document(httpd, lambda found: loads(found) >= httpd.loads, 10,
+    """The document, when it has the events of each start and reload so far."""
+    return wait_for_document(httpd, lambda found: is_told(found, httpd.loads), 10,
                              "each load is on record")
 
 
@@ -411,3 +419,60 @@ def test_two_thousand_virtual_hosts_are_compared_right_each_time(site):
         assert changed["data"]["removed"] == [entry("Header", "set X-Inner 1", container, path, 5)]
         loaded, changed = reload(site)
         assert changed is None and loaded["text"].endswith(": nothing changed")
+
+
+def inner(value):
+    return API.replace("Inner 1", f"Inner {value}")
+
+
+def test_each_of_several_reloads_at_once_is_told_from_the_last_one_that_ran(site):
+    """A recorder compares what the reload before it has found, even when that is not done yet."""
+    for number in range(1000):
+        write(site, API.replace("api.", f"v{number}."), f"sites/{number:04}.conf")
+    write(site, inner(1), "sites/own.conf")
+    start(site)
+    for value in range(2, 7):
+        write(site, inner(value), "sites/own.conf")
+        site.reload()       # httpd's own time, and not a moment more
+        site.loads += 1
+    changed = events(all_events(site), "config.changed")
+    steps = [(one["removed"][0]["args"], one["added"][0]["args"]) for one in (e["data"] for e in changed)]
+    assert steps == [(f"set X-Inner {v - 1}", f"set X-Inner {v}") for v in range(2, 7)]
+
+
+def kill_at_work(httpd, spared):
+    """SIGKILL to each recorder that has not given up root yet; how many there were."""
+    killed = 0
+    for pid in set(httpd.processes()) - spared:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+            if status.startswith("Name:\tpmcapture\n") and re.search(r"^Uid:\t0\t0\t", status, re.M):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        except OSError:
+            continue
+    return killed
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="recorders that find out what was loaded are told by being root")
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_recorders_killed_while_they_compare_leave_the_load_to_the_next(site, seconds):
+    """When it kills everyone that compares it the load is told without a difference: somebody has to record."""
+    for number in range(2000):
+        write(site, API.replace("api.", f"v{number}."), f"sites/{number:04}.conf")
+    start(site)
+    all_events(site)
+    write(site, inner(2), "sites/own.conf")
+    spared = set(site.processes())
+    site.reload()
+    killed = wait_for(lambda: kill_at_work(site, spared), 20, "a recorder compares")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        killed += kill_at_work(site, spared)
+    site.loads += 1
+    found = all_events(site)
+    assert loads(found) == site.loads and killed >= 1 + seconds // 2
+    for changed in events(found, "config.changed"):
+        assert changed["data"]["added"][-1]["args"] == "set X-Inner 2"
+    wait_for(lambda: len(site.recorders()) == 2, 20, "two recorders at work")
+    assert site.get("/").status < 500

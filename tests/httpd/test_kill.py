@@ -89,7 +89,8 @@ def test_a_start_beside_the_recorders_of_a_killed_server_loses_nothing(new_httpd
         httpd.pid_file.unlink(missing_ok=True)
         httpd.start()
     assert httpd.get("/").status == 200
-    wait_for(httpd.writer, 10, "one of the new recorders has the lease")
+    document.wait_for_document(httpd, lambda d: d["server"]["pid"] == httpd.parent, 10,
+                               "one of the new recorders has the lease, not the old ones' stand-by")
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
     assert not set(recorders) & set(httpd.processes()), "those of dead runs are gone"
 

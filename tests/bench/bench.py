@@ -150,7 +150,6 @@ class Bench:
                  f"{raw['median']:.3f} as served, {plain:.3f} without; a failure takes {dearer:.1f} us more")
 
     def recorder(self):
-        seconds = self.amount(12, 3)
         line = {"idle": [], "at full load": []}
         cases = [("event", 4), ("prefork", 4), ("prefork", 64), ("prefork", 256)]
         for mpm, children in cases if not self.quick else [cases[0], cases[3]]:
@@ -158,15 +157,27 @@ class Bench:
                 server = made["mod_pmcapture"]
                 timed.wait_for(lambda: len(server.workers()) >= 2, 30, "workers")
                 time.sleep(self.amount(8, 3))   # prefork starts its children over some seconds
-                for load in (False, True):
-                    share, rate = timed.recorder_share(server, seconds, load)
-                    name = "at full load" if load else "idle"
+                for name, share in self.recorder_of(server, f"{mpm}, {children} children").items():
                     if mpm == "prefork":
                         line[name].append([children, 100 * share])
-                    self.data[f"recorder, {mpm}, {children} children, {name}"] = {"share": share, "rate": rate}
-                    self.row(f"recorder, {mpm}, {children} children, {name}", f"{100 * share:.3f} % of a core",
-                             "<= 0.3 %", share <= 0.003, f"{rate:.0f} requests/s" if load else "")
         self.curves["The recorder, % of a core, by prefork children"] = line
+        site = timed.Site("mod_pmcapture", 2000)
+        try:
+            site.start()
+            time.sleep(3)
+            self.recorder_of(site.server, "2000 virtual hosts")
+        finally:
+            site.close()
+
+    def recorder_of(self, server, what):
+        found = {}
+        for name, load in (("idle", False), ("at full load", True)):
+            share, rate = timed.recorder_share(server, self.amount(10, 3), load)
+            self.data[f"recorder, {what}, {name}"] = {"share": share, "rate": rate}
+            self.row(f"recorder, {what}, {name}", f"{100 * share:.3f} % of a core", "<= 0.3 %", share <= 0.003,
+                     f"{rate:.0f} requests/s" if load else "")
+            found[name] = share
+        return found
 
     def workers(self):
         """Threads, wake-ups and memory of a worker process."""

@@ -301,6 +301,7 @@ def main():
     missed = [row["what"].strip() for row in bench.rows if row["met"] is False]
     print(f"{time.monotonic() - begin:.0f} s; " + (f"missed: {'; '.join(missed)}" if missed else "every goal is met"))
     out = BUILD / "bench/bench.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": where, "quick": options.quick, "rows": bench.rows, "curves": bench.curves,
                                "data": bench.data}, indent=1, default=str) + "\n")
     options.svg.write_text(plot.draw(bench, where))

@@ -3,6 +3,7 @@ import http.client
 import os
 import re
 import resource
+import socket
 import statistics
 import subprocess
 import threading
@@ -187,6 +188,7 @@ class Site:
 
     def __init__(self, variant, vhosts):
         self.server = Server(variant, config="IncludeOptional sites/*.conf\nLogLevel notice")
+        self.server.document("large.bin", b"x" * 30_000_000)
         (self.server.root / "sites").mkdir()
         for n in range(vhosts):
             (self.server.root / f"sites/{n:05}.conf").write_text(
@@ -218,6 +220,18 @@ class Site:
         time.sleep(0.3)     # the last generation's children are reaped on the parent's time
         return {"cpu": used(self.server.parent) - before, "wall": wall}
 
+    def reload_at_work(self):
+        """While a client takes its time over a download, so that a process of the last generation stays.
+
+        Then the parent shares its memory with it, and each page that the new configuration is written to is copied,
+        with and without the module. On an idle server only the recorders share it, until their successors are there.
+        """
+        with socket.create_connection(("127.0.0.1", self.server.port), 30) as client:
+            client.sendall(b"GET /large.bin HTTP/1.1\r\nHost: v1.example\r\n\r\n")
+            client.recv(1)
+            time.sleep(0.2)
+            return self.reload()
+
     def close(self):
         self.server.close()
 
@@ -226,7 +240,8 @@ def starts_and_reloads(vhosts, repeats):
     sites = {variant: Site(variant, vhosts) for variant in ("nothing", "mod_pmcapture")}
     try:
         start = in_turn(sites, repeats, Site.restart)
-        return {"start": start, "reload": in_turn(sites, repeats, Site.reload)}
+        return {"start": start, "reload": in_turn(sites, repeats, Site.reload),
+                "reload at work": in_turn(sites, repeats, Site.reload_at_work)}
     finally:
         for site in sites.values():
             site.close()

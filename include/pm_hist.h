@@ -21,14 +21,12 @@
 /** The bucket of a duration, always in 0 .. PM_HIST_BUCKETS - 1. */
 static inline uint32_t pm_hist_bucket(uint64_t us)
 {
-    if (us < PM_HIST_MIN_US) {
-        return 0;
+    if (us - PM_HIST_MIN_US >= PM_HIST_MAX_US - PM_HIST_MIN_US) {
+        return us < PM_HIST_MIN_US ? 0 : PM_HIST_BUCKETS - 1;
     }
-    if (us >= PM_HIST_MAX_US) {
-        return PM_HIST_BUCKETS - 1;
-    }
-    uint32_t octave = 63u - (uint32_t)__builtin_clzll(us); /* 6 .. 26 */
-    return 1u + (octave - 6u) * 8u + (uint32_t)((us >> (octave - 3u)) & 7u);
+    uint32_t octave = 63u ^ (uint32_t)__builtin_clzll(us); /* 6 .. 26 */
+    uint32_t top = (uint32_t)us >> (octave - 3u);          /* 8 .. 15 */
+    return octave * 8u + top - (6u * 8u + 8u - 1u);
 }
 
 /** Lower bound (inclusive) and upper bound (exclusive) of a bucket in microseconds; the last one's

@@ -34,7 +34,7 @@
 #include "pm_ring.h"
 
 #ifndef PM_LIVE_LAYOUT
-#define PM_LIVE_LAYOUT 1
+#define PM_LIVE_LAYOUT 2
 #endif
 
 #define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
@@ -99,7 +99,7 @@ typedef struct pm_stripe {
     _Atomic uint64_t status[PM_STATUS_SLOTS];
     _Atomic uint64_t bytes;
     _Atomic uint64_t max_us;
-#if PM_LIVE_LAYOUT > 1
+#if PM_LIVE_LAYOUT > 2
     _Atomic uint64_t spare[33]; /* what a later version might add: the upgrade test builds it */
 #endif
     _Alignas(64) _Atomic uint64_t hist[PM_POOLS][PM_HIST_BUCKETS];
@@ -107,7 +107,8 @@ typedef struct pm_stripe {
 
 /** One virtual host's counters in one stripe. */
 typedef struct pm_vhost_count {
-    _Atomic uint64_t requests, errors, slow, bytes;
+    _Atomic uint64_t requests, errors, slow;
+    uint64_t pad;
 } pm_vhost_count;
 
 typedef struct pm_vhost_epoch {
@@ -152,9 +153,10 @@ typedef struct pm_flight {
 } pm_flight;
 /** What it is for: enough of the path as it came, without the query, to name what never ends. */
 typedef struct pm_named {
-    uint32_t arrival; /* low half of arrival_us: whose it is */
     char path[28];
+    uint32_t arrival; /* low half of arrival_us: whose it is */
 } pm_named;
+_Static_assert(sizeof(pm_named) == 32, "two on a cache line");
 enum {
     PM_FLIGHT_WORKING, /* nobody but the server keeps the client waiting */
     PM_FLIGHT_SENDING, /* the client, or the network, takes its time */
@@ -270,8 +272,13 @@ static inline uint32_t pm_live_epoch(const pm_live *live)
     return atomic_load_explicit(&live->header->epoch, memory_order_acquire);
 }
 
+static inline uint32_t pm_flight_who(uint32_t child, uint32_t vhost)
+{
+    return child << 16 | (vhost & 0xffff);
+}
+
 /** Take a slot that is free. */
-static inline int pm_flight_take(pm_flight *f, uint64_t arrival_us, uint32_t child, uint32_t vhost)
+static inline int pm_flight_take(pm_flight *f, uint64_t arrival_us, uint32_t who)
 {
     uint64_t none = 0;
 
@@ -281,7 +288,7 @@ static inline int pm_flight_take(pm_flight *f, uint64_t arrival_us, uint32_t chi
         return 0;
     }
     atomic_store_explicit(&f->state, PM_FLIGHT_WORKING, memory_order_relaxed);
-    atomic_store_explicit(&f->who, child << 16 | (vhost & 0xffff), memory_order_relaxed);
+    atomic_store_explicit(&f->who, who, memory_order_relaxed);
     return 1;
 }
 
@@ -322,39 +329,55 @@ static inline uint32_t pm_live_pool(const pm_live *live, uint32_t vhost)
     return atomic_load_explicit(&live->vhosts[vhost].pool, memory_order_relaxed) & (PM_POOLS - 1);
 }
 
-/** Count a request of which nothing else is to be said: good, quick, and its client is counted already in this epoch
- *  and virtual host. `to` and `counts` are of one stripe, `vhost` is in range. Inline, because most requests are like
- *  that. */
-static inline void pm_live_count_usual(const pm_live *live, pm_stripe *to, pm_vhost_count *counts,
-                                       uint32_t vhost, uint32_t status, uint64_t bytes, uint64_t us)
+/** Count a request of which nothing else is to be said: good, quick, not the longest so far (PM_STRIPE's max_us), and
+ *  its client is counted already in this epoch and virtual host. `hist` and `count` are the virtual host's in the
+ *  stripe `to`. Inline, because most requests are like that. */
+static inline void pm_live_count_usual(pm_stripe *to, _Atomic uint64_t *hist, pm_vhost_count *count,
+                                       uint32_t status, uint64_t bytes, uint64_t us)
 {
     uint32_t slot = status - 100;
 
-    if (us > atomic_load_explicit(&to->max_us, memory_order_relaxed)) {
-        pm_live_latest(&to->max_us, us);
-    }
-    pm_live_add(&to->hist[pm_live_pool(live, vhost)][pm_hist_bucket(us)], 1);
+    pm_live_add(&hist[pm_hist_bucket(us)], 1);
     pm_live_add(&to->bytes, bytes);
-    pm_live_add(&counts[vhost].bytes, bytes);
-    pm_live_add(&counts[vhost].requests, 1);
+    pm_live_add(&count->requests, 1);
     /* Last: whoever sees this one sees the others. */
     slot = slot < PM_STATUS_SLOTS - 1 ? slot : PM_STATUS_SLOTS - 1;
     atomic_fetch_add_explicit(&to->status[slot], 1, memory_order_release);
 }
 
-/** What a request in flight is for, should it never end. */
-static inline void pm_live_name(const pm_live *live, uint32_t flight, uint64_t arrival_us,
-                                const char *path)
+/** Where the name of what is in a slot goes. */
+static inline pm_named *pm_live_named(const pm_live *live, const pm_flight *flight)
 {
-    pm_named *named = &live->named[flight & (PM_NAMED - 1)];
+    return &live->named[(uint32_t)(flight - live->flights) & (PM_NAMED - 1)];
+}
 
-    if (path != NULL) {
-        size_t n = strnlen(path, sizeof(named->path) - 1);
+/** What a request in flight is for, should it never end: any text. */
+void pm_live_name_text(pm_named *named, uint64_t arrival_us, const char *path);
 
-        named->arrival = (uint32_t)arrival_us;
-        memcpy(named->path, path, n);
-        named->path[n] = '\0';
+/** Likewise. By words: memory from a pool begins on one and ends with one, so that no word of a text is another's,
+ *  and what lies behind its end is left out of the last. */
+static inline void pm_live_name(pm_named *named, uint64_t arrival_us, const char *path)
+{
+    const uint64_t ones = 0x0101010101010101ull;
+
+    if ((uintptr_t)path % 8 != 0) {
+        pm_live_name_text(named, arrival_us, path);
+        return;
     }
+    named->arrival = (uint32_t)arrival_us;
+    for (uint32_t i = 0; i < sizeof(named->path) / 8; i++) {
+        uint64_t word, ends;
+
+        memcpy(&word, path + 8 * i, 8);
+        ends = (word - ones) & ~word & ones << 7; /* its lowest bit is the first NUL's highest */
+        if (ends != 0) {
+            word &= ((ends & -ends) >> 7) - 1;
+            memcpy(named->path + 8 * i, &word, 8);
+            return;
+        }
+        memcpy(named->path + 8 * i, &word, 8);
+    }
+    named->path[sizeof(named->path) / 8 * 8] = '\0';
 }
 
 /** What is counted of a completed request. */

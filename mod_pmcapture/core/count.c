@@ -37,7 +37,7 @@ uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us
     for (uint32_t i = 0; i < PROBES; i++) {
         uint32_t at = (hint + i) & (live->geo.flights - 1);
 
-        if (pm_flight_take(&live->flights[at], arrival_us, child, vhost)) {
+        if (pm_flight_take(&live->flights[at], arrival_us, pm_flight_who(child, vhost))) {
             return at;
         }
     }
@@ -50,6 +50,15 @@ void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us)
     if (flight < live->geo.flights) {
         pm_flight_leave(&live->flights[flight], arrival_us);
     }
+}
+
+void pm_live_name_text(pm_named *named, uint64_t arrival_us, const char *path)
+{
+    size_t n = strnlen(path, sizeof(named->path) - 1);
+
+    named->arrival = (uint32_t)arrival_us;
+    memcpy(named->path, path, n);
+    named->path[n] = '\0';
 }
 
 static void count_code(pm_vhost_live *vh, uint32_t status)
@@ -97,13 +106,15 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
 {
     uint32_t vhost = done->vhost < live->geo.vhosts ? done->vhost : 0, epoch = active_epoch(live);
     pm_vhost_live *vh = &live->vhosts[vhost];
-    pm_vhost_count *counts = pm_live_vhost_counts(live, done->stripe);
+    pm_vhost_count *count = &pm_live_vhost_counts(live, done->stripe)[vhost];
+    pm_stripe *to = pm_live_stripe_at(live, done->stripe);
+    uint32_t pool = pm_live_pool(live, vhost);
     uint64_t us = done->done_us > done->arrival_us ? done->done_us - done->arrival_us : 0;
     int failed = done->status >= 500 && done->status <= 599;
 
     if (failed) {
         count_failure(vh, epoch, done);
-        pm_live_add(&counts[vhost].errors, 1);
+        pm_live_add(&count->errors, 1);
     }
     else if (done->client != 0 && !done->monitor &&
              pm_live_wants_client(live, vhost, done->client)) {
@@ -112,18 +123,18 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
     if (done->slow) {
         earliest(&vh->epoch[epoch].first_slow_us, done->arrival_us);
         pm_live_latest(&vh->last_slow_us, done->done_us);
-        pm_live_add(&counts[vhost].slow, 1);
+        pm_live_add(&count->slow, 1);
     }
     if (done->client != 0) {
-        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pm_live_pool(live, vhost)];
+        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pool];
 
         pm_sketch_add(sketch->all, done->client);
         if (failed) {
             pm_sketch_add(sketch->error, done->client);
         }
     }
-    pm_live_count_usual(live, pm_live_stripe_at(live, done->stripe), counts, vhost, done->status,
-                        done->bytes, us);
+    pm_live_latest(&to->max_us, us);
+    pm_live_count_usual(to, to->hist[pool], count, done->status, done->bytes, us);
 }
 
 int pm_live_wants_client(const pm_live *live, uint32_t vhost, uint64_t client)

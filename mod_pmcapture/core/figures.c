@@ -107,7 +107,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 typedef struct pm_vhost_sum {
-    uint64_t requests, errors, slow, bytes;
+    uint64_t requests, errors, slow;
 } pm_vhost_sum;
 
 static pm_vhost_sum take_counts(const pm_live *live, uint32_t v)
@@ -120,7 +120,6 @@ static pm_vhost_sum take_counts(const pm_live *live, uint32_t v)
         now.requests += atomic_load_explicit(&c->requests, memory_order_acquire);
         now.errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
         now.slow += atomic_load_explicit(&c->slow, memory_order_relaxed);
-        now.bytes += atomic_load_explicit(&c->bytes, memory_order_relaxed);
     }
     return now;
 }
@@ -211,7 +210,6 @@ static void take_vhost_counts(pm_fold *f, pm_tick *t, uint32_t v)
     scope->requests = now.requests;
     scope->errors = now.errors;
     scope->slow = now.slow;
-    scope->bytes = now.bytes;
 }
 
 static void note_last(pm_scope_state *scope, const pm_figures *fig)

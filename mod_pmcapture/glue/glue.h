@@ -71,17 +71,23 @@ typedef struct pm_dir_conf {
     int record; /* -1 = not given */
 } pm_dir_conf;
 
-/** A connection's request under way, for the filters. */
+/** A connection: its request under way, and what is found out once rather than with each request. */
 typedef struct pm_conn {
-    request_rec *r;         /* NULL = none */
-    pm_stripe *stripe;      /* where its requests are counted */
-    pm_vhost_count *counts; /* of each virtual host, in that stripe */
-    uint32_t hint, pad;     /* where they are in flight */
-    pm_flight *flight;      /* its slot; NULL = none */
-    uint64_t waited_us;     /* for the client's request body */
-    uint64_t first_out_us;  /* when the reply began; 0 = not yet */
-    uint64_t noted;         /* epoch and virtual host in which its client was counted */
+    request_rec *r;                           /* NULL = none */
+    pm_flight *flight;                        /* its slot; NULL = none */
+    uint64_t first_out_us;                    /* when the reply began; 0 = not yet */
+    uint64_t waited_us;                       /* for the client's request body */
     const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
+    pm_flight *slot;                          /* where its requests are in flight, most times */
+    pm_named *named;                          /* what for, in that slot */
+    pm_stripe *stripe;                        /* where they are counted */
+    const server_rec *server;                 /* that its last request was for; NULL = none came */
+    uint64_t noted;                           /* epoch in which its client was counted there */
+    uint64_t threshold_us;                    /* of that server: what is quicker is not slow */
+    uint32_t who, pad;                        /* as pm_flight's, in that server */
+    _Atomic uint32_t *incident;
+    pm_vhost_count *count; /* of that server, in the stripe; its latencies */
+    _Atomic uint64_t *hist;
 } pm_conn;
 
 /** This process's view; set in post_config, inherited by every child. */
@@ -100,9 +106,13 @@ typedef struct pm_glue {
     char trouble[256]; /* what is not recorded, one sentence */
 } pm_glue;
 
+/* Hidden, and so found without a look into a table: the good request's path counts its instructions. */
+#define PM_HIDDEN __attribute__((visibility("hidden")))
+
 extern module AP_MODULE_DECLARE_DATA pmcapture_module;
-extern pm_glue pm;
-extern pm_global *pm_config;
+extern PM_HIDDEN module pm_module; /* pmcapture_module by another name */
+extern PM_HIDDEN pm_glue pm;
+extern PM_HIDDEN pm_global *pm_config;
 
 /* directives.c */
 extern const command_rec pm_commands[];
@@ -114,13 +124,13 @@ void pm_global_defaults(apr_pool_t *pconf);
 
 static inline pm_server_conf *pm_conf_of(const server_rec *s)
 {
-    return ap_get_module_config(s->module_config, &pmcapture_module);
+    return ap_get_module_config(s->module_config, &pm_module);
 }
 
 /* record.c */
 static inline int pm_is_recorded(const request_rec *r)
 {
-    const pm_dir_conf *c = ap_get_module_config(r->per_dir_config, &pmcapture_module);
+    const pm_dir_conf *c = ap_get_module_config(r->per_dir_config, &pm_module);
 
     return c->record != 0;
 }

@@ -218,15 +218,17 @@ static int serve(request_rec *r)
     return reply(r, &a);
 }
 
-int pm_handler(request_rec *r)
+static __attribute__((noinline)) int handle(request_rec *r)
 {
     /* Only here is it known what a <Location> says of PMCapture. */
     if (!pm_is_recorded(r)) {
         pm_request_excluded(r);
     }
-    /* Every request comes here: the first letter settles it for most. */
-    if (r->handler == NULL || r->handler[0] != 'p' || strcmp(r->handler, "pm-status") != 0) {
-        return DECLINED;
-    }
-    return serve(r);
+    return r->handler != NULL && strcmp(r->handler, "pm-status") == 0 ? serve(r) : DECLINED;
+}
+
+/** Every request comes here: the first letter settles it for most. */
+int pm_handler(request_rec *r)
+{
+    return pm_is_recorded(r) && r->handler != NULL && r->handler[0] != 'p' ? DECLINED : handle(r);
 }

@@ -43,3 +43,5 @@ AP_DECLARE_MODULE(pmcapture) = {
     AP_MODULE_FLAG_NONE,
 #endif
 };
+
+extern module pm_module __attribute__((alias("pmcapture_module")));

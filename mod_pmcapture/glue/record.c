@@ -22,7 +22,7 @@ static ap_filter_rec_t *sending_filter, *body_filter;
 
 static pm_conn *conn_of(const conn_rec *c)
 {
-    return c->conn_config != NULL ? ap_get_module_config(c->conn_config, &pmcapture_module) : NULL;
+    return c->conn_config != NULL ? ap_get_module_config(c->conn_config, &pm_module) : NULL;
 }
 
 /* ---- whom a request waits for ---- */
@@ -38,19 +38,29 @@ static __attribute__((noinline)) apr_status_t pass_working(ap_filter_t *f, apr_b
     apr_status_t rv = ap_pass_brigade(f->next, bb);
 
     if (pc->flight != NULL) {
-        set_state(pc->flight, PM_FLIGHT_WORKING);
+        set_state(pc->flight,
+                  pc->r->status == HTTP_SWITCHING_PROTOCOLS ? PM_FLIGHT_TUNNEL : PM_FLIGHT_WORKING);
     }
     return rv;
 }
 
-/** When a request's first byte went out. The recorder's heartbeat, a second old at most, tells whether that took long:
- *  only then is it worth a look at the clock. */
-static void note_first_out(pm_conn *pc)
+static inline apr_status_t pass_sending(ap_filter_t *f, apr_bucket_brigade *bb, pm_conn *pc)
 {
-    uint64_t arrival = (uint64_t)pc->r->request_time;
-    uint64_t heartbeat = atomic_load_explicit(&pm.live.header->heartbeat_us, memory_order_relaxed);
+    const apr_bucket *last = APR_BRIGADE_LAST(bb);
 
-    pc->first_out_us = heartbeat > arrival + PROMPT_US ? (uint64_t)apr_time_now() : arrival;
+    set_state(pc->flight, PM_FLIGHT_SENDING);
+    /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With the end of
+     * the reply, or of the request, the handler's work is done; what remains is sending. */
+    return AP_BUCKET_IS_EOR(last) || APR_BUCKET_IS_EOS(last) ? ap_pass_brigade(f->next, bb)
+                                                             : pass_working(f, bb, pc);
+}
+
+/** As pass_sending, of a request whose first byte was long in coming: when did it? */
+static __attribute__((noinline)) apr_status_t pass_late(ap_filter_t *f, apr_bucket_brigade *bb,
+                                                        pm_conn *pc)
+{
+    pc->first_out_us = (uint64_t)apr_time_now();
+    return pass_sending(f, bb, pc);
 }
 
 /** On the way out: while the client takes the reply it is not the server that is slow. A tunnel stays one. */
@@ -61,18 +71,17 @@ static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
     if (pc->flight == NULL) {
         return ap_pass_brigade(f->next, bb);
     }
-    if (pc->r->status == HTTP_SWITCHING_PROTOCOLS) {
-        set_state(pc->flight, PM_FLIGHT_TUNNEL);
-        return ap_pass_brigade(f->next, bb);
-    }
     if (pc->first_out_us == 0) {
-        note_first_out(pc);
+        uint64_t arrival = (uint64_t)pc->r->request_time;
+
+        /* The recorder's heartbeat, a second old at most, tells whether it is worth a look at the clock. */
+        if (atomic_load_explicit(&pm.live.header->heartbeat_us, memory_order_relaxed) >
+            arrival + PROMPT_US) {
+            return pass_late(f, bb, pc);
+        }
+        pc->first_out_us = arrival;
     }
-    set_state(pc->flight, PM_FLIGHT_SENDING);
-    /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With
-     * the end-of-request bucket the handler's work is done; what remains is sending. */
-    return AP_BUCKET_IS_EOR(APR_BRIGADE_LAST(bb)) ? ap_pass_brigade(f->next, bb)
-                                                  : pass_working(f, bb, pc);
+    return pass_sending(f, bb, pc);
 }
 
 /** On the way in: while the client sends its body it is not the server that is slow. */
@@ -107,10 +116,9 @@ static pm_conn *make_conn(conn_rec *c)
     uint32_t stripe = pm_live_stripe(&pm.live, (uint64_t)c->id);
 
     pc->stripe = pm_live_stripe_at(&pm.live, stripe);
-    pc->counts = pm_live_vhost_counts(&pm.live, stripe);
-    pc->hint = (uint32_t)((uint64_t)c->id * 0x9e3779b1u >> 8) & (pm.live.geo.flights - 1);
-    pc->noted = UINT64_MAX;
-    ap_set_module_config(c->conn_config, &pmcapture_module, pc);
+    pc->slot = &pm.live.flights[(uint64_t)c->id * 0x9e3779b1u >> 8 & (pm.live.geo.flights - 1)];
+    pc->named = pm_live_named(&pm.live, pc->slot);
+    ap_set_module_config(c->conn_config, &pm_module, pc);
     ap_add_output_filter_handle(sending_filter, pc, NULL, c);
     return pc;
 }
@@ -127,33 +135,51 @@ int pm_connection_opened(conn_rec *c, void *socket)
 
 /* ---- arrival ---- */
 
+/** What the connection's next requests for the same server need not look for. Servers last as long as the process. */
+static void learn_server(pm_conn *pc, const conn_rec *c, const server_rec *server)
+{
+    const pm_server_conf *conf = pm_conf_of(server);
+
+    pc->server = server;
+    pc->noted = UINT64_MAX;
+    pc->threshold_us = conf->slow.threshold_us;
+    pc->who = pm_flight_who(pm.child, conf->vhost);
+    pc->incident = &pm.live.vhosts[conf->vhost].incident;
+    pc->count =
+        &pm_live_vhost_counts(&pm.live, pm_live_stripe(&pm.live, (uint64_t)c->id))[conf->vhost];
+    pc->hist = pc->stripe->hist[pm_live_pool(&pm.live, conf->vhost)];
+}
+
 static int has_body(const request_rec *r)
 {
     return r->method_number == M_POST || r->method_number == M_PUT || r->method_number == M_PATCH;
 }
 
-static void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
+static inline void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
 {
     pc->r = r;
     pc->flight = flight;
-    pc->waited_us = pc->first_out_us = 0;
+    pc->first_out_us = pc->waited_us = 0;
     pc->htaccess_dir = NULL;
     /* The request remembers it, too: when requests are pipelined, the next one arrives before it is done. */
-    ap_set_module_config(r->request_config, &pmcapture_module, flight);
-    if (flight != NULL) {
-        pm_live_name(&pm.live, (uint32_t)(flight - pm.live.flights), (uint64_t)r->request_time,
-                     r->uri);
-    }
+    ap_set_module_config(r->request_config, &pm_module, flight);
 }
 
-/** Its slot is taken, or it is no GET. */
-static __attribute__((noinline)) void begin_unusual(request_rec *r, pm_conn *pc)
+/** Its slot is taken, or it is no GET, or its server another one than the last request's. */
+static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
 {
-    uint32_t number = pm_live_arrived(&pm.live, pc->hint, (uint64_t)r->request_time, pm.child,
-                                      pm_conf_of(r->server)->vhost);
+    uint32_t number =
+        pm_live_arrived(&pm.live, (uint32_t)(pc->slot - pm.live.flights), (uint64_t)r->request_time,
+                        pm.child, pm_conf_of(r->server)->vhost);
     pm_flight *flight = number != PM_NO_FLIGHT ? &pm.live.flights[number] : NULL;
 
+    if (pc->server != r->server) {
+        learn_server(pc, r->connection, r->server);
+    }
     begin(r, pc, flight);
+    if (flight != NULL && r->uri != NULL) {
+        pm_live_name(pm_live_named(&pm.live, flight), (uint64_t)r->request_time, r->uri);
+    }
     if (has_body(r)) {
         ap_add_input_filter_handle(body_filter, pc, r, r->connection);
     }
@@ -161,31 +187,31 @@ static __attribute__((noinline)) void begin_unusual(request_rec *r, pm_conn *pc)
         set_state(flight, PM_FLIGHT_TUNNEL);
         pc->flight = NULL; /* it stays one */
     }
+    return DECLINED;
 }
 
 int pm_request_arrived(request_rec *r)
 {
     pm_conn *pc = conn_of(r->connection);
-    pm_flight *flight;
+    pm_flight *slot;
 
     /* The hook runs again for an internal redirect: the request is the first one's. */
     if (pc == NULL || r->prev != NULL || !pm_is_recorded(r)) {
         return DECLINED;
     }
-    flight = &pm.live.flights[pc->hint];
-    if (r->method_number == M_GET &&
-        pm_flight_take(flight, (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost)) {
-        begin(r, pc, flight);
+    slot = pc->slot;
+    if (r->method_number != M_GET || pc->server != r->server || r->uri == NULL ||
+        !pm_flight_take(slot, (uint64_t)r->request_time, pc->who)) {
+        return begin_unusual(r, pc);
     }
-    else {
-        begin_unusual(r, pc);
-    }
+    begin(r, pc, slot);
+    pm_live_name(pc->named, (uint64_t)r->request_time, r->uri);
     return DECLINED;
 }
 
-static void leave(const request_rec *r, pm_conn *pc)
+static inline void leave(const request_rec *r, pm_conn *pc)
 {
-    pm_flight *flight = ap_get_module_config(r->request_config, &pmcapture_module);
+    pm_flight *flight = ap_get_module_config(r->request_config, &pm_module);
 
     if (flight != NULL) {
         pm_flight_leave(flight, (uint64_t)r->request_time);
@@ -201,7 +227,7 @@ void pm_request_excluded(request_rec *r)
 {
     if (r->prev == NULL && r->main == NULL) {
         leave(r, conn_of(r->connection));
-        ap_set_module_config(r->request_config, &pmcapture_module, NULL);
+        ap_set_module_config(r->request_config, &pm_module, NULL);
     }
 }
 
@@ -292,12 +318,6 @@ static void sample(const request_rec *r, const request_rec *final, const pm_wher
 
 /* ---- completion ---- */
 
-/** An epoch in a virtual host: a client needs counting in it once. */
-static uint64_t epoch_of(uint32_t vhost)
-{
-    return (uint64_t)pm_live_epoch(&pm.live) << 32 | vhost;
-}
-
 static uint64_t client_hash(const request_rec *r)
 {
     const apr_sockaddr_t *addr = r->useragent_addr;
@@ -353,13 +373,14 @@ static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc,
         look_closer(r, final, done, failed, incident);
     }
     /* mod_remoteip gives a request another client than its connection's. */
-    if (!failed && pc != NULL && r->useragent_addr == r->connection->client_addr) {
-        pc->noted = epoch_of(done->vhost);
+    if (!failed && pc != NULL && pc->server == r->server &&
+        r->useragent_addr == r->connection->client_addr) {
+        pc->noted = pm_live_epoch(&pm.live);
     }
     pm_live_count(&pm.live, done);
 }
 
-static __attribute__((noinline)) void done_unusual(request_rec *r, pm_conn *pc, uint64_t now)
+static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, uint64_t now)
 {
     const request_rec *final = r;
     pm_completed done = {.done_us = now,
@@ -367,7 +388,7 @@ static __attribute__((noinline)) void done_unusual(request_rec *r, pm_conn *pc, 
                          .stripe = pm_live_stripe(&pm.live, (uint64_t)r->connection->id)};
 
     if (pm.live.header == NULL) {
-        return;
+        return DECLINED;
     }
     while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
         final = final->next;
@@ -379,35 +400,44 @@ static __attribute__((noinline)) void done_unusual(request_rec *r, pm_conn *pc, 
     /* As %B of the access log: the reply to a HEAD has a length, and no bytes were sent. */
     done.bytes = final->sent_bodyct && final->bytes_sent > 0 ? (uint64_t) final->bytes_sent : 0;
     count_unusual(r, final, pc, &done);
+    leave(r, pc);
+    return DECLINED;
+}
+
+static __attribute__((noinline)) int done_unrecorded(const request_rec *r)
+{
+    leave(r, conn_of(r->connection));
+    return DECLINED;
 }
 
 /** A good, quick reply to a client that was seen in this second and virtual host already, and no incident: there is
  *  nothing to it but the count. */
-static int is_usual(const request_rec *r, const pm_conn *pc, const pm_server_conf *conf,
-                    uint64_t took_us)
+static inline int is_usual(const request_rec *r, const pm_conn *pc, uint64_t took_us)
 {
-    return pc != NULL && pc->noted == epoch_of(conf->vhost) && r->next == NULL && r->status < 500 &&
-           took_us <= conf->slow.threshold_us && !r->header_only &&
-           r->useragent_addr == r->connection->client_addr &&
-           atomic_load_explicit(&pm.live.vhosts[conf->vhost].incident, memory_order_relaxed) == 0;
+    return pc != NULL && pc->server == r->server && pc->noted == pm_live_epoch(&pm.live) &&
+           r->next == NULL && r->status < 500 && took_us <= pc->threshold_us &&
+           took_us <= atomic_load_explicit(&pc->stripe->max_us, memory_order_relaxed) &&
+           !r->header_only && r->useragent_addr == r->connection->client_addr &&
+           atomic_load_explicit(pc->incident, memory_order_relaxed) == 0;
 }
 
+/** The clock is read before anything is looked up: what is in a register then would have to be saved. */
 int pm_request_done(request_rec *r)
 {
-    const pm_server_conf *conf = pm_conf_of(r->server);
-    pm_conn *pc = conn_of(r->connection);
+    uint64_t now, took;
+    pm_conn *pc;
 
-    if (pm_is_recorded(r)) {
-        uint64_t now = (uint64_t)apr_time_now(), took = now - (uint64_t)r->request_time;
-
-        if (is_usual(r, pc, conf, took)) {
-            pm_live_count_usual(&pm.live, pc->stripe, pc->counts, conf->vhost, (uint32_t)r->status,
-                                (uint64_t)r->bytes_sent, took);
-        }
-        else {
-            done_unusual(r, pc, now);
-        }
+    if (!pm_is_recorded(r)) {
+        return done_unrecorded(r);
     }
+    now = (uint64_t)apr_time_now();
+    took = now - (uint64_t)r->request_time;
+    pc = conn_of(r->connection);
+    if (!is_usual(r, pc, took)) {
+        return done_unusual(r, pc, now);
+    }
+    pm_live_count_usual(pc->stripe, pc->hist, pc->count, (uint32_t)r->status,
+                        (uint64_t)r->bytes_sent, took);
     leave(r, pc);
     return DECLINED;
 }

@@ -49,14 +49,14 @@ static void by_recorder(bench *b, uint32_t number)
 {
     uint32_t stripe = pm_live_stripe(&b->live, number);
     pm_stripe *to = pm_live_stripe_at(&b->live, stripe);
-    pm_vhost_count *counts = pm_live_vhost_counts(&b->live, stripe);
+    pm_vhost_count *count = &pm_live_vhost_counts(&b->live, stripe)[1];
     pm_flight *flight = &b->live.flights[number * 17 % b->live.geo.flights];
 
     for (uint64_t i = 0; i < b->operations; i++) {
         uint64_t now = (uint64_t)apr_time_now();
 
-        pm_flight_take(flight, now - 150, 1, 1);
-        pm_live_count_usual(&b->live, to, counts, 1, 200, 1024, 150 + i % 64);
+        pm_flight_take(flight, now - 150, pm_flight_who(1, 1));
+        pm_live_count_usual(to, to->hist[0], count, 200, 1024, 150 + i % 64);
         pm_flight_leave(flight, now - 150);
     }
 }

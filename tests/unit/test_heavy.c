@@ -489,11 +489,12 @@ static void a_request_that_does_not_end_is_named_once_after_a_minute(void **stat
     bench *b = make_bench(*state);
     pm_event *events;
     size_t count, named = 0;
+    _Alignas(8) char path[24] = "/orders/4711/pay";
     uint32_t flight;
 
     atomic_store(&b->live.children[0].pid, (uint32_t)getpid());
     flight = pm_live_arrived(&b->live, 5, b->now + 1000, 0, 2);
-    pm_live_name(&b->live, flight, b->now + 1000, "/orders/4711/pay");
+    pm_live_name(pm_live_named(&b->live, &b->live.flights[flight]), b->now + 1000, path);
     flight = pm_live_arrived(&b->live, 9, b->now + 2000, 0, 2); /* a download */
     atomic_store(&b->live.flights[flight].state, PM_FLIGHT_SENDING);
     for (int i = 0; i < 130; i++) {

@@ -118,6 +118,32 @@ static void threads_and_processes_lose_no_count(void **state)
     pm_live_detach(&live);
 }
 
+static void a_request_is_named_by_its_path_alone_wherever_that_lies(void **state)
+{
+    static const char path[] = "/a/path/longer/than/all/that/fit/here";
+
+    (void)state;
+    for (size_t begin = 0; begin < 9; begin++) {
+        for (size_t n = 0; n < sizeof(path); n++) {
+            _Alignas(8) char text[64];
+            pm_named named;
+            size_t kept;
+
+            memset(text, '*', sizeof(text)); /* what lies behind it is another's */
+            memset(&named, '#', sizeof(named));
+            memcpy(text + begin, path, n);
+            text[begin + n] = '\0';
+            pm_live_name(&named, 0x123456789ull, text + begin);
+            kept = strnlen(named.path, sizeof(named.path));
+            assert_true(kept == n || (kept < n && kept >= 24));
+            assert_memory_equal(named.path, path, kept);
+            assert_true(kept < sizeof(named.path));
+            assert_null(memchr(named.path, '*', sizeof(named.path)));
+            assert_int_equal(named.arrival, 0x23456789);
+        }
+    }
+}
+
 typedef struct found {
     int count;
     uint64_t runs;
@@ -246,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
         CASE(a_region_takes_at_most_four_mebibytes),
+        cmocka_unit_test(a_request_is_named_by_its_path_alone_wherever_that_lies),
         CASE(threads_and_processes_lose_no_count),
         CASE(regions_are_found_by_their_captures_id_alone),
         CASE(a_damaged_header_is_refused_with_a_sentence),

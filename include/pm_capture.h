@@ -2,7 +2,7 @@
 /*
  * pm_capture.h: the capture file: durable history in a file of fixed size.
  *
- * Layout (little-endian, offsets from the start of the file, each area aligned to 4096; 58 MiB by default):
+ * Layout (little-endian, offsets from the start of the file, each area aligned to 4096; 63 MiB by default):
  *   header        4096 bytes at 0, and the same again at 4096; the first valid one counts. Immutable after
  *                 creation: magic, version, ABI word, capture id, creation time, geometry, checksum.
  *   tail          a hint where the event rings end, and the highest seq; see capture_event.c
@@ -39,7 +39,7 @@
 #include "pm_error.h"
 #include "pm_record.h"
 
-#define PM_CAPTURE_VERSION 1u
+#define PM_CAPTURE_VERSION 2u
 #define PM_PINNED_ROWS 480u        /* 120 before and after the onset, 120 before and after the end */
 #define PM_PIN_SECONDS 120u
 #define PM_LOCK_SUFFIX ".lock"

@@ -58,6 +58,7 @@ typedef struct pm_open {
     uint64_t pending_requests, pending_errors, pending_slow;
     uint64_t pending_code[PM_ECODES];
     uint64_t pending_hist[PM_HIST_BUCKETS];
+    uint8_t sketch[2][PM_SKETCH_SIZE]; /* clients of the window: all, error */
     uint8_t pending_sketch[2][PM_SKETCH_SIZE];
     uint8_t waiting[PM_SKETCH_SIZE]; /* pending clients but for the latest second's */
     uint8_t inner[PM_SKETCH_SIZE];   /* clients of the seconds that lie wholly in the window, */
@@ -132,6 +133,7 @@ typedef struct pm_ledger {
     pm_second seconds[PM_SECONDS_KEPT]; /* by tick */
     pm_second minutes[PM_MINUTES_KEPT];
     uint64_t pool_hist[PM_POOLS][PM_HIST_BUCKETS]; /* absolute, at the last tick */
+    uint32_t pools_used[PM_SKETCHES_KEPT]; /* by tick; bit p: sketches[][p] are that tick's, not stale */
     uint8_t sketches[PM_SKETCHES_KEPT][PM_POOLS][2][PM_SKETCH_SIZE]; /* by tick: all, error */
     pm_pending_event pending[PM_PENDING_EVENTS];
     uint64_t pending_first, pending_next;

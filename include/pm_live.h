@@ -5,8 +5,8 @@
  * A file in the runtime directory, "pmcapture-<capture id>-<run>.live", mode 0640, preallocated and mapped by
  * the parent before it forks. It outlives every process. Counters only go up; a second is the difference
  * between two snapshots of the recorder. What cannot be differenced (sketches, earliest arrivals) lies in
- * PM_EPOCHS slots that the recorder rotates with every tick: writers use the one that is active, a writer
- * preempted for longer than a tick at that very moment costs one entry of a sketch.
+ * PM_EPOCHS slots (PM_SKETCH_EPOCHS) that the recorder rotates with every tick: writers use the one that is active;
+ * a writer preempted at that very moment costs one entry of a sketch, or has it counted a tick or two later.
  *
  * Trust: workers may write anything into it. Geometry is therefore kept in each process's own pm_live, taken
  * when the region was made, or checked against the file's size when it is attached to; nothing read from the region is
@@ -39,6 +39,7 @@
 
 #define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
 #define PM_EPOCHS 4u
+#define PM_SKETCH_EPOCHS 2u /* of sketches, which are large; slot: epoch % PM_SKETCH_EPOCHS */
 #define PM_POOLS 16u        /* 0 is shared by the virtual hosts that have none of their own */
 #define PM_VHOSTS_MAX 4096u /* index 0 is "(other)": virtual hosts beyond the room */
 #define PM_SAMPLES_PER_TICK 64u
@@ -144,6 +145,7 @@ typedef struct pm_pool_sketch {
     _Atomic uint8_t all[PM_SKETCH_SIZE];
     _Atomic uint8_t error[PM_SKETCH_SIZE];
 } pm_pool_sketch;
+_Static_assert(PM_EPOCHS % PM_SKETCH_EPOCHS == 0, "an epoch's slot tells that of its sketches");
 
 /** A request in flight. */
 typedef struct pm_flight {
@@ -212,7 +214,7 @@ typedef struct pm_live {
     pm_stripe *stripes;           /* these are NULL for a region of another layout */
     pm_vhost_count *vhost_counts; /* [stripe][vhost] */
     pm_vhost_live *vhosts;
-    pm_pool_sketch *sketches; /* [epoch][pool] */
+    pm_pool_sketch *sketches; /* [PM_SKETCH_EPOCHS][pool] */
     pm_flight *flights;
     pm_child *children;
     pm_ring journal, samples;
@@ -327,6 +329,11 @@ static inline pm_vhost_count *pm_live_vhost_counts(const pm_live *live, uint32_t
 static inline uint32_t pm_live_pool(const pm_live *live, uint32_t vhost)
 {
     return atomic_load_explicit(&live->vhosts[vhost].pool, memory_order_relaxed) & (PM_POOLS - 1);
+}
+
+static inline pm_pool_sketch *pm_live_sketch(const pm_live *live, uint32_t epoch, uint32_t pool)
+{
+    return &live->sketches[epoch % PM_SKETCH_EPOCHS * PM_POOLS + pool];
 }
 
 /** Count a request of which nothing else is to be said: good, quick, not the longest so far (PM_STRIPE's max_us), and

@@ -178,10 +178,10 @@ typedef struct pm_incident {
     uint64_t counted_requests;         /* since detection; 0 = the two below are not known */
     uint64_t monitoring_requests;      /* of health checkers and exporters among them */
     uint64_t hist[PM_HIST_BUCKETS];    /* during; working memory */
-    uint8_t sketch_all[PM_SKETCH_SIZE];
-    uint8_t sketch_error[PM_SKETCH_SIZE];
+    uint8_t sketch_all[PM_SKETCH_STORED]; /* clients, for the run that goes on with it */
+    uint8_t sketch_error[PM_SKETCH_STORED];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 30424, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 38616, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {

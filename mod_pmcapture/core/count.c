@@ -126,7 +126,7 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
         pm_live_add(&count->slow, 1);
     }
     if (done->client != 0) {
-        pm_pool_sketch *sketch = &live->sketches[epoch * PM_POOLS + pool];
+        pm_pool_sketch *sketch = pm_live_sketch(live, epoch, pool);
 
         pm_sketch_add(sketch->all, done->client);
         if (failed) {

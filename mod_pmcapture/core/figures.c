@@ -307,34 +307,39 @@ static void take_flights(pm_fold *f, pm_tick *t, pm_row *row)
 
 /* ---- clients ---- */
 
-/** Take what the epoch that just ended holds, and clear the one that comes next: nobody has written to it
- *  for two ticks. */
+/** Clear the sketches of the epoch that comes next: they were taken a tick ago. */
+static void clear_sketches(pm_fold *f, uint32_t epoch)
+{
+    for (uint32_t p = 0; p < PM_POOLS; p++) {
+        pm_pool_sketch *pool = pm_live_sketch(f->live, epoch, p);
+
+        if (pm_shared_any(pool->all, PM_SKETCH_SIZE)) {
+            pm_shared_zero(pool, sizeof(*pool));
+        }
+    }
+}
+
+/** Take what the epoch that just ended holds. */
 static void take_sketches(pm_fold *f, pm_tick *t)
 {
-    uint32_t next = (t->epoch + 2) % PM_EPOCHS;
     uint8_t(*kept)[2][PM_SKETCH_SIZE] = f->state->sketches[t->tick % PM_SKETCHES_KEPT];
+    uint32_t used = 0;
 
-    memset(kept, 0, sizeof(f->state->sketches[0]));
     for (uint32_t p = 0; p < PM_POOLS; p++) {
-        pm_pool_sketch *pool = &f->live->sketches[t->epoch * PM_POOLS + p];
-        pm_pool_sketch *clear = &f->live->sketches[next * PM_POOLS + p];
+        const pm_pool_sketch *pool = pm_live_sketch(f->live, t->epoch, p);
 
         if (pm_shared_any(pool->all, PM_SKETCH_SIZE)) {
             pm_shared_take(kept[p][0], pool->all, PM_SKETCH_SIZE);
             pm_shared_take(kept[p][1], pool->error, PM_SKETCH_SIZE);
             pm_sketch_merge(t->sketch[0], kept[p][0]);
             pm_sketch_merge(t->sketch[1], kept[p][1]);
-        }
-        if (pm_shared_any(clear->all, PM_SKETCH_SIZE)) {
-            pm_shared_zero(clear, sizeof(*clear));
+            used |= 1u << p;
         }
     }
-    atomic_store_explicit(&f->live->header->samples_taken[next], 0, memory_order_relaxed);
-    for (uint32_t kind = 0; kind < PM_NOTES; kind++) {
-        atomic_store_explicit(&f->live->header->notes_taken[next][kind], 0, memory_order_relaxed);
-    }
+    f->state->pools_used[t->tick % PM_SKETCHES_KEPT] = used;
 }
 
+/** Make room in an epoch that comes: nobody has written to it for two ticks. */
 static void clear_epoch(pm_fold *f, uint32_t epoch)
 {
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
@@ -351,6 +356,10 @@ static void clear_epoch(pm_fold *f, uint32_t epoch)
                 atomic_store_explicit(&e->ok_clients[i], 0, memory_order_relaxed);
             }
         }
+    }
+    atomic_store_explicit(&f->live->header->samples_taken[epoch], 0, memory_order_relaxed);
+    for (uint32_t kind = 0; kind < PM_NOTES; kind++) {
+        atomic_store_explicit(&f->live->header->notes_taken[epoch][kind], 0, memory_order_relaxed);
     }
 }
 
@@ -420,6 +429,19 @@ static void fill_row(pm_fold *f, pm_tick *t, pm_row *row)
     row->flags = f->server.orphaned ? PM_ROW_ORPHANED : 0;
 }
 
+void pm_clients_of(const pm_ledger *s, uint64_t tick, uint32_t pool, uint8_t all[], uint8_t error[])
+{
+    uint32_t slot = tick % PM_SKETCHES_KEPT;
+    uint32_t used = s->pools_used[slot] & (pool < PM_POOLS ? 1u << pool : UINT32_MAX);
+
+    for (uint32_t p = 0; p < PM_POOLS; p++) {
+        if (used >> p & 1) {
+            pm_sketch_merge(all, s->sketches[slot][p][0]);
+            pm_sketch_merge(error, s->sketches[slot][p][1]);
+        }
+    }
+}
+
 /** Distinct clients of the last seconds, for a rule that asks for their share. */
 static void count_window_clients(pm_fold *f, pm_tick *t, uint32_t scope, const pm_burst_rule *rule)
 {
@@ -437,14 +459,7 @@ static void count_window_clients(pm_fold *f, pm_tick *t, uint32_t scope, const p
         }
     }
     for (uint32_t i = 0; i < rule->window && i < PM_SKETCHES_KEPT && i < t->tick; i++) {
-        uint8_t(*kept)[2][PM_SKETCH_SIZE] = f->state->sketches[(t->tick - i) % PM_SKETCHES_KEPT];
-
-        for (uint32_t p = 0; p < PM_POOLS; p++) {
-            if (only == PM_POOLS || only == p) {
-                pm_sketch_merge(all, kept[p][0]);
-                pm_sketch_merge(error, kept[p][1]);
-            }
-        }
+        pm_clients_of(f->state, t->tick - i, only, all, error);
     }
     t->figures[scope].clients = (uint32_t)(pm_sketch_count(all) + 0.5);
     t->figures[scope].error_clients = (uint32_t)(pm_sketch_count(error) + 0.5);
@@ -465,6 +480,7 @@ void pm_figures_take(pm_fold *f, pm_tick *t)
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         take_vhost_counts(f, t, v);
     }
+    clear_sketches(f, t->epoch + 1);
     /* Counters first, then the epoch: a failure's time is written before it is counted, so what was counted
      * has its time in the epoch that ends here. */
     f->state->epoch++;

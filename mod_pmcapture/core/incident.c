@@ -431,7 +431,9 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
     memcpy(o->samples, samples, count * sizeof(*samples));
     o->incident.sample_count = (uint32_t)(count < f->samples ? count : f->samples);
     pm_heavy_resume(o);
-    memcpy(o->inner, o->incident.sketch_all, sizeof(o->inner)); /* its ends are not known apart */
+    pm_sketch_load(o->sketch[0], incident->sketch_all);
+    pm_sketch_load(o->sketch[1], incident->sketch_error);
+    memcpy(o->inner, o->sketch[0], sizeof(o->inner)); /* its ends are not known apart */
 }
 
 /** Newton's: httpd does not load libm. */

@@ -57,8 +57,10 @@ pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t process
     }
     /* An event MPM or HTTP/2 has more requests under way than threads. */
     geo.flights = power_of_two((uint64_t)workers * 2, 1024, 32768);
-    /* Old generations finish beside the new one. */
-    geo.children = processes * 2 + 64 < 65535 ? processes * 2 + 64 : 65535;
+    /* `processes` has room for old generations, which finish beside the new one; then those that died since
+     * the recorder last looked. */
+    geo.children = processes + (processes < 1024 ? processes : 1024) + 64;
+    geo.children = geo.children < 65535 ? geo.children : 65535;
     geo.journal = 128;
     geo.samples = 256;
     return geo;
@@ -80,7 +82,7 @@ static area_offsets lay_out(const pm_live_geometry *geo)
     at.vhosts =
         align_up(at.vhost_counts + sizeof(pm_vhost_count) * geo->vhost_stripes * geo->vhosts, 64);
     at.sketches = at.vhosts + sizeof(pm_vhost_live) * geo->vhosts;
-    at.flights = at.sketches + sizeof(pm_pool_sketch) * PM_EPOCHS * PM_POOLS;
+    at.flights = at.sketches + sizeof(pm_pool_sketch) * PM_SKETCH_EPOCHS * PM_POOLS;
     at.journal = at.flights + sizeof(pm_flight) * geo->flights;
     at.samples = align_up(at.journal + pm_ring_bytes(geo->journal, sizeof(pm_live_note)), 64);
     at.heavy = align_up(at.samples + pm_ring_bytes(geo->samples, sizeof(pm_live_sample)), 64);

@@ -95,14 +95,10 @@ static void add_hist(pm_fold *f, pm_tick *t, uint32_t scope, uint64_t hist[PM_HI
 
 static void add_sketch(pm_fold *f, uint32_t scope, uint64_t tick, uint8_t all[], uint8_t error[])
 {
-    uint8_t(*kept)[2][PM_SKETCH_SIZE] = f->state->sketches[tick % PM_SKETCHES_KEPT];
-    uint32_t only = pool_of(f, scope);
+    uint32_t pool = pool_of(f, scope);
 
-    for (uint32_t p = 0; p < PM_POOLS; p++) {
-        if (scope == PM_SCOPE_SERVER || p == only) {
-            pm_sketch_merge(all, kept[p][0]);
-            pm_sketch_merge(error, kept[p][1]);
-        }
+    if (scope == PM_SCOPE_SERVER || pool < PM_POOLS) {
+        pm_clients_of(f->state, tick, pool, all, error);
     }
 }
 
@@ -112,7 +108,7 @@ static double count_with(const pm_open *o, int first, int last)
     uint8_t sum[PM_SKETCH_SIZE];
 
     memcpy(sum, o->inner, sizeof(sum));
-    pm_sketch_merge(sum, o->incident.sketch_error);
+    pm_sketch_merge(sum, o->sketch[1]);
     if (first) {
         pm_sketch_merge(sum, o->edge[0]);
     }
@@ -140,10 +136,12 @@ static void fill_clients(pm_fold *f, pm_open *o)
     in->clients_known =
         f->clients && (o->scope == PM_SCOPE_SERVER || pool_of(f, o->scope) < PM_POOLS);
     in->clients = clients_within(o);
-    in->error_clients = pm_sketch_count(in->sketch_error);
+    in->error_clients = pm_sketch_count(o->sketch[1]);
     if (in->error_clients > in->clients) {
         in->error_clients = in->clients; /* a part cannot be more than the whole */
     }
+    pm_sketch_store(in->sketch_all, o->sketch[0]);
+    pm_sketch_store(in->sketch_error, o->sketch[1]);
 }
 
 static void fill_quantiles(pm_quantiles *q, const uint64_t hist[PM_HIST_BUCKETS])
@@ -343,7 +341,7 @@ static void collect_from_onset(pm_fold *f, pm_tick *t, pm_open *o)
         }
         add_codes(f, o->scope, tick, codes);
         if (tick + PM_SKETCHES_KEPT > t->tick) {
-            add_sketch(f, o->scope, tick, in->sketch_all, in->sketch_error);
+            add_sketch(f, o->scope, tick, o->sketch[0], o->sketch[1]);
             note_second(f, t, o, s);
         }
         for (uint32_t b = 0; b < PM_HIST_BUCKETS && o->scope == PM_SCOPE_SERVER; b++) {
@@ -518,8 +516,8 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
         in->hist[b] += o->pending_hist[b];
     }
-    pm_sketch_merge(in->sketch_all, o->pending_sketch[0]);
-    pm_sketch_merge(in->sketch_error, o->pending_sketch[1]);
+    pm_sketch_merge(o->sketch[0], o->pending_sketch[0]);
+    pm_sketch_merge(o->sketch[1], o->pending_sketch[1]);
     move_end(f, t, o);
     move_vhosts(f, t, o);
     pm_heavy_extend(f, o);

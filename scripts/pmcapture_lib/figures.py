@@ -38,7 +38,7 @@ def pairs(counts):
 
 
 def estimate(value, error):
-    """A figure with its standard error, where there is one."""
+    """A figure with the error that is stated for it, where there is one."""
     return text.count(value) + (f" ± {text.decimal(error)}" if error else "")
 
 

@@ -156,7 +156,7 @@ class Postmortem:
         if clients["affected"] is None or not clients["total"]:
             return None
         met = f"{text.count(clients['affected'])} of {text.count(clients['total'])} clients"
-        error = " and its standard error" if clients["error"]["affected_ratio"] else ""
+        error = " and twice its standard error" if clients["error"]["affected_ratio"] else ""
         return f"About {met} met an error: {share_estimate(clients)} (an estimate{error})."
 
     def _peak(self):

@@ -205,7 +205,7 @@ static void change_incident(pm_capture *c, feed *f)
     pm_incident in = incidents[i];
     pm_sample two[2] = {samples[0], samples[1]};
 
-    feed_patch(f, &in, sizeof(in) - sizeof(in.hist) - 2 * PM_SKETCH_SIZE);
+    feed_patch(f, &in, offsetof(pm_incident, hist));
     feed_patch(f, two, sizeof(two));
     in.sample_count = in.sample_count < 2 ? in.sample_count : 2;
     pm_capture_put_incident(c, &in, two);

@@ -5,6 +5,8 @@
  */
 #include "capture_case.h"
 
+#include <math.h>
+
 #include <apr_strings.h>
 
 #include "pm_fold.h"
@@ -434,10 +436,13 @@ static void an_incident_that_one_run_left_open_goes_on_in_the_next(void **state)
     b->fold.tick = NULL;
     b->now += 2 * PM_SECOND;
     start_run(b, 2, &old);
-    requests(b, 1, 30, 500);
+    for (uint32_t i = 0; i < 30; i++) {
+        request(b, 1, 1000 + i % 5, 500, 30000 * i + 1000, 500); /* five more clients */
+    }
     tick(b);
     assert_int_equal(incident(b, 1, 0)->onset_us, onset);
     assert_true(incident(b, 1, 0)->errors >= 60);
+    assert_true(fabs(incident(b, 1, 0)->error_clients - 35) < 1.5);
     assert_int_equal(incident(b, 1, 0)->open, 1);
     pm_live_detach(&old);
     end_bench(b);
@@ -494,6 +499,27 @@ static void clients_are_counted_with_those_that_met_an_error(void **state)
     assert_int_equal(in->clients_known, 1);
     assert_true(in->clients > CLIENTS * 0.9 && in->clients < CLIENTS * 1.1);
     assert_true(in->error_clients > 8.5 && in->error_clients < 11.5);
+    end_bench(b);
+}
+
+static void a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them(void **state)
+{
+    bench *b = make_bench(*state);
+    size_t size = sizeof(b->state->sketches[0][0]);
+
+    for (uint32_t k = 0; k < PM_SKETCHES_KEPT; k++) { /* as if some old tick had left them there */
+        memset(b->state->sketches[k][0], 3, size);
+        memset(b->state->sketches[k][2], 3, size);
+    }
+    quiet(b, 5, 1);
+    requests(b, 1, 30, 500);
+    tick(b);
+    assert_true(fabs(incident(b, 1, 0)->error_clients - 30) < 1.5);
+    for (uint32_t k = 0; k < PM_SKETCHES_KEPT; k++) {
+        for (size_t i = 0; i < size; i++) {
+            assert_int_equal(((uint8_t *)b->state->sketches[k][2])[i], 3);
+        }
+    }
     end_bench(b);
 }
 
@@ -608,6 +634,7 @@ int main(void)
         CASE(an_incident_that_one_run_left_open_goes_on_in_the_next),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),
+        CASE(a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them),
         CASE(a_region_of_random_bytes_ends_no_tick),
         CASE(what_could_not_be_written_is_written_with_a_later_tick),
         CASE(what_a_worker_has_no_business_to_tell_is_not_taken_from_it),

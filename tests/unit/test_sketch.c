@@ -34,17 +34,16 @@ static double count(sketch s)
     return pm_sketch_count((const uint8_t *)s);
 }
 
-/* Twice a standard error is exceeded by one estimate in twenty: what holds for every seed is the bound of
- * four, and the root mean square over the seeds is the stated error itself. Few clients are told apart but
- * for the pair or two that meet in one register. */
-static void from_1_to_1000000_clients_the_error_is_as_stated(void **state)
+/* Twice the stated error is four standard errors: every estimate keeps it. The root mean square over the seeds
+ * is half the stated error, the standard one. Few clients are told apart but for two that meet in one register. */
+static void from_1_to_1000000_clients_no_estimate_is_off_by_twice_the_stated_error(void **state)
 {
     enum { SEEDS = 48, POINTS = 20 };
     static const uint64_t points[POINTS] = {1,     2,     3,      5,      10,     20,     50,
                                             100,   200,   500,    1000,   2000,   5000,   10000,
                                             20000, 50000, 100000, 200000, 500000, 1000000};
-    double sum[POINTS] = {0}, squares[POINTS] = {0};
-    int beyond = 0;
+    const double standard_error = PM_SKETCH_ERROR / 2;
+    double sum[POINTS] = {0}, squares[POINTS] = {0}, most = 0;
     sketch s;
 
     (void)state;
@@ -54,23 +53,22 @@ static void from_1_to_1000000_clients_the_error_is_as_stated(void **state)
             double n = (double)points[i], off;
 
             add_range(s, seed, i > 0 ? points[i - 1] : 0, points[i]);
-            off = count(s) / n - 1;
-            assert_true(fabs(off) <= fmax(4 * PM_SKETCH_ERROR, 2.1 / n));
-            beyond += fabs(off) > fmax(2 * PM_SKETCH_ERROR, 1.1 / n);
-            sum[i] += off;
-            squares[i] += off * off;
+            off = count(s) - n;
+            assert_true(fabs(off) <= fmax(2 * PM_SKETCH_ERROR * n, 1));
+            most = n > 50 ? fmax(most, fabs(off) / n) : most;
+            sum[i] += off / n;
+            squares[i] += off / n * off / n;
         }
     }
+    print_message("more than 50 clients: none off by more than %.4f\n", most);
     for (int i = 0; i < POINTS; i++) {
         double mean = sum[i] / SEEDS, rms = sqrt(squares[i] / SEEDS);
 
         print_message("%7lu: mean %+.4f, root mean square %.4f\n", (unsigned long)points[i], mean,
                       rms);
-        assert_true(rms <= (points[i] < 100 ? 1.5 : 1.25) * PM_SKETCH_ERROR);
-        assert_true(fabs(mean) <= 3 * PM_SKETCH_ERROR / sqrt(SEEDS));
+        assert_true(rms <= (points[i] < 100 ? 1.5 : 1.25) * standard_error);
+        assert_true(fabs(mean) <= 3 * standard_error / sqrt(SEEDS));
     }
-    print_message("beyond twice the stated error: %d of %d\n", beyond, SEEDS * POINTS);
-    assert_true(beyond <= SEEDS * POINTS / 20);
 }
 
 static void up_to_five_clients_are_told_apart(void **state)
@@ -110,6 +108,25 @@ static void the_union_of_the_parts_is_the_whole(void **state)
     assert_true(pm_sketch_count(merged) == count(whole));
 }
 
+static void what_was_stored_is_loaded_as_it_was(void **state)
+{
+    uint8_t registers[PM_SKETCH_SIZE], loaded[PM_SKETCH_SIZE], stored[PM_SKETCH_STORED];
+    sketch s;
+
+    (void)state;
+    for (uint32_t i = 0; i < PM_SKETCH_SIZE; i++) { /* every rank at every place among four */
+        registers[i] = (uint8_t)(i / 5 % 64);
+    }
+    pm_sketch_store(stored, registers);
+    pm_sketch_load(loaded, stored);
+    assert_memory_equal(loaded, registers, sizeof(registers));
+    clear(s);
+    add_range(s, 17, 0, 100000);
+    pm_sketch_store(stored, (const uint8_t *)s);
+    pm_sketch_load(loaded, stored);
+    assert_memory_equal(loaded, (const void *)s, sizeof(loaded));
+}
+
 static sketch shared;
 
 static void *add_a_part(void *part)
@@ -139,7 +156,8 @@ static void writers_at_the_same_time_lose_nothing(void **state)
 
 static void damaged_registers_give_a_number_within_bounds(void **state)
 {
-    uint8_t registers[PM_SKETCH_SIZE], capped[PM_SKETCH_SIZE];
+    enum { MAX_RANK = 64 - PM_SKETCH_BITS + 1 };
+    uint8_t registers[PM_SKETCH_SIZE], capped[PM_SKETCH_SIZE], stored[PM_SKETCH_STORED];
     uint64_t seed = 3;
 
     (void)state;
@@ -159,15 +177,18 @@ static void damaged_registers_give_a_number_within_bounds(void **state)
             if (round % 2) { /* a few bad ones among good ones */
                 registers[i] = i < 5 ? registers[i] : registers[i] % 4;
             }
-            capped[i] = registers[i] < 54 ? registers[i] : 54;
+            capped[i] = registers[i] < MAX_RANK ? registers[i] : MAX_RANK;
         }
         n = pm_sketch_count(registers);
         assert_true(n >= 0 && n <= PM_SKETCH_MAX);
         assert_true(n == pm_sketch_count(capped));
+        pm_sketch_store(stored, registers);
+        pm_sketch_load(capped, stored);
+        assert_true(n == pm_sketch_count(capped));
     }
 }
 
-static void the_error_of_a_share_is_what_is_seen(void **state)
+static void the_error_of_a_share_is_more_than_is_usually_seen(void **state)
 {
     static const double shares[] = {0.05, 0.3, 0.5, 0.75, 0.95};
     enum { SEEDS = 200, TOTAL = 20000 };
@@ -191,8 +212,8 @@ static void the_error_of_a_share_is_what_is_seen(void **state)
         }
         seen = sqrt(squares / SEEDS);
         print_message("share %.2f: stated %.4f, seen %.4f\n", shares[i], stated, seen);
-        assert_true(seen < 1.25 * stated);
-        assert_true(seen > 0.75 * stated);
+        assert_true(seen < stated); /* half of it is the standard error */
+        assert_true(seen > stated / 3);
     }
 }
 
@@ -213,12 +234,13 @@ static void a_share_without_doubt_has_no_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(from_1_to_1000000_clients_the_error_is_as_stated),
+        cmocka_unit_test(from_1_to_1000000_clients_no_estimate_is_off_by_twice_the_stated_error),
         cmocka_unit_test(up_to_five_clients_are_told_apart),
         cmocka_unit_test(the_union_of_the_parts_is_the_whole),
+        cmocka_unit_test(what_was_stored_is_loaded_as_it_was),
         cmocka_unit_test(writers_at_the_same_time_lose_nothing),
         cmocka_unit_test(damaged_registers_give_a_number_within_bounds),
-        cmocka_unit_test(the_error_of_a_share_is_what_is_seen),
+        cmocka_unit_test(the_error_of_a_share_is_more_than_is_usually_seen),
         cmocka_unit_test(a_share_without_doubt_has_no_error),
     };
 

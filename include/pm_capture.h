@@ -34,6 +34,8 @@
 #ifndef PM_CAPTURE_H
 #define PM_CAPTURE_H
 
+#include <stddef.h>
+
 #include <apr_pools.h>
 
 #include "pm_error.h"
@@ -173,16 +175,35 @@ apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us,
 /** The rows of the last `most` ticks up to `tick`, in order of at_us, without looking at the others. */
 apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t most, pm_row **rows, size_t *count,
                                        apr_pool_t *pool);
+/** The rows of the last `most` ticks up to `tick`; besides, of the pinned rows, each part that reaches beyond from_us
+ *  and the newest of the others. In order of at_us, each tick once. */
+apr_status_t pm_capture_seconds_around(pm_capture *c, uint64_t tick, uint64_t most, uint64_t from_us,
+                                       pm_row **rows, size_t *count, apr_pool_t *pool);
 /** at_us of the oldest second that the ring still holds at `tick`, 0 when it holds none. */
 uint64_t pm_capture_oldest_second(pm_capture *c, uint64_t tick);
 /** Events with from_us <= at_us < to_us, in order of at_us, then seq. */
 apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_event **events, size_t *count,
                                apr_pool_t *pool);
+/** Events with a higher number than `seq`, in order of at_us, then seq. Reads back from the end of the rings to the
+ *  first that is not newer, so it costs what came since, however many are kept. */
+apr_status_t pm_capture_events_after(pm_capture *c, uint64_t seq, pm_event **events, size_t *count,
+                                     apr_pool_t *pool);
+/** The oldest event, those since from_us, the last `most`, and those of the types in `ever` (1 << type) whatever their
+ *  time; in order of at_us, then seq. What is none of these is not checked, so damage in it is not counted. */
+apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint32_t ever, size_t most,
+                                      pm_event **events, size_t *count, apr_pool_t *pool);
 /** The last `most` events, in order of at_us, then seq, without looking at the others. */
 apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **events, size_t *count,
                                       apr_pool_t *pool);
 /** All incidents, oldest first. Strings terminated and clean, enums in range, counts clamped. Samples apart. */
 apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_t *count, apr_pool_t *pool);
+/** As much of each as `choose` says, which is shown its figures: what stands before by_vhost, a thirtieth of it. Of
+ *  PM_PART_FIGURES, too, only that may be looked at: the rest has no memory. */
+#define PM_INCIDENT_FIGURES offsetof(pm_incident, by_vhost)
+enum pm_part { PM_PART_NONE, PM_PART_FIGURES, PM_PART_WHOLE };
+typedef enum pm_part (*pm_choose)(void *ctx, const pm_incident *figures);
+apr_status_t pm_capture_incidents_of(pm_capture *c, pm_choose choose, void *ctx, pm_incident ***incidents,
+                                     size_t *count, apr_pool_t *pool);
 apr_status_t pm_capture_samples(pm_capture *c, const pm_incident *incident, pm_sample **samples, size_t *count,
                                 apr_pool_t *pool);
 /** Highest event seq in the file (0 = none). */

@@ -113,7 +113,7 @@ static void clean_statuses(pm_incident *i)
     }
 }
 
-void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
+void pm_cap_clean_figures(pm_incident *i, uint32_t sample_room)
 {
     i->open = i->open != 0;
     i->kinds &= PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_DOWN | PM_KIND_CLIENTS;
@@ -139,6 +139,11 @@ void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
     clean_usual(&i->day);
     clean_usual(&i->week);
     clean_statuses(i);
+}
+
+void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
+{
+    pm_cap_clean_figures(i, sample_room);
     clean_tallies(i->by_vhost);
     clean_tallies(i->by_route);
     clean_tallies(i->by_host);

@@ -14,6 +14,9 @@
 #include "capture_private.h"
 #include "pm_json.h"
 
+#define READ_BLOCKS 64u /* at one time: what a processor's nearest cache holds */
+#define TAIL_BLOCKS 16u
+
 /* What can come in floods, driven from outside the server or by a storm in it, has a ring of its own. */
 static enum pm_ring ring_of(uint32_t type)
 {
@@ -315,34 +318,59 @@ static void push_event(pm_capture *c, uint64_t seq, apr_array_header_t *events)
 
 typedef struct event_query {
     uint64_t from_us, to_us;
+    uint32_t ever; /* types (1 << type) that are wanted whatever their time */
+    int choosy; /* pass over the others, and what continues an event, without looking whether they are sound */
+    uint64_t oldest_us;
     apr_array_header_t *events;
     uint64_t damaged;
 } event_query;
 
-static void read_block(pm_capture *c, enum pm_ring ring, uint64_t offset, pm_block *b,
-                       event_query *q)
+static int in_query(const event_query *q, const pm_event_body *body)
 {
-    enum pm_found found = settle_block(c, ring, offset, b);
+    return (body->at_us >= q->from_us && body->at_us < q->to_us) ||
+           (body->type < PM_EV_TYPES && (q->ever >> body->type & 1)) ||
+           (q->choosy && body->at_us < q->oldest_us);
+}
+
+/* Settled only when it is wanted as it stands: the checksums of a whole ring take as long as reading it. */
+static int passed_over(const pm_block *b, const event_query *q)
+{
+    pm_event_body body;
+
+    if (!q->choosy || b->head.magic != PM_MAGIC_EVENT) {
+        return 0;
+    }
+    memcpy(&body, b->payload, sizeof(body));
+    return b->index != 0 || !in_query(q, &body);
+}
+
+static enum pm_found read_block(pm_capture *c, enum pm_ring ring, uint64_t offset, pm_block *b,
+                                event_query *q)
+{
+    enum pm_found found = passed_over(b, q) ? PM_EMPTY : settle_block(c, ring, offset, b);
+    enum pm_found whole = found;
     pm_event_body body;
     size_t len;
 
     q->damaged += found == PM_DAMAGED;
     if (found != PM_SOUND || b->index != 0) {
-        return;
+        return found;
     }
     memcpy(&body, b->payload, sizeof(body));
-    if (body.at_us < q->from_us || body.at_us >= q->to_us) {
-        return;
+    if (!in_query(q, &body)) {
+        return found;
     }
-    found = gather_settled(c, ring, b, &len);
-    if (found == PM_SOUND) {
+    whole = gather_settled(c, ring, b, &len);
+    if (whole == PM_SOUND) {
         memcpy(&body, c->event, sizeof(body));
-        found = len >= sizeof(body) && body_sane(&body, len) ? PM_SOUND : PM_DAMAGED;
+        whole = len >= sizeof(body) && body_sane(&body, len) ? PM_SOUND : PM_DAMAGED;
     }
-    if (found == PM_SOUND) {
+    if (whole == PM_SOUND) {
         push_event(c, b->head.seq, q->events);
+        q->oldest_us = body.at_us < q->oldest_us ? body.at_us : q->oldest_us;
     }
-    q->damaged += found == PM_DAMAGED;
+    q->damaged += whole == PM_DAMAGED;
+    return found;
 }
 
 static int compare_events(const void *a, const void *b)
@@ -357,60 +385,136 @@ static int compare_events(const void *a, const void *b)
 
 static void hand_out(event_query *q, pm_event **events, size_t *count)
 {
+    pm_event *e = (pm_event *)q->events->elts;
+
+    *events = e;
     *count = (size_t)q->events->nelts;
-    *events = (pm_event *)q->events->elts;
-    if (*count > 1) {
-        qsort(*events, *count, sizeof(pm_event), compare_events);
+    for (size_t i = 1; i < *count; i++) {
+        if (compare_events(&e[i - 1], &e[i]) > 0) {
+            qsort(e, *count, sizeof(*e), compare_events);
+            return;
+        }
+    }
+}
+
+static void read_ring(pm_capture *c, enum pm_ring ring, event_query *q)
+{
+    uint32_t blocks = c->layout.blocks[ring];
+
+    for (uint32_t i = 0; i < blocks; i += READ_BLOCKS) {
+        uint32_t n = blocks - i < READ_BLOCKS ? blocks - i : READ_BLOCKS;
+        uint64_t offset = c->layout.events[ring] + (uint64_t)i * PM_BLOCK;
+
+        pm_cap_read(c, offset, c->scratch, (size_t)n * PM_BLOCK);
+        for (uint32_t k = 0; k < n; k++) {
+            pm_block *b = (pm_block *)(c->scratch + (size_t)k * PM_BLOCK);
+            read_block(c, ring, offset + (uint64_t)k * PM_BLOCK, b, q);
+        }
+    }
+}
+
+/* From the end of the ring backwards, until `most` events were read, or one whose number is not above `after`. */
+static void read_back(pm_capture *c, enum pm_ring ring, size_t most, uint64_t after, event_query *q)
+{
+    uint64_t room = c->layout.blocks[ring], at = c->next[ring], end = at > room ? at - room : 0;
+    size_t enough = (size_t)q->events->nelts + most;
+
+    while (at > end) {
+        uint64_t whole = (at - 1) % room + 1, n = at - end < whole ? at - end : whole;
+
+        n = n < TAIL_BLOCKS ? n : TAIL_BLOCKS;
+        at -= n;
+        pm_cap_read(c, block_offset(c, ring, at), c->scratch, n * PM_BLOCK);
+        for (uint64_t k = n; k-- > 0;) {
+            pm_block *b = (pm_block *)(c->scratch + k * PM_BLOCK);
+
+            if ((size_t)q->events->nelts >= enough ||
+                (read_block(c, ring, block_offset(c, ring, at + k), b, q) == PM_SOUND &&
+                 b->head.seq <= after)) {
+                return;
+            }
+        }
     }
 }
 
 apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_event **events,
                                size_t *count, apr_pool_t *pool)
 {
-    event_query q = {from_us, to_us, apr_array_make(pool, 64, sizeof(pm_event)), 0};
-    uint32_t per = PM_SCRATCH / PM_BLOCK;
+    event_query q = {
+        .from_us = from_us, .to_us = to_us, .events = apr_array_make(pool, 64, sizeof(pm_event))};
 
-    for (int ring = 0; ring < PM_RINGS; ring++) {
-        uint32_t blocks = c->layout.blocks[ring];
-        for (uint32_t i = 0; i < blocks; i += per) {
-            uint32_t n = blocks - i < per ? blocks - i : per;
-            uint64_t offset = c->layout.events[ring] + (uint64_t)i * PM_BLOCK;
-            pm_cap_read(c, offset, c->scratch, (size_t)n * PM_BLOCK);
-            for (uint32_t k = 0; k < n; k++) {
-                pm_block *b = (pm_block *)(c->scratch + (size_t)k * PM_BLOCK);
-                read_block(c, (enum pm_ring)ring, offset + (uint64_t)k * PM_BLOCK, b, &q);
-            }
-        }
-    }
+    read_ring(c, PM_RING_CORE, &q);
+    read_ring(c, PM_RING_FLOOD, &q);
     pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged);
     hand_out(&q, events, count);
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_events_after(pm_capture *c, uint64_t seq, pm_event **events, size_t *count,
+                                     apr_pool_t *pool)
+{
+    event_query q = {.to_us = UINT64_MAX, .events = apr_array_make(pool, 8, sizeof(pm_event))};
+    size_t kept = 0;
+
+    pm_capture_last_event(c);
+    read_back(c, PM_RING_CORE, SIZE_MAX / 2, seq, &q);
+    read_back(c, PM_RING_FLOOD, SIZE_MAX / 2, seq, &q);
+    pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged);
+    hand_out(&q, events, count);
+    for (size_t i = 0; i < *count; i++) { /* the one that ended the reading may be among them */
+        if ((*events)[i].seq > seq) {
+            (*events)[kept++] = (*events)[i];
+        }
+    }
+    *count = kept;
     return APR_SUCCESS;
 }
 
 apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **events, size_t *count,
                                       apr_pool_t *pool)
 {
-    event_query q = {0, UINT64_MAX, apr_array_make(pool, 64, sizeof(pm_event)), 0};
+    event_query q = {.to_us = UINT64_MAX,
+                     .events = apr_array_make(pool, (int)(2 * most), sizeof(pm_event))};
 
     pm_capture_last_event(c);
-    for (int ring = 0; ring < PM_RINGS; ring++) {
-        uint64_t room = c->layout.blocks[ring], next = c->next[ring];
-        uint64_t end = next > room ? next - room : 0;
-        int already = q.events->nelts;
-
-        for (uint64_t at = next; at > end && (size_t)(q.events->nelts - already) < most; at--) {
-            uint64_t offset = block_offset(c, (enum pm_ring)ring, at - 1);
-            pm_block b;
-
-            pm_cap_read(c, offset, &b, sizeof(b));
-            read_block(c, (enum pm_ring)ring, offset, &b, &q);
-        }
-    }
+    read_back(c, PM_RING_CORE, most, 0, &q);
+    read_back(c, PM_RING_FLOOD, most, 0, &q);
     pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged);
     hand_out(&q, events, count);
     if (*count > most) {
         *events += *count - most;
         *count = most;
     }
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint32_t ever, size_t most,
+                                      pm_event **events, size_t *count, apr_pool_t *pool)
+{
+    event_query all = {.to_us = UINT64_MAX, .events = apr_array_make(pool, 64, sizeof(pm_event))};
+    event_query q = {.from_us = from_us,
+                     .to_us = UINT64_MAX,
+                     .ever = ever,
+                     .choosy = 1,
+                     .oldest_us = UINT64_MAX,
+                     .events = all.events};
+
+    size_t kept = 0;
+
+    if (most > 0) {
+        pm_capture_last_event(c);
+        read_back(c, PM_RING_CORE, most, 0, &all);
+        read_back(c, PM_RING_FLOOD, most, 0, &all);
+    }
+    read_ring(c, PM_RING_CORE, &q);
+    read_ring(c, PM_RING_FLOOD, &q);
+    pm_cap_note_damage(c, PM_AREA_EVENTS, q.damaged > all.damaged ? q.damaged : all.damaged);
+    hand_out(&q, events, count);
+    for (size_t i = 0; i < *count; i++) { /* what is new was met twice */
+        if (kept == 0 || compare_events(&(*events)[kept - 1], &(*events)[i]) != 0) {
+            (*events)[kept++] = (*events)[i];
+        }
+    }
+    *count = kept;
     return APR_SUCCESS;
 }

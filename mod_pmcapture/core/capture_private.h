@@ -182,6 +182,9 @@ int pm_cap_sound(const pm_capture *c, uint64_t offset, const void *record, size_
 enum pm_found { PM_DAMAGED = -1, PM_EMPTY = 0, PM_SOUND = 1 };
 /** Read the record at `offset`, again when a writer was at it. Reads no more of `room` than it needs. */
 enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t room, uint32_t magic);
+/** As pm_cap_load, of a record that is likely to be so long: then it takes one reading. */
+enum pm_found pm_cap_load_of(pm_capture *c, uint64_t offset, void *into, size_t room,
+                             uint32_t magic, size_t likely);
 /** May what does not verify be a writer's unfinished work? (pread and pwrite of the same bytes are not atomic to
  *  each other.) Asked before each reading, with the number of those before it: when it is 0 and this reading fails
  *  too, the record is damaged. Waits a little for the writer. */
@@ -196,12 +199,15 @@ enum pm_found pm_cap_settle(pm_capture *c, uint64_t offset, void *record, size_t
 size_t pm_cap_pack(uint8_t *out, const void *words, size_t bytes);
 /** 1 when `in` was exactly such a sequence of at most `bytes`. */
 int pm_cap_unpack(void *words, size_t bytes, const uint8_t *in, size_t len);
+/** As pm_cap_unpack, but only the first `wanted` bytes are there to be filled. */
+int pm_cap_unpack_first(void *words, size_t wanted, size_t bytes, const uint8_t *in, size_t len);
 
 /** Ends a pass over an area that met so many damaged records. */
 void pm_cap_note_damage(pm_capture *c, enum pm_area area, uint64_t records);
 
-/** Of two places that are written in turn: which one (0, 1) says that it is the newer. */
-int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic);
+/** Of two places that are written in turn: which one (0, 1) says that it is the newer, and what stands at the head
+ *  of each (not verified). */
+int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic, pm_head heads[2]);
 
 /* ---- capture.c ---- */
 
@@ -260,6 +266,8 @@ uint64_t pm_cap_pinned_offset(const pm_capture *c, uint64_t slot, uint32_t part)
 int pm_cap_sane_row(pm_row *row); /* 0: not to be shown */
 void pm_cap_clean_string(char *s, size_t size);
 void pm_cap_clean_server(pm_server *server);
+/** What stands before by_vhost, and all of it. */
+void pm_cap_clean_figures(pm_incident *incident, uint32_t sample_room);
 void pm_cap_clean_incident(pm_incident *incident, uint32_t sample_room);
 void pm_cap_clean_sample(pm_sample *sample);
 

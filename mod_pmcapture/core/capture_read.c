@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
 #include <apr_tables.h>
 
 #include "capture_private.h"
 #include "pm_time.h"
 
 #define ROOM_MOST 16384 /* rows; a header may promise far more than there are */
+#define READ_ROWS 256u  /* at one time: what a processor's nearest cache holds */
+#define LOAD_SAMPLES 8192u
 
 uint64_t pm_cap_copy_offset(const pm_capture *c, uint64_t id, int copy)
 {
@@ -47,8 +50,9 @@ static enum pm_found load_checkpoint(pm_capture *c, int which, pm_checkpoint *cp
 
 apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
 {
-    int first =
-        pm_cap_newer(c, c->layout.checkpoint[0], c->layout.checkpoint[1], PM_MAGIC_CHECKPOINT);
+    pm_head heads[2];
+    int first = pm_cap_newer(c, c->layout.checkpoint[0], c->layout.checkpoint[1],
+                             PM_MAGIC_CHECKPOINT, heads);
     uint64_t damaged = 0;
     enum pm_found found = PM_EMPTY;
 
@@ -70,10 +74,11 @@ apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
 uint64_t pm_cap_collect(pm_capture *c, uint64_t offset, uint64_t count, uint32_t magic,
                         uint64_t owner, uint64_t from_us, uint64_t to_us, apr_array_header_t *rows)
 {
-    uint64_t per = PM_SCRATCH / sizeof(pm_row_record), damaged = 0;
+    uint64_t damaged = 0;
 
-    for (uint64_t i = 0; i < count; i += per) {
-        uint64_t n = count - i < per ? count - i : per, at = offset + i * sizeof(pm_row_record);
+    for (uint64_t i = 0; i < count; i += READ_ROWS) {
+        uint64_t n = count - i < READ_ROWS ? count - i : READ_ROWS,
+                 at = offset + i * sizeof(pm_row_record);
         pm_cap_read(c, at, c->scratch, n * sizeof(pm_row_record));
         for (uint64_t k = 0; k < n; k++, at += sizeof(pm_row_record)) {
             pm_row_record *record = (pm_row_record *)c->scratch + k;
@@ -92,8 +97,10 @@ uint64_t pm_cap_collect(pm_capture *c, uint64_t offset, uint64_t count, uint32_t
     return damaged;
 }
 
-static void collect_pinned(pm_capture *c, uint64_t from_us, uint64_t to_us,
-                           apr_array_header_t *rows)
+/* Calls `take` for each part that holds rows; returns the number of damaged entries of the index. */
+static uint64_t walk_pins(pm_capture *c,
+                          void (*take)(void *ctx, const pm_pin *pin, uint64_t rows_offset),
+                          void *ctx)
 {
     pm_pin pins[64];
     const uint64_t per = sizeof(pins) / sizeof(pins[0]),
@@ -107,15 +114,68 @@ static void collect_pinned(pm_capture *c, uint64_t from_us, uint64_t to_us,
         for (uint64_t k = 0; k < n; k++, at += sizeof(pm_pin)) {
             enum pm_found found = pm_cap_settle(c, at, &pins[k], sizeof(pm_pin), PM_MAGIC_PIN);
             damaged += found == PM_DAMAGED;
-            if (found == PM_SOUND && pins[k].head.seq != 0 && pins[k].from_us < to_us &&
-                pins[k].to_us > from_us) {
-                damaged += pm_cap_collect(
-                    c, c->layout.pinned + (i + k) * PM_PIN_ROWS * sizeof(pm_row_record),
-                    PM_PIN_ROWS, PM_MAGIC_PINNED, pins[k].head.seq, from_us, to_us, rows);
+            if (found == PM_SOUND && pins[k].head.seq != 0) {
+                take(ctx, &pins[k],
+                     c->layout.pinned + (i + k) * PM_PIN_ROWS * sizeof(pm_row_record));
             }
         }
     }
-    pm_cap_note_damage(c, PM_AREA_PINNED, damaged);
+    return damaged;
+}
+
+typedef struct pin_query {
+    pm_capture *c;
+    uint64_t from_us, to_us;
+    apr_array_header_t *rows;
+    uint64_t damaged;
+    pm_pin before; /* the newest part that ends before from_us; seq 0 = none */
+    uint64_t before_offset;
+} pin_query;
+
+static void take_pin(void *ctx, const pm_pin *pin, uint64_t rows_offset)
+{
+    pin_query *q = ctx;
+
+    if (pin->from_us < q->to_us && pin->to_us > q->from_us) {
+        q->damaged += pm_cap_collect(q->c, rows_offset, PM_PIN_ROWS, PM_MAGIC_PINNED, pin->head.seq,
+                                     q->from_us, q->to_us, q->rows);
+    }
+}
+
+static void collect_pinned(pm_capture *c, uint64_t from_us, uint64_t to_us,
+                           apr_array_header_t *rows)
+{
+    pin_query q = {.c = c, .from_us = from_us, .to_us = to_us, .rows = rows};
+
+    q.damaged += walk_pins(c, take_pin, &q);
+    pm_cap_note_damage(c, PM_AREA_PINNED, q.damaged);
+}
+
+static void take_pin_since(void *ctx, const pm_pin *pin, uint64_t rows_offset)
+{
+    pin_query *q = ctx;
+
+    if (pin->to_us > q->from_us) {
+        q->damaged += pm_cap_collect(q->c, rows_offset, PM_PIN_ROWS, PM_MAGIC_PINNED, pin->head.seq,
+                                     0, UINT64_MAX, q->rows);
+    }
+    else if (q->before.head.seq == 0 || pin->to_us > q->before.to_us) {
+        q->before = *pin;
+        q->before_offset = rows_offset;
+    }
+}
+
+/* The parts that reach beyond from_us whole, and the newest of the others. */
+static void collect_pinned_since(pm_capture *c, uint64_t from_us, apr_array_header_t *rows)
+{
+    pin_query q = {.c = c, .from_us = from_us, .rows = rows};
+
+    q.damaged += walk_pins(c, take_pin_since, &q);
+    if (q.before.head.seq != 0) {
+        q.damaged += pm_cap_collect(c, q.before_offset, PM_PIN_ROWS, PM_MAGIC_PINNED,
+                                    q.before.head.seq, 0, UINT64_MAX, rows);
+    }
+    pm_cap_note_damage(c, PM_AREA_PINNED, q.damaged);
 }
 
 int pm_cap_compare_rows(const void *a, const void *b)
@@ -138,20 +198,33 @@ static apr_array_header_t *room_for(apr_pool_t *pool, uint64_t ring, uint64_t fr
     return apr_array_make(pool, wanted < ROOM_MOST ? (int)wanted : ROOM_MOST, sizeof(pm_row));
 }
 
+/* Most lists are in order as they were read, and long. */
+static int in_order(const pm_row *row, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (pm_cap_compare_rows(&row[i - 1], &row[i]) >= 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static void hand_out(apr_array_header_t *list, pm_row **rows, size_t *count)
 {
     pm_row *row = (pm_row *)list->elts;
     size_t kept = 0;
 
-    if (list->nelts > 1) {
-        qsort(row, (size_t)list->nelts, sizeof(*row), pm_cap_compare_rows);
+    *rows = row;
+    *count = (size_t)list->nelts;
+    if (in_order(row, *count)) {
+        return;
     }
-    for (size_t i = 0; i < (size_t)list->nelts; i++) {
+    qsort(row, *count, sizeof(*row), pm_cap_compare_rows);
+    for (size_t i = 0; i < *count; i++) {
         if (kept == 0 || pm_cap_compare_rows(&row[kept - 1], &row[i]) != 0) {
             row[kept++] = row[i];
         }
     }
-    *rows = row;
     *count = kept;
 }
 
@@ -181,15 +254,34 @@ static uint64_t collect_ring(pm_capture *c, uint64_t first, uint64_t count,
                           list);
 }
 
-apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t most, pm_row **rows,
-                                       size_t *count, apr_pool_t *pool)
+/* The last `most` ticks up to `tick`, with room for `more` rows besides. */
+static apr_array_header_t *collect_latest(pm_capture *c, uint64_t tick, uint64_t most,
+                                          uint64_t more, apr_pool_t *pool)
 {
     uint64_t room = c->header.keep.seconds, wanted = most < room ? most : room;
     apr_array_header_t *list;
 
     wanted = wanted < tick + 1 ? wanted : tick + 1;
-    list = apr_array_make(pool, (int)(wanted < ROOM_MOST ? wanted : ROOM_MOST), sizeof(pm_row));
+    more += wanted;
+    list = apr_array_make(pool, (int)(more < ROOM_MOST ? more : ROOM_MOST), sizeof(pm_row));
     pm_cap_note_damage(c, PM_AREA_SECONDS, collect_ring(c, tick + 1 - wanted, wanted, list));
+    return list;
+}
+
+apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t most, pm_row **rows,
+                                       size_t *count, apr_pool_t *pool)
+{
+    hand_out(collect_latest(c, tick, most, 0, pool), rows, count);
+    return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_seconds_around(pm_capture *c, uint64_t tick, uint64_t most,
+                                       uint64_t from_us, pm_row **rows, size_t *count,
+                                       apr_pool_t *pool)
+{
+    apr_array_header_t *list = collect_latest(c, tick, most, 4 * PM_PIN_ROWS, pool);
+
+    collect_pinned_since(c, from_us, list);
     hand_out(list, rows, count);
     return APR_SUCCESS;
 }
@@ -235,10 +327,10 @@ apr_status_t pm_capture_minutes(pm_capture *c, uint64_t from_us, uint64_t to_us,
 
 /* Read one copy's record, its meta and what is packed behind it. */
 static enum pm_found load_part(pm_capture *c, uint64_t offset, size_t room, uint32_t magic,
-                               pm_incident_meta *meta, size_t *packed)
+                               size_t likely, pm_incident_meta *meta, size_t *packed)
 {
     pm_head head;
-    enum pm_found found = pm_cap_load(c, offset, c->scratch, room, magic);
+    enum pm_found found = pm_cap_load_of(c, offset, c->scratch, room, magic, likely);
 
     if (found != PM_SOUND) {
         return found;
@@ -252,29 +344,46 @@ static enum pm_found load_part(pm_capture *c, uint64_t offset, size_t room, uint
     return PM_SOUND;
 }
 
-static int newer_copy(pm_capture *c, uint64_t slot)
+static int newer_copy(pm_capture *c, uint64_t slot, pm_head heads[2])
 {
     return pm_cap_newer(c, pm_cap_copy_offset(c, slot, 0), pm_cap_copy_offset(c, slot, 1),
-                        PM_MAGIC_INCIDENT);
+                        PM_MAGIC_INCIDENT, heads);
 }
 
-static enum pm_found load_incident(pm_capture *c, uint64_t slot, int copy, pm_incident *into)
+/* What stands before by_vhost, and how long what is packed in c->scratch is. */
+static enum pm_found load_figures(pm_capture *c, uint64_t slot, int copy, size_t likely,
+                                  pm_incident *into, size_t *packed)
 {
     pm_incident_meta meta;
-    size_t packed;
     enum pm_found found = load_part(c, pm_cap_copy_offset(c, slot, copy), c->layout.incident_room,
-                                    PM_MAGIC_INCIDENT, &meta, &packed);
+                                    PM_MAGIC_INCIDENT, likely, &meta, packed);
 
     if (found != PM_SOUND) {
         return found;
     }
-    if (!pm_cap_unpack(into, sizeof(*into), c->scratch + sizeof(pm_head) + sizeof(meta), packed) ||
+    if (!pm_cap_unpack_first(into, PM_INCIDENT_FIGURES, sizeof(*into),
+                             c->scratch + sizeof(pm_head) + sizeof(meta), *packed) ||
         into->id == 0 || into->id >= PM_POSITION_LAST || into->id != meta.id ||
         into->id % c->header.keep.incidents != slot) {
         return PM_DAMAGED;
     }
-    pm_cap_clean_incident(into, c->header.keep.samples);
+    pm_cap_clean_figures(into, c->header.keep.samples);
     return PM_SOUND;
+}
+
+/* The incident whose figures were just loaded, as much of it as is wanted. */
+static pm_incident *take_incident(pm_capture *c, const pm_incident *figures, size_t packed,
+                                  enum pm_part part, apr_pool_t *pool)
+{
+    pm_incident *in;
+
+    if (part == PM_PART_FIGURES) {
+        return apr_pmemdup(pool, figures, PM_INCIDENT_FIGURES);
+    }
+    in = apr_palloc(pool, sizeof(*in));
+    pm_cap_unpack(in, sizeof(*in), c->scratch + sizeof(pm_head) + sizeof(pm_incident_meta), packed);
+    pm_cap_clean_incident(in, c->header.keep.samples);
+    return in;
 }
 
 static int compare_incidents(const void *a, const void *b)
@@ -283,23 +392,25 @@ static int compare_incidents(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_t *count,
-                                  apr_pool_t *pool)
+apr_status_t pm_capture_incidents_of(pm_capture *c, pm_choose choose, void *ctx,
+                                     pm_incident ***incidents, size_t *count, apr_pool_t *pool)
 {
-    apr_array_header_t *list = apr_array_make(pool, 16, sizeof(pm_incident *));
+    apr_array_header_t *list = apr_array_make(pool, 256, sizeof(pm_incident *));
+    pm_incident *figures = apr_palloc(pool, sizeof(*figures));
     uint64_t damaged = 0;
-    pm_incident *room = NULL;
 
     for (uint64_t slot = 0; slot < c->header.keep.incidents; slot++) {
-        int first = newer_copy(c, slot);
-        for (int i = 0; i < 2; i++) {
-            room = room ? room : apr_palloc(pool, sizeof(*room));
-            enum pm_found found = load_incident(c, slot, i == 0 ? first : !first, room);
+        enum pm_found found = PM_EMPTY;
+        pm_head heads[2];
+        int first = newer_copy(c, slot, heads);
+        for (int i = 0; i < 2 && found != PM_SOUND; i++) {
+            int copy = i == 0 ? first : !first;
+            size_t packed, likely = sizeof(pm_head) + heads[copy].length;
+            found = load_figures(c, slot, copy, likely, figures, &packed);
             damaged += found == PM_DAMAGED;
-            if (found == PM_SOUND) {
-                *(pm_incident **)apr_array_push(list) = room;
-                room = NULL;
-                break;
+            enum pm_part part = found == PM_SOUND ? choose(ctx, figures) : PM_PART_NONE;
+            if (part != PM_PART_NONE) {
+                APR_ARRAY_PUSH(list, pm_incident *) = take_incident(c, figures, packed, part, pool);
             }
         }
     }
@@ -312,10 +423,23 @@ apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_
     return APR_SUCCESS;
 }
 
+static enum pm_part all_of_all(void *ctx, const pm_incident *figures)
+{
+    (void)ctx, (void)figures;
+    return PM_PART_WHOLE;
+}
+
+apr_status_t pm_capture_incidents(pm_capture *c, pm_incident ***incidents, size_t *count,
+                                  apr_pool_t *pool)
+{
+    return pm_capture_incidents_of(c, all_of_all, NULL, incidents, count, pool);
+}
+
 apr_status_t pm_capture_samples(pm_capture *c, const pm_incident *incident, pm_sample **samples,
                                 size_t *count, apr_pool_t *pool)
 {
-    int first = newer_copy(c, incident->id);
+    pm_head heads[2];
+    int first = newer_copy(c, incident->id, heads);
     uint64_t damaged = 0;
 
     *samples = NULL;
@@ -326,7 +450,7 @@ apr_status_t pm_capture_samples(pm_capture *c, const pm_incident *incident, pm_s
         uint64_t offset =
             pm_cap_copy_offset(c, incident->id, i == 0 ? first : !first) + c->layout.incident_room;
         enum pm_found found = load_part(c, offset, c->layout.copy_room - c->layout.incident_room,
-                                        PM_MAGIC_SAMPLES, &meta, &packed);
+                                        PM_MAGIC_SAMPLES, LOAD_SAMPLES, &meta, &packed);
         damaged += found == PM_DAMAGED;
         if (found != PM_SOUND || meta.id != incident->id || meta.samples > c->header.keep.samples) {
             continue;

@@ -86,9 +86,8 @@ static int is_empty(const void *record)
     return memcmp(record, &none, sizeof(none)) == 0;
 }
 
-static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room)
+static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room, size_t first)
 {
-    size_t first = room < LOAD_FIRST ? room : LOAD_FIRST;
     pm_head head;
 
     pm_cap_read(c, offset, into, first);
@@ -113,9 +112,18 @@ int pm_cap_busy(pm_capture *c, int tries)
 
 enum pm_found pm_cap_load(pm_capture *c, uint64_t offset, void *into, size_t room, uint32_t magic)
 {
+    return pm_cap_load_of(c, offset, into, room, magic, LOAD_FIRST);
+}
+
+enum pm_found pm_cap_load_of(pm_capture *c, uint64_t offset, void *into, size_t room,
+                             uint32_t magic, size_t likely)
+{
+    size_t first = likely < room ? likely : room;
+
+    first = first > sizeof(pm_head) ? first : sizeof(pm_head);
     for (int i = 0;; i++) {
         int busy = pm_cap_busy(c, i);
-        load_once(c, offset, into, room);
+        load_once(c, offset, into, room, first);
         if (pm_cap_sound(c, offset, into, room, magic)) {
             return PM_SOUND;
         }
@@ -194,9 +202,14 @@ size_t pm_cap_pack(uint8_t *out, const void *words, size_t bytes)
 
 int pm_cap_unpack(void *words, size_t bytes, const uint8_t *in, size_t len)
 {
+    return pm_cap_unpack_first(words, bytes, bytes, in, len);
+}
+
+int pm_cap_unpack_first(void *words, size_t wanted, size_t bytes, const uint8_t *in, size_t len)
+{
     size_t count = bytes / 8, done = 0, at = 0;
 
-    memset(words, 0, bytes);
+    memset(words, 0, wanted);
     while (at < len) {
         uint64_t zeros, run;
         if (!get_varint(in, len, &at, &zeros) || !get_varint(in, len, &at, &run) ||
@@ -204,7 +217,10 @@ int pm_cap_unpack(void *words, size_t bytes, const uint8_t *in, size_t len)
             return 0;
         }
         done += zeros;
-        memcpy((uint8_t *)words + done * 8, in + at, run * 8);
+        if (done * 8 < wanted) {
+            memcpy((uint8_t *)words + done * 8, in + at,
+                   run * 8 < wanted - done * 8 ? run * 8 : wanted - done * 8);
+        }
         done += run;
         at += run * 8;
     }
@@ -220,10 +236,8 @@ void pm_cap_note_damage(pm_capture *c, enum pm_area area, uint64_t records)
     c->failures = 0;
 }
 
-int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic)
+int pm_cap_newer(pm_capture *c, uint64_t first, uint64_t second, uint32_t magic, pm_head heads[2])
 {
-    pm_head heads[2];
-
     pm_cap_read(c, first, &heads[0], sizeof(heads[0]));
     pm_cap_read(c, second, &heads[1], sizeof(heads[1]));
     return heads[1].magic == magic && (heads[0].magic != magic || heads[1].seq > heads[0].seq);

@@ -25,10 +25,9 @@ void pm_failures_count(pm_fold *f)
         return;
     }
     s->failures_seen = newest;
-    if (pm_capture_events(f->capture, 0, UINT64_MAX, &events, &count, pool) == APR_SUCCESS) {
+    if (pm_capture_events_after(f->capture, from, &events, &count, pool) == APR_SUCCESS) {
         for (size_t i = 0; i < count; i++) {
-            if (events[i].seq > from &&
-                (pm_is_failure(events[i].type) || events[i].type == PM_EV_CONFIG_REJECTED)) {
+            if (pm_is_failure(events[i].type) || events[i].type == PM_EV_CONFIG_REJECTED) {
                 s->checkpoint.server.config_failures++;
             }
         }

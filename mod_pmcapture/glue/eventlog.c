@@ -149,12 +149,13 @@ static void ship_events(pm_fold *f, line *l)
         apr_pool_create(&pool, NULL) != APR_SUCCESS) {
         return;
     }
-    if (pm_capture_events(f->capture, 0, UINT64_MAX, &events, &count, pool) != APR_SUCCESS) {
+    if (pm_capture_events_after(f->capture, s->shipped_event, &events, &count, pool) !=
+        APR_SUCCESS) {
         count = 0;
     }
     for (size_t i = 0; i < count; i++) {
         l->used = 0;
-        if (events[i].seq > s->shipped_event && events[i].seq <= s->checkpoint.last_event &&
+        if (events[i].seq <= s->checkpoint.last_event &&
             pm_encode_event_line(&events[i], pm_capture_id_text(f->capture),
                                  s->checkpoint.server.host_name, add, l) == APR_SUCCESS) {
             ship(l);

@@ -4,6 +4,8 @@
  */
 #include "capture_case.h"
 
+#include "splitmix.h"
+
 static void default_sizes_fit_64_mib(void **state)
 {
     (void)state;
@@ -317,6 +319,173 @@ static void second_in_ring_and_pinned_is_given_once(void **state)
     assert_int_equal(count, 50);
 }
 
+/* Bytes that this process has read from files. */
+static uint64_t bytes_read(void)
+{
+    unsigned long long n = 0;
+    FILE *io = fopen("/proc/self/io", "r");
+
+    assert_non_null(io);
+    assert_int_equal(fscanf(io, "rchar: %llu", &n), 1);
+    fclose(io);
+    return n;
+}
+
+static void events_since_a_number_are_found_from_the_end_of_the_rings(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    pm_event *all, *since;
+    size_t count, found;
+
+    for (uint64_t n = 1; n <= 400; n++) {
+        put_event(c, n, n % 3 ? PM_EV_NOTE : PM_EV_ERROR_LOG, n % 7 ? 20 : n * 5);
+        uint64_t seq = n - splitmix_hash(n) % (n < 30 ? n : 30) - 1;
+
+        pm_capture_events(c, 0, UINT64_MAX, &all, &count, f->pool);
+        while (count > 0 && all->seq <= seq) { /* their times are in order of their numbers here */
+            all++;
+            count--;
+        }
+        pm_capture_events_after(c, seq, &since, &found, f->pool);
+        assert_int_equal(found, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(since[i].seq, all[i].seq);
+            assert_string_equal(since[i].data, all[i].data);
+        }
+    }
+    pm_capture_events_after(c, 400, &since, &found, f->pool);
+    assert_int_equal(found, 0);
+}
+
+static void events_since_a_number_cost_what_came_and_not_what_is_kept(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, (pm_retention){60, 60, 4, 8192, 4, 0});
+    uint64_t cost[2];
+    pm_event *since;
+    size_t found;
+
+    for (uint64_t n = 1; n <= 3000; n++) {
+        put_event(c, n, n % 2 ? PM_EV_NOTE : PM_EV_ERROR_LOG, 20);
+        if (n == 100 || n == 3000) {
+            uint64_t before = bytes_read();
+            pm_capture_events_after(c, n - 3, &since, &found, f->pool);
+            assert_int_equal(found, 3);
+            cost[n == 3000] = bytes_read() - before;
+        }
+    }
+    assert_in_range(cost[1], 1, cost[0] + 100);
+}
+
+/* Random kinds, lengths and times, now and then one that is told late. */
+static void put_random_event(pm_capture *c, uint64_t n)
+{
+    static char data[6000];
+    uint64_t r = splitmix_hash(n);
+    pm_event e = event_number(n, (uint32_t)(1 + r % (PM_EV_TYPES - 1)), data, 20 + r / 32 % 1500);
+
+    if (r % 11 == 0) {
+        e.at_us -= r / 1024 % 300 * 1000;
+    }
+    assert_int_equal(pm_capture_put_event(c, &e), APR_SUCCESS);
+}
+
+static void events_around_a_time_are_these_and_the_oldest_and_what_always_counts(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, (pm_retention){60, 60, 4, 300, 4, 0});
+    const uint32_t ever = 1u << PM_EV_NOTE | 1u << PM_EV_FILE_CHANGED;
+
+    for (uint64_t n = 1; n <= 900; n++) {
+        pm_event *all, *some, *last;
+        size_t count, found, latest, at = 0;
+        uint64_t from = T0 + (n - n % 50) * 1000;
+
+        put_random_event(c, n);
+        if (n % 9 != 0) {
+            continue;
+        }
+        pm_capture_events(c, 0, UINT64_MAX, &all, &count, f->pool);
+        pm_capture_latest_events(c, n % 20, &last, &latest, f->pool);
+        pm_capture_events_around(c, from, ever, n % 20, &some, &found, f->pool);
+        for (size_t i = 0; i < count; i++) {
+            int is_latest = 0;
+
+            for (size_t k = 0; k < latest; k++) {
+                is_latest |= last[k].seq == all[i].seq;
+            }
+            int is_there = at < found && some[at].seq == all[i].seq;
+            if (i == 0 || all[i].at_us >= from || (ever >> all[i].type & 1) || is_latest) {
+                assert_true(is_there);
+                assert_string_equal(some[at].data, all[i].data);
+            }
+            at += (size_t)is_there;
+        }
+        assert_int_equal(at, found); /* each once, in order */
+    }
+}
+
+static enum pm_part by_number(void *ctx, const pm_incident *figures)
+{
+    (void)ctx;
+    return (enum pm_part)(figures->id % 3);
+}
+
+static void incident_comes_whole_or_as_figures_or_not_as_is_chosen(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, (pm_retention){60, 60, 9, 64, 4, 0});
+    pm_incident **whole, **some;
+    size_t count, found, at = 0;
+
+    for (uint64_t id = 1; id <= 14; id++) {
+        put_incident(f, c, id, (uint32_t)(id % 4));
+        put_incident(f, c, id, (uint32_t)(id % 3));
+    }
+    pm_capture_incidents(c, &whole, &count, f->pool);
+    pm_capture_incidents_of(c, by_number, NULL, &some, &found, f->pool);
+    assert_int_equal(count, 9);
+    assert_int_equal(found, 6);
+    for (size_t i = 0; i < count; i++) {
+        enum pm_part part = by_number(NULL, whole[i]);
+
+        if (part != PM_PART_NONE) {
+            assert_memory_equal(some[at++], whole[i],
+                                part == PM_PART_WHOLE ? sizeof(**whole) : PM_INCIDENT_FIGURES);
+        }
+    }
+}
+
+static void seconds_around_a_time_are_the_latest_and_the_pinned_that_reach_it(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    pm_row *rows;
+    size_t count;
+
+    for (uint64_t tick = 1; tick <= 400; tick++) {
+        pm_row row = row_at(tick);
+
+        pm_capture_put_second(c, &row);
+        if (tick % 100 == 50) { /* 41..50, 141..150, 241..250, 341..350 */
+            put_incident(f, c, tick / 100 + 1, 0);
+            pm_capture_pin(c, tick / 100 + 1, 0, T0 + (tick - 9) * 1000000, UINT64_MAX);
+        }
+    }
+    pm_capture_seconds_around(c, 400, 20, T0 + 245 * 1000000, &rows, &count, f->pool);
+    assert_int_equal(count, 10 + 10 + 10 + 20);
+    assert_int_equal(rows[0].tick, 141);
+    assert_int_equal(rows[10].tick, 241);
+    assert_int_equal(rows[20].tick, 341);
+    assert_int_equal(rows[30].tick, 381);
+    assert_int_equal(rows[49].tick, 400);
+    pm_capture_seconds_around(c, 400, 60, T0 + 345 * 1000000, &rows, &count, f->pool);
+    assert_int_equal(count, 10 + 60);
+    assert_int_equal(rows[9].tick, 250);
+    assert_int_equal(rows[10].tick, 341);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +507,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(pinned_seconds_outlive_the_ring_until_their_incident_goes,
                                         begin, end),
         cmocka_unit_test_setup_teardown(second_in_ring_and_pinned_is_given_once, begin, end),
+        cmocka_unit_test_setup_teardown(events_since_a_number_are_found_from_the_end_of_the_rings,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(events_since_a_number_cost_what_came_and_not_what_is_kept,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(
+            events_around_a_time_are_these_and_the_oldest_and_what_always_counts, begin, end),
+        cmocka_unit_test_setup_teardown(incident_comes_whole_or_as_figures_or_not_as_is_chosen,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(
+            seconds_around_a_time_are_the_latest_and_the_pinned_that_reach_it, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

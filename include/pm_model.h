@@ -68,6 +68,7 @@ typedef struct pm_case {
     pm_incident *incident;
     const pm_sample *samples;
     size_t sample_count;
+    int figures_only;              /* 1: no more of the incident may be looked at than PM_INCIDENT_FIGURES */
     const pm_event **changes;      /* nearest to the onset first */
     size_t change_count;
     const pm_cause *causes;

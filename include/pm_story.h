@@ -12,9 +12,11 @@
 #include "pm_model.h"
 
 /** Fill c->changes, causes, cleared and timeline from c->incident, c->samples and the model's events
- *  and rows. The model's events must be all that are kept, not only those asked for: a missing
- *  library counts however far back it went, and history is judged by the oldest event. Results live in
- *  `pool` and point into the model. */
+ *  and rows, whatever part of them was asked for. Of the events that are kept there must be: those since
+ *  PM_STORY_EVENTS_US before the onset; the oldest, as history is judged by it; all of missing and changed
+ *  dependencies and all notes, as they count however far back they lie. Of the rows: those since two minutes before
+ *  the onset, and the newest before them. Results live in `pool` and point into the model. */
+#define PM_STORY_EVENTS_US 3600000000ull /* an hour */
 void pm_story_tell(pm_model *m, pm_case *c, apr_pool_t *pool);
 
 /** The incident's end, or how far the record reaches while it is open: the last heartbeat, so that the

@@ -566,7 +566,9 @@ static void incident(pm_out *o, const pm_model *m, const pm_query *q, const pm_c
     draw(o, m, &alone, pm_query_window(m, &alone));
     suspects(o, c);
     timeline(o, c);
-    breakdown(o, i);
+    if (!c->figures_only) {
+        breakdown(o, i);
+    }
     samples(o, c);
     pm_out_raw(o, "</section>\n");
 }

@@ -575,7 +575,7 @@ static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_s
     time_member(j, "closed", i->closed_us);
     seconds_member(j, "duration", pm_story_until(m, i) - i->onset_us);
     figures(j, i);
-    if (whole) {
+    if (whole && !c->figures_only) {
         breakdown(j, i);
         story(j, c);
     }

@@ -243,34 +243,49 @@ static int is_told(const loading *l, const pm_incident *in)
            (l->q->told == PM_TELL_OPEN && in->open);
 }
 
+static enum pm_part part_of(void *ctx, const pm_incident *in)
+{
+    const loading *l = ctx;
+
+    if ((l->q->incident != 0 && in->id != l->q->incident) || in->onset_us >= l->q->until_us ||
+        (!in->open && in->end_us < l->q->since_us)) {
+        return PM_PART_NONE;
+    }
+    return is_told(l, in) ? PM_PART_WHOLE : PM_PART_FIGURES;
+}
+
+static void load_samples(loading *l, pm_case *c)
+{
+    pm_sample *samples;
+
+    if (pm_capture_samples(l->capture, c->incident, &samples, &c->sample_count, l->pool) ==
+        APR_SUCCESS) {
+        if (c->sample_count > 0) {
+            qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
+        }
+        c->samples = samples;
+    }
+}
+
 static apr_status_t load_cases(loading *l)
 {
     pm_incident **list;
     size_t count;
-    apr_status_t rv = pm_capture_incidents(l->capture, &list, &count, l->pool);
+    apr_status_t rv = pm_capture_incidents_of(l->capture, part_of, l, &list, &count, l->pool);
 
     if (rv != APR_SUCCESS) {
         return rv;
     }
     l->m->cases = apr_pcalloc(l->pool, sizeof(pm_case) * (count + 1));
+    l->m->case_count = count;
     for (size_t i = 0; i < count; i++) {
-        pm_case *c = &l->m->cases[l->m->case_count];
-        pm_incident *in = list[i];
-        pm_sample *samples;
+        pm_case *c = &l->m->cases[i];
 
-        if ((l->q->incident != 0 && in->id != l->q->incident) || in->onset_us >= l->q->until_us ||
-            (!in->open && in->end_us < l->q->since_us)) {
-            continue;
+        c->incident = list[i];
+        c->figures_only = !is_told(l, list[i]);
+        if (!c->figures_only) {
+            load_samples(l, c);
         }
-        c->incident = in;
-        if (is_told(l, in) && pm_capture_samples(l->capture, in, &samples, &c->sample_count,
-                                                 l->pool) == APR_SUCCESS) {
-            if (c->sample_count > 0) {
-                qsort(samples, c->sample_count, sizeof(*samples), by_arrival);
-            }
-            c->samples = samples;
-        }
-        l->m->case_count++;
     }
     return APR_SUCCESS;
 }
@@ -288,15 +303,69 @@ static void find_bounds(loading *l, uint64_t *since, uint64_t *until)
     }
 }
 
-static apr_status_t load_rows(loading *l, int latest)
+/** How much of the history has to be read. */
+enum reach { REACH_ALL, REACH_STORIES, REACH_LATEST };
+
+/** Where the stories that are told begin: the first onset. */
+static uint64_t first_onset(const loading *l)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (size_t i = 0; i < l->m->case_count; i++) {
+        const pm_case *c = &l->m->cases[i];
+
+        if (!c->figures_only && c->incident->onset_us < first) {
+            first = c->incident->onset_us;
+        }
+    }
+    return first;
+}
+
+/** Stories of what is open need its own time and what came shortly before, and besides that the page shows only the
+ *  latest; a document of everything is made of everything. */
+static enum reach find_reach(const loading *l, int stories)
+{
+    const pm_query *q = l->q;
+    int shows = (q->view & (PM_VIEW_EVENTS | PM_VIEW_SERIES)) != 0;
+
+    if (q->incident != 0 || q->told == PM_TELL_ALL ||
+        (shows && (!q->latest || q->since_us != 0 || q->until_us != UINT64_MAX))) {
+        return REACH_ALL;
+    }
+    return stories || l->m->state == PM_STATE_STOPPED ? REACH_STORIES : REACH_LATEST;
+}
+
+/** A story looks at two minutes before its onset, its chart at a bar's width more, and the page's chart at the latest
+ *  seconds. A tick is a second or longer, so there are no more of them than seconds. */
+static apr_status_t load_rows_of_stories(loading *l, pm_row **rows)
+{
+    uint64_t onset = first_onset(l), now = l->m->server.heartbeat_us;
+    uint64_t elapsed = now > onset ? now - onset : 0, newest = onset + elapsed;
+    uint64_t back = elapsed + AROUND_US + elapsed / 128 + PM_SECOND;
+    uint64_t least = l->q->latest ? PM_LATEST_SECONDS * PM_SECOND : 0;
+
+    back = back > least ? back : least;
+    return pm_capture_seconds_around(l->capture, l->m->tick, back / PM_SECOND * 17 / 16 + 128,
+                                     newest > back ? newest - back : 0, rows, &l->m->row_count,
+                                     l->pool);
+}
+
+static apr_status_t load_rows(loading *l, enum reach reach)
 {
     pm_model *m = l->m;
     pm_row *rows = NULL;
-    apr_status_t rv =
-        latest ? pm_capture_latest_seconds(l->capture, m->tick, PM_LATEST_SECONDS, &rows,
-                                           &m->row_count, l->pool)
-               : pm_capture_seconds(l->capture, 0, UINT64_MAX, &rows, &m->row_count, l->pool);
+    apr_status_t rv;
 
+    if (reach == REACH_ALL) {
+        rv = pm_capture_seconds(l->capture, 0, UINT64_MAX, &rows, &m->row_count, l->pool);
+    }
+    else if (first_onset(l) != UINT64_MAX) {
+        rv = load_rows_of_stories(l, &rows);
+    }
+    else {
+        rv = pm_capture_latest_seconds(l->capture, m->tick, PM_LATEST_SECONDS, &rows, &m->row_count,
+                                       l->pool);
+    }
     m->rows = rows;
     return rv;
 }
@@ -366,15 +435,31 @@ static int start_failed(const loading *l)
     return 0;
 }
 
-static apr_status_t load_events(loading *l, int latest)
+/** What a story looks at however far back it lies, and what says that a start failed. */
+#define EVER                                                                                       \
+    (1u << PM_EV_DEPENDENCY_MISSING | 1u << PM_EV_DEPENDENCY_CHANGED | 1u << PM_EV_NOTE |          \
+     1u << PM_EV_START_FAILED | 1u << PM_EV_CONFIG_FAILED)
+_Static_assert(PM_EV_TYPES <= 32, "one bit each");
+
+static apr_status_t load_events(loading *l, enum reach reach)
 {
     pm_model *m = l->m;
     pm_event *events = NULL;
-    apr_status_t rv =
-        latest ? pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &m->event_count,
-                                          l->pool)
-               : pm_capture_events(l->capture, 0, UINT64_MAX, &events, &m->event_count, l->pool);
+    uint64_t onset = first_onset(l);
+    apr_status_t rv;
 
+    if (reach == REACH_ALL) {
+        rv = pm_capture_events(l->capture, 0, UINT64_MAX, &events, &m->event_count, l->pool);
+    }
+    else if (reach == REACH_STORIES) {
+        rv = pm_capture_events_around(
+            l->capture, onset > PM_STORY_EVENTS_US ? onset - PM_STORY_EVENTS_US : 0, EVER,
+            l->q->latest ? PM_LATEST_EVENTS : 0, &events, &m->event_count, l->pool);
+    }
+    else {
+        rv = pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &m->event_count,
+                                      l->pool);
+    }
     if (rv == APR_SUCCESS) {
         m->events = events;
         drop_newer_events(l, events);
@@ -385,12 +470,12 @@ static apr_status_t load_events(loading *l, int latest)
     return rv;
 }
 
-/** A story is told from all that is kept; without one, only what is asked for is read. */
 static apr_status_t load_history(loading *l)
 {
     pm_model *m = l->m;
     uint64_t since, until;
-    int stories = 0, latest;
+    int stories;
+    enum reach reach;
     apr_status_t rv = APR_SUCCESS;
 
     m->resolution_us = PM_SECOND;
@@ -398,22 +483,20 @@ static apr_status_t load_history(loading *l)
     if (l->q->incident != 0 || (l->q->view & PM_VIEW_INCIDENTS)) {
         rv = load_cases(l);
     }
-    for (size_t i = 0; i < m->case_count; i++) {
-        stories |= is_told(l, m->cases[i].incident);
-    }
-    latest = l->q->latest && !stories && l->q->since_us == 0 && l->q->until_us == UINT64_MAX;
+    stories = first_onset(l) != UINT64_MAX;
+    reach = find_reach(l, stories);
     if (rv == APR_SUCCESS &&
         (stories || (l->q->view & PM_VIEW_EVENTS) || m->state == PM_STATE_STOPPED)) {
-        rv = load_events(l, latest && m->state != PM_STATE_STOPPED);
+        rv = load_events(l, reach);
     }
     if (rv == APR_SUCCESS && (stories || (l->q->view & PM_VIEW_SERIES))) {
-        rv = load_rows(l, latest);
+        rv = load_rows(l, reach);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     for (size_t i = 0; i < m->case_count; i++) {
-        if (is_told(l, m->cases[i].incident)) {
+        if (!m->cases[i].figures_only) {
             pm_story_tell(m, &m->cases[i], l->pool);
         }
     }

@@ -8,7 +8,7 @@
 #include "pm_story.h"
 #include "pm_time.h"
 
-#define PM_HOUR_US (3600 * PM_SECOND)
+#define PM_HOUR_US PM_STORY_EVENTS_US
 
 /** One incident's story while it is being told. */
 typedef struct pm_telling {

@@ -7,7 +7,6 @@
  */
 #include "pm_json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -233,38 +232,55 @@ void pm_json_bool(pm_json *j, int value)
     put_value(j, value ? "true" : "false");
 }
 
+/* The digits of a value before `end`, `least` of them; where they begin. Most of a document is numbers: printf would
+ * take half of its time. */
+static char *put_digits(char *end, uint64_t value, int least)
+{
+    for (; value > 0 || least > 0; value /= 10, least--) {
+        *--end = (char)('0' + value % 10);
+    }
+    return end;
+}
+
+static void put_number(pm_json *j, char *from, const char *end, int negative)
+{
+    if (negative) {
+        *--from = '-';
+    }
+    if (open_value(j)) {
+        put(j, from, (size_t)(end - from));
+    }
+}
+
 void pm_json_uint(pm_json *j, uint64_t value)
 {
-    char text[24];
+    char text[24], *end = text + sizeof(text);
 
-    snprintf(text, sizeof(text), "%" PRIu64, value);
-    put_value(j, text);
+    put_number(j, put_digits(end, value, 1), end, 0);
 }
 
 void pm_json_int(pm_json *j, int64_t value)
 {
-    char text[24];
+    char text[24], *end = text + sizeof(text);
+    uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
 
-    snprintf(text, sizeof(text), "%" PRId64, value);
-    put_value(j, text);
+    put_number(j, put_digits(end, size, 1), end, value < 0);
 }
 
 /* whole + millionths / 10^6 without trailing zeros. printf's %f would use the locale's decimal
  * point. */
 static void put_decimal(pm_json *j, int negative, uint64_t whole, uint32_t millionths)
 {
-    char text[40];
-    int n =
-        snprintf(text, sizeof(text), "%s%" PRIu64 ".%06u", negative ? "-" : "", whole, millionths);
+    char text[40], *end = text + sizeof(text), *at = end;
 
-    while (text[n - 1] == '0') {
-        n--;
+    if (millionths > 0) {
+        at = put_digits(end, millionths, 6);
+        *--at = '.';
+        while (end[-1] == '0') {
+            end--;
+        }
     }
-    if (text[n - 1] == '.') {
-        n--;
-    }
-    text[n] = '\0';
-    put_value(j, text);
+    put_number(j, put_digits(at, whole, 1), end, negative);
 }
 
 void pm_json_double(pm_json *j, double value)

@@ -275,13 +275,32 @@ apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t mo
     return APR_SUCCESS;
 }
 
+/* Most pinned rows are in the ring, too: without them what is left needs no sorting. */
+static void drop_known(apr_array_header_t *list, size_t known)
+{
+    pm_row *row = (pm_row *)list->elts;
+    size_t kept = known;
+
+    for (size_t i = known; i < (size_t)list->nelts; i++) {
+        if (known == 0 || bsearch(&row[i], row, known, sizeof(*row), pm_cap_compare_rows) == NULL) {
+            row[kept++] = row[i];
+        }
+    }
+    list->nelts = (int)kept;
+}
+
 apr_status_t pm_capture_seconds_around(pm_capture *c, uint64_t tick, uint64_t most,
                                        uint64_t from_us, pm_row **rows, size_t *count,
                                        apr_pool_t *pool)
 {
     apr_array_header_t *list = collect_latest(c, tick, most, 4 * PM_PIN_ROWS, pool);
 
+    size_t latest = (size_t)list->nelts;
+
     collect_pinned_since(c, from_us, list);
+    if (in_order((const pm_row *)list->elts, latest)) {
+        drop_known(list, latest);
+    }
     hand_out(list, rows, count);
     return APR_SUCCESS;
 }

@@ -335,17 +335,20 @@ static enum reach find_reach(const loading *l, int stories)
     return stories || l->m->state == PM_STATE_STOPPED ? REACH_STORIES : REACH_LATEST;
 }
 
-/** A story looks at two minutes before its onset, its chart at a bar's width more, and the page's chart at the latest
- *  seconds. A tick is a second or longer, so there are no more of them than seconds. */
+/** A story looks at two minutes before its onset, its chart at a bar's width more. A tick is a second or longer, so
+ *  there are no more of them than seconds. The page's own chart takes pinned seconds where the ring is too short. */
 static apr_status_t load_rows_of_stories(loading *l, pm_row **rows)
 {
+    const uint64_t latest = l->q->latest ? PM_LATEST_SECONDS * PM_SECOND : 0;
     uint64_t onset = first_onset(l), now = l->m->server.heartbeat_us;
     uint64_t elapsed = now > onset ? now - onset : 0, newest = onset + elapsed;
     uint64_t back = elapsed + AROUND_US + elapsed / 128 + PM_SECOND;
-    uint64_t least = l->q->latest ? PM_LATEST_SECONDS * PM_SECOND : 0;
+    uint64_t most = (back > latest ? back : latest) / PM_SECOND * 17 / 16 + 128;
 
-    back = back > least ? back : least;
-    return pm_capture_seconds_around(l->capture, l->m->tick, back / PM_SECOND * 17 / 16 + 128,
+    if (back < latest && l->m->oldest_second_us + latest > newest) {
+        back = latest;
+    }
+    return pm_capture_seconds_around(l->capture, l->m->tick, most,
                                      newest > back ? newest - back : 0, rows, &l->m->row_count,
                                      l->pool);
 }

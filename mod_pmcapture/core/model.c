@@ -397,14 +397,14 @@ static apr_status_t bound_history(loading *l, uint64_t since, uint64_t until)
         }
         for (last = first; last < m->row_count && m->rows[last].at_us < until; last++) {
         }
-        m->rows += first;
+        m->rows = first > 0 ? m->rows + first : m->rows; /* there may be none at all */
         m->row_count = last - first;
     }
     for (first = 0; first < m->event_count && m->events[first].at_us < since; first++) {
     }
     for (last = first; last < m->event_count && m->events[last].at_us < until; last++) {
     }
-    m->events += first;
+    m->events = first > 0 ? m->events + first : m->events;
     m->event_count = last - first;
     return APR_SUCCESS;
 }

@@ -253,6 +253,8 @@ static void change(pm_capture *c, feed *f)
 static void read_all(const char *name, const pm_query *q, uint32_t format, apr_pool_t *p)
 {
     const pm_source source = {.run_dir = ""};
+    pm_event *events;
+    size_t count;
     pm_capture *c;
     pm_model *m;
     pm_error err = {""};
@@ -263,6 +265,10 @@ static void read_all(const char *name, const pm_query *q, uint32_t format, apr_p
     }
     if (pm_model_load(&m, c, &source, q, p, &err) == APR_SUCCESS) {
         encode_as(m, q, format);
+    }
+    pm_capture_events_after(c, 12, &events, &count, p);
+    for (size_t i = 0; i < count; i++) {
+        fuzz_expect(events[i].seq > 12, "only what came since");
     }
     pm_capture_close(c);
 }
@@ -294,6 +300,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (how & 4) {
         q.since_us = T0 + 10 * PM_SECOND;
         q.until_us = T0 + 40 * PM_SECOND;
+    }
+    if (how & 64) { /* as a status page is read */
+        q.told = PM_TELL_OPEN;
+        q.latest = 1;
+        q.view = how & 128 ? PM_VIEW_SUMMARY : PM_VIEW_ALL;
     }
     read_all(name, &q, how >> 3, p);
     apr_pool_destroy(p);

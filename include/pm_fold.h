@@ -102,6 +102,7 @@ typedef struct pm_second {
 typedef struct pm_ledger {
     uint64_t magic, size;
     uint64_t run;
+    uint64_t region_dev, region_ino; /* the live region's file */
     /* control: the parent and the recorders talk */
     _Atomic uint64_t heartbeat_us; /* monotonic; the lease holder's last sign of life */
     _Atomic uint64_t writing_us;   /* monotonic; since when it has been writing, 0 = it isn't */

@@ -207,6 +207,7 @@ typedef struct pm_live {
     uint8_t capture_id[16];
     uint32_t parent_pid, pad;
     uint64_t parent_start, created_us;
+    uint64_t file_dev, file_ino; /* of the mapped file; 0 = not known */
     char boot_id[40];
     char path[512];
     pm_live_geometry geo;
@@ -231,12 +232,19 @@ uint64_t pm_live_size(const pm_live_geometry *geo);
 /** Make and map DIR/pmcapture-<id>-<run>.live. It must not exist. `group` < 0 leaves the group alone. */
 apr_status_t pm_live_create(pm_live *live, const char *dir, const uint8_t capture_id[16],
                             uint64_t run, const pm_live_geometry *geo, long group, pm_error *err);
-/** Map an existing region for reading (or for writing when `writable`), whatever its layout. */
+/** Map an existing region for reading (or for writing when `writable`), whatever its layout. Its file may be truncated
+ *  meanwhile, and a touch is a SIGBUS then: for processes with a handler for that. `live` names the mapping before it is
+ *  looked at. */
 apr_status_t pm_live_attach(pm_live *live, const char *path, int writable, pm_error *err);
 /** Take over a mapping that this process has already (kept across a reload), whatever its layout. */
 apr_status_t pm_live_adopt(pm_live *live, void *base, uint64_t size, const char *path,
                            pm_error *err);
+/** A copy of an existing region as it is now, for those who only look: whatever becomes of the file, it stays. */
+apr_status_t pm_live_copy(pm_live *live, const char *path, pm_error *err);
 void pm_live_detach(pm_live *live);
+/** Is the file that is mapped still there, whole, and what it was? Else a sentence says what is lost. Where it cannot be
+ *  seen, that is no answer. */
+apr_status_t pm_live_verify(const pm_live *live, pm_error *err);
 
 /** Paths of the regions of a capture in `dir`: calls `found` for each; order is not defined. */
 void pm_live_find(const char *dir, const uint8_t capture_id[16],

@@ -150,6 +150,9 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
     }
     else {
         rv = pm_capture_verify(f->capture, &err);
+        if (rv == APR_SUCCESS) {
+            rv = pm_live_verify(f->live, &err);
+        }
         trouble(f, rv == APR_SUCCESS ? f->server.trouble : err.text);
         rv = put_all(f, t);
         if (rv != APR_SUCCESS) {

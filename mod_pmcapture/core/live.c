@@ -25,6 +25,7 @@
 #define PAGE 4096u
 #define ABI_WORD 0x01020304u /* little-endian, 64 bit: as written by the machine itself */
 #define COUNTER_LIMIT (1ull << 62)
+#define COPY_MOST ((off_t)64 << 20) /* four times the largest that is made */
 
 static uint64_t align_up(uint64_t n, uint64_t to)
 {
@@ -266,6 +267,7 @@ static void region_path(char *out, size_t size, const char *dir, const uint8_t i
 apr_status_t pm_live_create(pm_live *live, const char *dir, const uint8_t capture_id[16],
                             uint64_t run, const pm_live_geometry *geo, long group, pm_error *err)
 {
+    struct stat st;
     void *base;
     int fd, rv;
 
@@ -282,6 +284,9 @@ apr_status_t pm_live_create(pm_live *live, const char *dir, const uint8_t captur
     }
     /* All pages now: a full tmpfs is an error here, and not a SIGBUS in a request later. */
     rv = posix_fallocate(fd, 0, (off_t)live->size);
+    if (rv == 0 && fstat(fd, &st) != 0) {
+        rv = errno;
+    }
     base = rv == 0 ? mmap(NULL, live->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (rv == 0 && base == MAP_FAILED) {
         rv = errno;
@@ -293,6 +298,8 @@ apr_status_t pm_live_create(pm_live *live, const char *dir, const uint8_t captur
                           (unsigned long long)live->size);
     }
     live->header = base;
+    live->file_dev = (uint64_t)st.st_dev;
+    live->file_ino = (uint64_t)st.st_ino;
     fill_header(live, capture_id, run);
     adopt_header(live);
     set_areas(live);
@@ -360,6 +367,7 @@ apr_status_t pm_live_adopt(pm_live *live, void *base, uint64_t size, const char 
     snprintf(live->path, sizeof(live->path), "%s", path);
     live->size = size;
     live->header = base;
+    atomic_signal_fence(memory_order_seq_cst); /* a handler of SIGBUS asks whose the page is */
     rv = check_header(live, err);
     if (rv == APR_SUCCESS) {
         adopt_header(live);
@@ -383,6 +391,22 @@ apr_status_t pm_live_adopt(pm_live *live, void *base, uint64_t size, const char 
     return APR_SUCCESS;
 }
 
+/** A descriptor of an existing region's file, if it is one, and what it is. */
+static apr_status_t open_region(const char *path, int flags, off_t most, int *fd, struct stat *st,
+                                pm_error *err)
+{
+    *fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (*fd < 0) {
+        return pm_fail_os(err, errno, "cannot open the live region %s", path);
+    }
+    if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode) || st->st_size < (off_t)PAGE ||
+        st->st_size > most) {
+        close(*fd);
+        return pm_fail(err, APR_EINVAL, "%s is not a live region of mod_pmcapture", path);
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t pm_live_attach(pm_live *live, const char *path, int writable, pm_error *err)
 {
     struct stat st;
@@ -391,14 +415,9 @@ apr_status_t pm_live_attach(pm_live *live, const char *path, int writable, pm_er
     int fd;
 
     memset(live, 0, sizeof(*live));
-    fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) {
-        return pm_fail_os(err, errno, "cannot open the live region %s", path);
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < (off_t)PAGE ||
-        st.st_size > (off_t)1 << 30) {
-        close(fd);
-        return pm_fail(err, APR_EINVAL, "%s is not a live region of mod_pmcapture", path);
+    rv = open_region(path, writable ? O_RDWR : O_RDONLY, (off_t)1 << 30, &fd, &st, err);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     base =
         mmap(NULL, (size_t)st.st_size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
@@ -408,10 +427,91 @@ apr_status_t pm_live_attach(pm_live *live, const char *path, int writable, pm_er
     }
     rv = pm_live_adopt(live, base, (uint64_t)st.st_size, path, err);
     live->readonly = !writable;
+    live->file_dev = (uint64_t)st.st_dev;
+    live->file_ino = (uint64_t)st.st_ino;
     if (rv != APR_SUCCESS) {
         munmap(base, (size_t)st.st_size);
     }
     return rv;
+}
+
+/** As far as the file goes; what is not there any more is zeros. */
+static void read_range(int fd, uint8_t *base, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        ssize_t n = pread(fd, base + from, to - from, (off_t)from);
+
+        if (n <= 0) {
+            return;
+        }
+        from += (uint64_t)n;
+    }
+}
+
+apr_status_t pm_live_copy(pm_live *live, const char *path, pm_error *err)
+{
+    struct stat st;
+    apr_status_t rv;
+    uint64_t size;
+    void *base;
+    int fd;
+
+    memset(live, 0, sizeof(*live));
+    rv = open_region(path, O_RDONLY, COPY_MOST, &fd, &st, err);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    size = (uint64_t)st.st_size;
+    base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                0);
+    if (base == MAP_FAILED) {
+        close(fd);
+        return pm_fail_os(err, APR_ENOMEM, "cannot copy the live region %s", path);
+    }
+    read_range(fd, base, 0, PAGE);
+    rv = pm_live_adopt(live, base, size, path, err);
+    live->readonly = 1;
+    if (rv == APR_SUCCESS) {
+        read_range(fd, base, PAGE, size);
+    }
+    else {
+        munmap(base, size);
+    }
+    close(fd);
+    return rv;
+}
+
+apr_status_t pm_live_verify(const pm_live *live, pm_error *err)
+{
+    const pm_live_header *h = live->header;
+    struct stat st = {0};
+    int rv = lstat(live->path, &st) == 0 ? 0 : errno;
+
+    if (rv == ENOENT || rv == ENOTDIR ||
+        (rv == 0 && live->file_ino != 0 &&
+         ((uint64_t)st.st_ino != live->file_ino || (uint64_t)st.st_dev != live->file_dev))) {
+        return pm_fail(
+            err, APR_ENOENT,
+            "the live region %s was removed or replaced while in use: if every process is killed "
+            "now, what was counted last is lost; reload httpd to begin a new one",
+            live->path);
+    }
+    if (rv == 0 && (uint64_t)st.st_size < live->size) {
+        return pm_fail(
+            err, APR_EINCOMPLETE,
+            "the live region %s was truncated to %llu bytes while in use: what is counted from "
+            "then on is lost; reload httpd to begin a new one",
+            live->path, (unsigned long long)st.st_size);
+    }
+    if (h->magic != PM_LIVE_MAGIC || memcmp(h->key, live->key, sizeof(live->key)) != 0 ||
+        h->sum != header_sum(h)) {
+        return pm_fail(
+            err, APR_EINVAL,
+            "the live region %s was overwritten while in use: what it counts is not to be "
+            "relied on; reload httpd to begin a new one",
+            live->path);
+    }
+    return APR_SUCCESS;
 }
 
 void pm_live_detach(pm_live *live)

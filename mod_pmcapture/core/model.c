@@ -78,7 +78,7 @@ static void found_region(void *ctx, const char *path, uint64_t run)
 
     (void)run;
     if (l->region_count < MAX_REGIONS &&
-        pm_live_attach(&l->regions[l->region_count], path, 0, NULL) == APR_SUCCESS) {
+        pm_live_copy(&l->regions[l->region_count], path, NULL) == APR_SUCCESS) {
         if (memcmp(l->regions[l->region_count].capture_id, pm_capture_id(l->capture), 16) == 0) {
             l->region_count++;
         }
@@ -584,7 +584,7 @@ apr_status_t pm_model_load_live(pm_model **out, const char *path, apr_pool_t *po
     pm_model *m = apr_pcalloc(pool, sizeof(*m));
     loading l = {.m = m, .pool = pool};
     pm_live live;
-    apr_status_t rv = pm_live_attach(&live, path, 0, err);
+    apr_status_t rv = pm_live_copy(&live, path, err);
 
     if (rv != APR_SUCCESS) {
         return rv;

@@ -133,6 +133,7 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
     pm_crash crash = {.at_us = pm_time_now(), .pid = (uint32_t)pid, .requests = PM_UNKNOWN};
 
     (void)slot;
+    pm_guard_install();
     if (status == MPM_CHILD_STARTED) {
         pm_children_start();
     }

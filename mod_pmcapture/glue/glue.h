@@ -11,6 +11,7 @@
  *   retained.c        what the parent remembers across reloads, and how the glue speaks
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   load.c            what a load of the configuration brought: found out by a recorder
+ *   guard.c           what is truncated while it is mapped
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   children.c        worker processes that died
@@ -188,6 +189,14 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 void pm_load_tell(apr_pool_t *pool, server_rec *s);
 /** Has it been? */
 int pm_load_is_told(void);
+
+/* guard.c */
+/** From here on a page of pm.live or pm.old that its file no longer has reads as zeros, where it would end this process
+ *  by SIGBUS. Free until that happens. For each process, and again when something else has set the signal's handler: httpd
+ *  does after post_config. */
+void pm_guard_install(void);
+/** Give the signal back: nothing may point into a module that is unloaded. */
+void pm_guard_remove(void);
 
 /* recorder.c */
 /** Fork the recorders of this generation, and let those of the last one go. */

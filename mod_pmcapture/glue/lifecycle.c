@@ -273,7 +273,7 @@ static void see_region(void *ctx, const char *path, uint64_t run)
     pm_live region;
 
     (void)run;
-    if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
+    if (pm_live_copy(&region, path, NULL) == APR_SUCCESS) {
         *(int *)ctx |= region.parent_pid != (uint32_t)getpid() && pm_live_parent_alive(&region);
         pm_live_detach(&region);
     }
@@ -517,7 +517,7 @@ static void retire(pm_retained *kept)
     }
 }
 
-/** The region of the last generation, if it is ours and still large enough. */
+/** The region of the last generation, if it is ours, still large enough, and its file is there and whole. */
 static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
 {
     if (kept->live.base == NULL || kept->state.base == NULL ||
@@ -532,7 +532,11 @@ static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
         memcmp(pm.live.capture_id, pm_capture_id(pm.capture), 16) == 0 &&
         pm.live.geo.vhosts >= want->vhosts - want->vhosts / 4 &&
         pm.live.geo.flights >= want->flights) {
-        return 1;
+        pm.live.file_dev = pm.state->region_dev;
+        pm.live.file_ino = pm.state->region_ino;
+        if (pm_live_verify(&pm.live, NULL) == APR_SUCCESS) {
+            return 1;
+        }
     }
     pm.live.header = NULL;
     pm.state = NULL;
@@ -549,16 +553,16 @@ static void found_old(void *ctx, const char *path, uint64_t run)
 {
     old_regions *found = ctx;
     pm_retained *kept = found->kept;
-    pm_live region;
 
     if (run > found->run && run < PM_RUN_LAST) {
         found->run = run;
     }
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         if (kept->old[i].base == NULL) {
-            if (pm_live_attach(&region, path, 0, NULL) == APR_SUCCESS) {
-                kept->old[i].base = region.header;
-                kept->old[i].size = region.size;
+            /* Into its place, where the guard looks. */
+            if (pm_live_attach(&pm.old[i], path, 0, NULL) == APR_SUCCESS) {
+                kept->old[i].base = pm.old[i].header;
+                kept->old[i].size = pm.old[i].size;
                 apr_cpystrn(kept->old[i].path, path, sizeof(kept->old[i].path));
             }
             return;
@@ -566,17 +570,30 @@ static void found_old(void *ctx, const char *path, uint64_t run)
     }
 }
 
+static void forget_old(pm_retained *kept, int i)
+{
+    pm.old[i].header = NULL;
+    if (kept->old[i].base != NULL) {
+        munmap(kept->old[i].base, kept->old[i].size);
+        kept->old[i].base = NULL;
+    }
+}
+
 static void adopt_old(pm_retained *kept, uint64_t *run)
 {
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
-        if (kept->old[i].base != NULL &&
-            pm_live_adopt(&pm.old[i], kept->old[i].base, kept->old[i].size, kept->old[i].path,
-                          NULL) == APR_SUCCESS) {
+        if (kept->old[i].base == NULL) {
+            pm.old[i].header = NULL;
+        }
+        else if (pm_live_adopt(&pm.old[i], kept->old[i].base, kept->old[i].size, kept->old[i].path,
+                               NULL) == APR_SUCCESS) {
             pm.old[i].readonly = 1; /* a dead run's is mapped for reading alone */
             *run = pm.old[i].run > *run ? pm.old[i].run : *run;
         }
         else {
-            pm.old[i].header = NULL;
+            unlink(kept->old[i]
+                       .path); /* ours, and truncated or overwritten: nobody can read it any more */
+            forget_old(kept, i);
         }
     }
 }
@@ -593,6 +610,8 @@ static int create_state(pm_retained *kept, uint64_t run)
     pm_ledger_init(base, size, run, pm.live.geo.vhosts);
     kept->state = (pm_mapping){.base = base, .size = size};
     pm.state = base;
+    pm.state->region_dev = pm.live.file_dev;
+    pm.state->region_ino = pm.live.file_ino;
     return 1;
 }
 
@@ -618,6 +637,12 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
     if (reuse_region(kept, &want)) {
         adopt_old(kept, &found.run);
         return APR_SUCCESS;
+    }
+    if (kept->state.base != NULL) {
+        /* Of a region that was destroyed before its first tick nothing else tells. */
+        uint64_t last = ((const pm_ledger *)kept->state.base)->run;
+
+        found.run = last > found.run ? last : found.run;
     }
     retire(kept);
     if (!kept->started) {
@@ -650,9 +675,7 @@ static void remove_drained(pm_retained *kept)
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         if ((drained >> i & 1) && kept->old[i].base != NULL) {
             unlink(kept->old[i].path);
-            munmap(kept->old[i].base, kept->old[i].size);
-            kept->old[i].base = NULL;
-            pm.old[i].header = NULL;
+            forget_old(kept, i);
         }
     }
 }
@@ -664,6 +687,7 @@ static apr_status_t configuration_goes(void *unused)
     pm_retained *kept = pm_retained_get();
 
     (void)unused;
+    pm_guard_remove();
     if (kept->parent != getpid() || !kept->started) {
         return APR_SUCCESS; /* a child, a first pass, or a command beside the server */
     }
@@ -724,6 +748,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     generation = ap_state_query(AP_SQ_CONFIG_GEN);
     pm.generation = generation > 0 ? (uint32_t)generation : 0;
     pm.pconf = pconf;
+    pm_guard_install();
     find_run_dir(pconf);
     find_capture(pconf, s);
     if (pm.capture != NULL && find_region(s, kept, &err) != APR_SUCCESS) {
@@ -764,6 +789,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
 {
     (void)p;
     (void)s;
+    pm_guard_install();
     remove_drained(pm_retained_get());
     pm_recorders_check();
     pm_watch_monitor();
@@ -819,10 +845,12 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
     pm_watch_leave();
     pm_eventlog_leave();
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        pm.old[i].header = NULL;
         if (kept->old[i].base != NULL) {
             munmap(kept->old[i].base, kept->old[i].size);
         }
     }
+    pm_guard_install();
     if (pm.live.header != NULL) {
         claim_child();
         apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);

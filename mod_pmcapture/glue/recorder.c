@@ -371,6 +371,7 @@ static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t pa
 
     setpgid(0, 0);
     set_signals();
+    pm_guard_install();
     prctl(PR_SET_NAME, "pmcapture");
     close_descriptors(s);
     apr_pool_create(&pool, pconf);

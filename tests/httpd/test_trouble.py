@@ -3,11 +3,13 @@ import html
 import os
 import random
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
-from harness import capture_file, document
+from harness import capture_file, document, processes
 from harness.httpd import QUICK_RULES, Httpd
 from harness.load import Load
 from harness.wait import wait_for
@@ -344,6 +346,65 @@ def test_a_live_region_deleted_while_in_use_costs_nothing_that_was_counted(new_h
     for _ in range(2):
         assert httpd.get("/").status == 200
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+
+
+@pytest.mark.parametrize("mpm", ["event", "prefork"])
+@pytest.mark.parametrize("length", [0, 4096, 100_000], ids=lambda n: f"to {n}")
+def test_a_live_region_truncated_under_load_fails_no_request_and_ends_no_process(
+        new_httpd, mpm, length):
+    httpd = new_httpd(mpm=mpm).start()
+    document.settled(httpd)
+    [region] = httpd.runtime.glob("*.live")
+    with Load(httpd.port) as load:
+        kept = load.stream("/", rate=60, keepalive=4)
+        fresh = load.stream("/nothing", rate=30)
+        wait_for(lambda: len(kept.sent) > 30, 10, "there is load")
+        before = set(httpd.processes())
+        os.truncate(region, length)
+        wait_for(lambda: len(kept.sent) > 150, 20, "there is load")
+        assert before <= set(httpd.processes()), "no process ended"
+        wait_for(lambda: complaints(httpd, region.name, "truncated"), 10, "it is said")
+        assert "truncated" in page_text(httpd)
+        for query in ("?format=json", "?auto", "?format=prometheus", "?format=csv"):
+            assert httpd.get("/pm-status" + query).status == 200
+        sent = kept.stop() + fresh.stop()
+    assert {one.status for one in sent} == {200, 404}
+    httpd.reload()
+    assert len(list(httpd.runtime.glob("*.live"))) >= 1
+    wait_for(lambda: "truncated" not in page_text(httpd), 15, "it is recorded again")
+    final = document.settled(httpd)
+    counted, logged = document.status_totals(final), httpd.access_log.totals()
+    for _ in range(5):
+        assert httpd.get("/").status == 200
+    final = document.settled(httpd)
+    assert document.status_totals(final) - counted == httpd.access_log.totals() - logged
+    assert not httpd.said("exit signal")
+    assert not document.events(final, "child.crash")
+    wait_for(lambda: not region.exists(), 25, "what is left of it goes")
+    httpd.stop()
+    assert list(httpd.runtime.glob("*.live")) == []
+
+
+@pytest.mark.parametrize("sig", [signal.SIGBUS, signal.SIGSEGV])
+def test_a_worker_that_dies_of_sigbus_of_another_kind_is_told_as_ever(new_httpd, sig):
+    httpd = new_httpd().start()
+    document.settled(httpd)
+    victim = httpd.workers()[0]
+    os.kill(victim, sig)
+    wait_for(lambda: httpd.said("AH00052", f"pid {victim}", f"({int(sig)})"), 10, "httpd logs its death")
+    wait_for(lambda: document.events(document.from_file(httpd.capture), "child.crash"), 10, "it is an event")
+
+
+def test_a_sigbus_in_the_parent_is_logged_by_httpd_and_ends_it(new_httpd):
+    httpd = new_httpd().start()
+    document.settled(httpd)
+    for _ in range(2):      # the handler is given back and taken again with each reload
+        httpd.reload()
+    time.sleep(1)
+    httpd.send(signal.SIGBUS)
+    wait_for(lambda: not processes.alive(httpd.parent), 10, "the parent ends")
+    assert httpd.said("seg fault or similar nasty error detected in the parent process")
+    httpd.kill()
 
 
 def test_nobody_but_the_owner_can_write_or_truncate_a_live_region(new_httpd):

@@ -222,6 +222,65 @@ static void what_is_no_region_is_refused(void **state)
     munmap(live.header, live.size);
 }
 
+/** What becomes of the file while it is mapped: the sentence names it, and the word. */
+static void assert_said(fixture *f, const pm_live *live, const char *word)
+{
+    assert_int_not_equal(pm_live_verify(live, &f->err), APR_SUCCESS);
+    assert_non_null(strstr(f->err.text, live->path));
+    assert_non_null(strstr(f->err.text, word));
+}
+
+static void a_file_that_is_not_the_mapped_one_any_more_is_told(void **state)
+{
+    fixture *f = *state;
+    pm_live live, attached;
+    char aside[600];
+    int fd;
+
+    make(f, &live, 1);
+    assert_int_equal(pm_live_verify(&live, &f->err), APR_SUCCESS);
+    assert_int_equal(pm_live_attach(&attached, live.path, 0, &f->err), APR_SUCCESS);
+    assert_int_equal(pm_live_verify(&attached, &f->err), APR_SUCCESS);
+    live.header->key[3] ^= 1;
+    assert_said(f, &live, "overwritten");
+    live.header->key[3] ^= 1;
+    snprintf(aside, sizeof(aside), "%s.aside", live.path);
+    assert_int_equal(rename(live.path, aside), 0);
+    assert_said(f, &live, "removed or replaced");
+    fd = open(live.path, O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(ftruncate(fd, (off_t)live.size), 0);
+    close(fd);
+    assert_said(f, &live, "removed or replaced");
+    assert_said(f, &attached, "removed or replaced");
+    assert_int_equal(rename(aside, live.path), 0);
+    assert_int_equal(truncate(live.path, (off_t)live.size - 4096), 0);
+    assert_said(f, &live, "truncated");
+    pm_live_detach(&attached);
+    pm_live_detach(&live);
+}
+
+static void a_copy_outlives_what_becomes_of_the_file(void **state)
+{
+    fixture *f = *state;
+    pm_completed done = {.arrival_us = 1, .done_us = 2, .bytes = 7, .status = 200, .vhost = 1};
+    pm_live live, copy;
+    pm_totals t;
+
+    make(f, &live, 1);
+    for (int i = 0; i < 5; i++) {
+        pm_live_count(&live, &done);
+    }
+    assert_int_equal(pm_live_copy(&copy, live.path, &f->err), APR_SUCCESS);
+    assert_int_equal(truncate(live.path, 0), 0);
+    pm_live_totals(&copy, &t, NULL);
+    assert_int_equal(t.status[200 - 100], 5);
+    assert_int_equal(t.bytes, 35);
+    pm_live_detach(&copy);
+    assert_int_not_equal(pm_live_copy(&copy, live.path, &f->err), APR_SUCCESS);
+    assert_null(copy.header);
+    munmap(live.header, live.size);
+}
+
 static void a_full_file_system_is_an_error_and_leaves_no_file(void **state)
 {
     fixture *f = *state;
@@ -277,6 +336,8 @@ int main(void)
         CASE(regions_are_found_by_their_captures_id_alone),
         CASE(a_damaged_header_is_refused_with_a_sentence),
         CASE(what_is_no_region_is_refused),
+        CASE(a_file_that_is_not_the_mapped_one_any_more_is_told),
+        CASE(a_copy_outlives_what_becomes_of_the_file),
         CASE(a_full_file_system_is_an_error_and_leaves_no_file),
         CASE(a_process_that_died_is_given_up_and_a_reused_pid_is_told_apart),
     };

@@ -329,6 +329,7 @@ static void sleep_to_next_second(void)
 static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
 {
     for (;;) {
+        uint64_t failures = pm.state->checkpoint.server.write_failures;
         int leaving;
 
         if (f->watch == NULL && pm_load_is_told()) {
@@ -344,7 +345,10 @@ static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
         if (leaving) {
             uint32_t one = 1;
 
-            atomic_compare_exchange_strong(&pm.state->stopping, &one, 2);
+            /* The live region may go, unless what it holds is nowhere else. */
+            if (pm.state->checkpoint.server.write_failures == failures) {
+                atomic_compare_exchange_strong(&pm.state->stopping, &one, 2);
+            }
             return;
         }
     }

@@ -309,6 +309,39 @@ def test_a_disk_that_turns_read_only_while_in_use(new_httpd, small_tmpfs):
     httpd.stop()
 
 
+@pytest.fixture
+def write_protected():
+    """No descriptor can write to a file any more, not even one that was opened before."""
+    files = []
+
+    def protect(path):
+        done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"the file system here protects no file: {done.stderr}")
+        files.append(path)
+
+    yield protect
+    for path in files:
+        subprocess.run(["chattr", "-i", path], check=False)
+
+
+@needs_root
+def test_a_stop_while_the_file_cannot_be_written_loses_no_count(new_httpd, write_protected):
+    httpd = new_httpd().start()
+    for _ in range(3):
+        assert httpd.get("/").status == 200
+    document.settled(httpd)
+    write_protected(httpd.capture)
+    for _ in range(4):
+        assert httpd.get("/").status == 200
+    wait_for(lambda: complaints(httpd, "cannot be written"), 10, "it is said")
+    httpd.stop()
+    subprocess.run(["chattr", "-i", httpd.capture], check=True)
+    httpd.start()
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+    wait_for(lambda: len(list(httpd.runtime.glob("*.live"))) == 1, 25, "the last run's region goes")
+
+
 # ---- shared memory ----
 
 @needs_root
@@ -328,6 +361,24 @@ def test_a_runtime_directory_that_is_missing(new_httpd):
     httpd.prefix = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "-")
     httpd.start()
     assert_serves_and_says(httpd, "/run/apache2")
+
+
+def test_a_live_region_truncated_without_a_capture_file_is_said_and_made_anew(new_httpd):
+    httpd = new_httpd(capture=None).start()
+    assert httpd.get("/").status == 200
+    [region] = httpd.runtime.glob("*.live")
+    os.truncate(region, 0)
+    for _ in range(20):
+        assert httpd.get("/").status == 200
+    wait_for(lambda: complaints(httpd, region.name, "truncated"), 10, "it is said")
+    assert "truncated" in page_text(httpd)
+    httpd.reload()
+    wait_for(lambda: "truncated" not in page_text(httpd), 15, "it is recorded again")
+    before = document.from_handler(httpd)["totals"]["requests"]
+    for _ in range(5):
+        assert httpd.get("/").status == 200
+    wait_for(lambda: document.from_handler(httpd)["totals"]["requests"] >= before + 5, 10, "it counts")
+    assert not httpd.said("exit signal")
 
 
 def test_a_live_region_deleted_while_in_use_costs_nothing_that_was_counted(new_httpd):

@@ -114,7 +114,8 @@ typedef struct pm_heavy_known {
     pm_heavy_cell cell[PM_HEAVY_CELLS];
 } pm_heavy_known;
 
-/** A signature that was seen once is not new, also after its slot went to another. */
+/** A signature that was seen once is not new, also after its slot went to another, and in a later run when an incident
+ *  on record has it. */
 typedef struct pm_heavy_memory {
     uint64_t id, first_us;
 } pm_heavy_memory;

@@ -359,6 +359,7 @@ static void resume_incidents(pm_fold *f, uint64_t end_us, apr_pool_t *pool)
         return;
     }
     for (size_t i = 0; i < count; i++) {
+        pm_heavy_recall(f, list[i]);
         if (list[i]->id >= f->state->checkpoint.next_incident) {
             f->state->checkpoint.next_incident = list[i]->id + 1;
         }

@@ -63,12 +63,14 @@ void pm_journal_drain(pm_fold *f, pm_tick *t);
 void pm_heavy_step(pm_fold *f, pm_tick *t);
 /** Count from the incident's onset on, as far as the last ticks are remembered. */
 void pm_heavy_open(pm_fold *f, pm_tick *t, pm_open *o);
-/** All that was counted up to now belongs to the window. */
-void pm_heavy_extend(pm_fold *f, pm_open *o);
+/** What was counted up to the incident's end belongs to the window. */
+void pm_heavy_extend(pm_fold *f, const pm_tick *t, pm_open *o);
 /** The incident's breakdown so far. */
 void pm_heavy_fill(pm_fold *f, pm_tick *t, pm_open *o);
 /** Go on with the breakdown of an incident that the last run left open. */
 void pm_heavy_resume(pm_open *o);
+/** Lines of the error log that are on record with an incident are not new in this run either. */
+void pm_heavy_recall(pm_fold *f, const pm_incident *in);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
 /** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. */

@@ -31,8 +31,7 @@ uint64_t pm_heavy_group(const pm_live *live, const void *key, size_t len)
     return XXH3_64bits_withSeed(key, len, seed);
 }
 
-/** A virtual host and a key in it; 0 is nobody. */
-static uint64_t identity(uint64_t group, uint32_t vhost)
+uint64_t pm_heavy_identity(uint64_t group, uint32_t vhost)
 {
     uint64_t x = group + vhost * 0x9e3779b97f4a7c15ull;
 
@@ -55,7 +54,7 @@ static uint64_t id_at(const pm_live *live, uint32_t slot)
 
 uint32_t pm_heavy_find(const pm_live *live, enum pm_dimension d, uint32_t vhost, uint64_t group)
 {
-    uint64_t id = identity(group, vhost);
+    uint64_t id = pm_heavy_identity(group, vhost);
     uint32_t from = bucket_of(d, id);
 
     for (uint32_t i = from; i < from + PM_HEAVY_WAYS; i++) {
@@ -112,7 +111,7 @@ static int came_before(const pm_live *live, uint64_t id)
 uint32_t pm_heavy_claim(const pm_live *live, enum pm_dimension d, uint32_t vhost, uint64_t group,
                         const char *key, const char *line, uint64_t at_us)
 {
-    uint64_t id = identity(group, vhost);
+    uint64_t id = pm_heavy_identity(group, vhost);
     uint32_t from = bucket_of(d, id), used = 0;
     uint64_t seen;
 

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fold_private.h"
 #include "heavy_private.h"
+#include "incident_private.h"
+#include "pm_route.h"
 #include "pm_text.h"
 #include "pm_time.h"
 #include "shared.h"
@@ -127,6 +128,41 @@ static uint64_t remember(pm_heavy_ledger *h, uint64_t id, uint64_t first_us)
     return first_us;
 }
 
+/** Of a signature that an earlier run saw: by its group alone, as virtual hosts have other numbers then. */
+static uint64_t known_of_old(uint64_t group)
+{
+    return pm_heavy_identity(group, UINT32_MAX);
+}
+
+static uint64_t seen_since(const pm_heavy_ledger *h, uint64_t group, uint64_t first_us)
+{
+    uint64_t id = known_of_old(group);
+    const pm_heavy_memory *few = &h->memory[id % (PM_HEAVY_MEMORY / MEMORY_WAYS) * MEMORY_WAYS];
+
+    for (uint32_t i = 0; i < MEMORY_WAYS; i++) {
+        if (few[i].id == id && few[i].first_us < first_us) {
+            return few[i].first_us;
+        }
+    }
+    return first_us;
+}
+
+void pm_heavy_recall(pm_fold *f, const pm_incident *in)
+{
+    for (uint32_t i = 0; i < PM_TALLIES && in->by_error_log[i].errors != 0; i++) {
+        const pm_tally *line = &in->by_error_log[i];
+        unsigned number = pm_signature_number(line->key);
+
+        if (strcmp(line->key, PM_OTHER) != 0 && line->first_seen_us != 0) {
+            remember(&f->state->heavy,
+                     known_of_old(number != 0
+                                      ? pm_heavy_group(f->live, &number, sizeof(number))
+                                      : pm_heavy_group(f->live, line->key, strlen(line->key))),
+                     line->first_seen_us);
+        }
+    }
+}
+
 /** Somebody claimed the slot: copy its name, and believe it when its checksum holds. */
 static int adopt(pm_fold *f, const pm_tick *t, uint32_t slot, uint64_t id)
 {
@@ -159,7 +195,7 @@ static int adopt(pm_fold *f, const pm_tick *t, uint32_t slot, uint64_t id)
     pm_text_clean(k->key, sizeof(k->key), key, PM_KEY);
     if (dimension_of(slot) == PM_BY_ERROR_LOG) {
         pm_text_clean(h->line[slot - pm_heavy_first(PM_BY_ERROR_LOG)], PM_KEY, line, PM_KEY);
-        k->first_us = remember(h, id, k->first_us);
+        k->first_us = remember(h, id, seen_since(h, k->group, k->first_us));
     }
     h->has[slot] = id;
     return 1;
@@ -269,14 +305,33 @@ void pm_heavy_open(pm_fold *f, pm_tick *t, pm_open *o)
         }
     }
     m->since_us = m->since_us != 0 ? m->since_us : t->now_us;
-    pm_heavy_extend(f, o);
+    pm_heavy_extend(f, t, o);
 }
 
-void pm_heavy_extend(pm_fold *f, pm_open *o)
+/** What succeeded in the last failure's second after it: by proportion, as a virtual host's requests. */
+static uint32_t after_end(const pm_heavy_known *k, const pm_tick *t, uint64_t end)
+{
+    const pm_heavy_cell *last = &k->cell[(k->cells - 1) % PM_HEAVY_CELLS];
+    const pm_hits *n = &last->hits;
+
+    if (k->cells == 0 || last->at_us != t->now_us || end >= t->now_us) {
+        return 0;
+    }
+    return (uint32_t)at_most(part((uint64_t)n->good + n->errors, t->now_us - end, t->span_us),
+                             n->good);
+}
+
+void pm_heavy_extend(pm_fold *f, const pm_tick *t, pm_open *o)
 {
     for (uint32_t i = 0; i < PM_HEAVY_ALL; i++) {
+        const pm_heavy_known *k = &f->state->heavy.known[i];
+
         if (is_known(f, i)) {
-            o->heavy.until[i] = f->state->heavy.known[i].total;
+            o->heavy.until[i] = k->total;
+            if (i < pm_heavy_first(
+                        PM_BY_AGENT)) { /* who asks is told of all that came since detection */
+                o->heavy.until[i].good -= after_end(k, t, o->incident.end_us);
+            }
         }
     }
 }
@@ -404,12 +459,14 @@ static size_t add_carried(pm_heavy_item *items, size_t count, const pm_tally *ca
 static void fill_tally(const pm_heavy_item *item, int counted, pm_tally *to)
 {
     *to = (pm_tally){.errors = item->errors,
-                     .requests = counted ? item->good + item->errors : UINT64_MAX,
+                     .requests = counted && item->good + item->counted_errors != 0
+                                     ? item->good + item->errors
+                                     : UINT64_MAX,
                      .refused = item->refused,
                      .timeout = item->timeout,
                      .answered = item->answered,
                      .first_seen_us = item->first_us};
-    if (counted) {
+    if (to->requests != UINT64_MAX) {
         to->counted_errors = item->counted_errors;
         to->counted_requests = item->good + item->counted_errors;
     }

@@ -325,7 +325,7 @@ static void client_figure(pm_telling *t, apr_array_header_t *found)
     }
 }
 
-/* A line of the error log that nobody had seen before. */
+/* A line of the error log that neither this run nor an incident on record had seen before. */
 static void signature_figure(pm_telling *t, apr_array_header_t *found)
 {
     for (int n = 0; n < PM_TALLIES && t->i->by_error_log[n].errors; n++) {
@@ -339,7 +339,9 @@ static void signature_figure(pm_telling *t, apr_array_header_t *found)
             48000,
             {.kind = "signature",
              .summary = apr_psprintf(
-                 t->pool, "Error log line first seen %s, %" APR_UINT64_T_FMT " times since: %s",
+                 t->pool,
+                 "Error log line new to this run and to the incidents on record, first seen %s, "
+                 "%" APR_UINT64_T_FMT " times since: %s",
                  pm_story_nearness(t, line->first_seen_us), line->errors, line->key),
              .at_us = line->first_seen_us,
              .before_onset_us = (int64_t)t->i->onset_us - (int64_t)line->first_seen_us}};

@@ -21,6 +21,7 @@ typedef struct bench {
     pm_fold fold;
     uint64_t now, monotonic;
     uint64_t clients; /* so far */
+    uint64_t at;      /* when in the second requests are answered */
     pm_burst_rule burst[64];
     pm_slow_rule slow[64];
     const char *names[64], *defined[64];
@@ -66,6 +67,7 @@ static bench *make_bench(fixture *f)
     bench *b = calloc(1, sizeof(*b));
 
     b->f = f;
+    b->at = PM_SECOND - 1000;
     b->now = pm_time_now() / PM_SECOND * PM_SECOND;
     b->monotonic = 1000 * PM_SECOND;
     start_run(b, 1);
@@ -107,7 +109,7 @@ static void hit(bench *b, enum pm_dimension d, uint32_t vhost, const char *key, 
 static void request(bench *b, uint32_t vhost, const char *route, uint32_t status)
 {
     pm_completed done = {.arrival_us = b->now + 1000,
-                         .done_us = b->now + 2000,
+                         .done_us = b->now + b->at,
                          .client = splitmix_hash(b->clients++ % 40),
                          .status = status,
                          .vhost = vhost};
@@ -331,6 +333,45 @@ static void what_comes_after_the_last_failure_is_no_part_of_it(void **state)
     end_bench(b);
 }
 
+static void what_succeeds_in_the_last_second_after_the_last_failure_is_no_part_of_it(void **state)
+{
+    bench *b = make_bench(*state);
+    const pm_tally *line;
+
+    requests(b, 1, "/a", 50, 500);
+    tick(b);
+    requests(b, 1, "/a", 40, 500);
+    tick(b);
+    b->at = PM_SECOND / 4;
+    requests(b, 1, "/a", 10, 500);
+    b->at = PM_SECOND - 1000; /* it is well again: a request every 25 ms */
+    requests(b, 1, "/a", 30, 200);
+    tick(b);
+    line = find(incident(b, 1, 0)->by_route, "/a");
+    assert_int_equal(line->requests, 100);
+    assert_int_equal(line->counted_errors, line->counted_requests);
+    b->at = PM_SECOND / 2;
+    requests(b, 1, "/a", 1, 500); /* it was not */
+    tick(b);
+    assert_int_equal(find(incident(b, 1, 0)->by_route, "/a")->requests, 131);
+    end_bench(b);
+}
+
+static void what_was_counted_only_before_the_detection_has_no_share(void **state)
+{
+    bench *b = make_bench(*state);
+
+    requests(b, 1, "/gone", 30, 500);
+    requests(b, 1, "/a", 50, 500);
+    tick(b);
+    requests(b, 1, "/a", 10, 500);
+    tick(b);
+    assert_true(find(incident(b, 1, 0)->by_route, "/gone")->requests == UINT64_MAX);
+    assert_int_equal(find(incident(b, 1, 0)->by_route, "/gone")->counted_requests, 0);
+    assert_int_equal(find(incident(b, 1, 0)->by_route, "/a")->requests, 60);
+    end_bench(b);
+}
+
 static void each_virtual_host_has_its_own_lines_and_the_server_the_sum(void **state)
 {
     bench *b = make_bench(*state);
@@ -463,6 +504,45 @@ static void a_signature_that_lost_its_slot_is_not_new_when_it_comes_again(void *
     end_bench(b);
 }
 
+static void a_signature_of_an_incident_on_record_is_not_new_in_the_next_run(void **state)
+{
+    static const char httpds[] = "AH00957: attempt to connect to {ip} failed";
+    unsigned number = 957;
+    bench *b = make_bench(*state);
+    uint64_t first = b->now + 1000, group;
+
+    for (int run = 1; run <= 2; run++) {
+        requests(b, 1, "/a", 50, 500);
+        hit(b, PM_BY_ERROR_LOG, 1, "broken {id}", 1, 0);
+        group = pm_heavy_group(&b->live, &number, sizeof(number));
+        pm_heavy_count(
+            &b->live,
+            pm_heavy_claim(&b->live, PM_BY_ERROR_LOG, 1, group, httpds, "a line", b->now + 1000), 1,
+            PM_FAILURE_NONE);
+        hit(b, PM_BY_ERROR_LOG, 1, run == 1 ? "another" : "new", 1, 0);
+        tick(b);
+        for (int i = 0; i < 10; i++) {
+            requests(b, 1, "/", 50, 200);
+            tick(b);
+        }
+        if (run == 1) {
+            stop_run(b);
+            b->now += 600 * PM_SECOND;
+            b->names[1] = "other.example:80"; /* virtual hosts may have other numbers */
+            start_run(b, 2);
+        }
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const pm_tally *list = incident(b, 2, i)->by_error_log;
+
+        assert_int_equal(find(list, "broken {id}")->first_seen_us, first);
+        assert_int_equal(find(list, httpds)->first_seen_us, first);
+    }
+    assert_string_equal(incident(b, 2, 1)->by_error_log[0].key, "new");
+    assert_true(incident(b, 2, 1)->by_error_log[0].first_seen_us > first);
+    end_bench(b);
+}
+
 static void an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown(void **state)
 {
     bench *b = make_bench(*state);
@@ -574,6 +654,10 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(what_comes_after_the_last_failure_is_no_part_of_it, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(
+            what_succeeds_in_the_last_second_after_the_last_failure_is_no_part_of_it, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_counted_only_before_the_detection_has_no_share,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(each_virtual_host_has_its_own_lines_and_the_server_the_sum,
                                         begin, end),
         cmocka_unit_test_setup_teardown(
@@ -583,6 +667,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_never_seen_before_come_first, begin, end),
         cmocka_unit_test_setup_teardown(
             a_signature_that_lost_its_slot_is_not_new_when_it_comes_again, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_signature_of_an_incident_on_record_is_not_new_in_the_next_run, begin, end),
         cmocka_unit_test_setup_teardown(
             an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown, begin, end),
         cmocka_unit_test_setup_teardown(a_request_that_does_not_end_is_named_once_after_a_minute,

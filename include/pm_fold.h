@@ -21,7 +21,7 @@
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
 #define PM_INCIDENTS_OPEN 8u /* at one time; more are not opened, and that is said */
 #define PM_PENDING_EVENTS 64u
-#define PM_RECENT_SAMPLES 64u
+#define PM_RECENT_SAMPLES 768u /* of ten full seconds: an incident's first is among them when it opens */
 #define PM_OLD_REGIONS 6u
 #define PM_HANDED_KEPT 16u
 #define PM_CRASHES_KEPT 128u /* of those that no event has told yet */

@@ -43,13 +43,21 @@ static void keep_sample(pm_fold *f, pm_sample *to, const pm_live_sample *from)
     pm_text_clean(to->vhost, sizeof(to->vhost), pm_scope_name(f, from->vhost + 1), PM_KEY);
 }
 
-/** The first one stays; the others are a fair choice among all that were handed over (reservoir). */
+/** The first one has a place of its own; for the others each that was handed over has the same chance (reservoir). */
+static uint64_t place_of(pm_fold *f, pm_incident *in)
+{
+    if (in->sample_count < f->samples) {
+        return in->sample_count++;
+    }
+    return in->sample_seen > 1 ? 1 + next_random(f->state) % (in->sample_seen - 1) : 0;
+}
+
 static void offer_sample(pm_fold *f, pm_open *o, const pm_live_sample *sample)
 {
     pm_incident *in = &o->incident;
     uint64_t place;
 
-    if (in->onset_us != 0 && sample->at_us < in->onset_us) {
+    if (f->samples == 0 || (in->onset_us != 0 && sample->at_us < in->onset_us)) {
         return;
     }
     if ((o->scope != PM_SCOPE_SERVER && sample->vhost + 1 != o->scope) ||
@@ -57,13 +65,14 @@ static void offer_sample(pm_fold *f, pm_open *o, const pm_live_sample *sample)
         return;
     }
     in->sample_seen++;
-    if (in->sample_count < f->samples) {
-        place = in->sample_count++;
+    place = place_of(f, in);
+    if (place > 0 && sample->at_us < o->samples[0].at_us) { /* it arrived first, and took longer */
+        if (place < f->samples) {
+            o->samples[place] = o->samples[0];
+        }
+        place = 0;
     }
-    else {
-        place = next_random(f->state) % in->sample_seen;
-    }
-    if (place < f->samples && (place > 0 || in->sample_seen == 1)) {
+    if (place < f->samples) {
         keep_sample(f, &o->samples[place], sample);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "../../mod_pmcapture/core/fold_private.h"
 #include "../../mod_pmcapture/core/heavy_private.h"
+#include "../../mod_pmcapture/core/incident_private.h"
 #include "pm_time.h"
 #include "splitmix.h"
 
@@ -562,6 +563,74 @@ static void an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown(void **
     end_bench(b);
 }
 
+/* ---- samples ---- */
+
+static void each_failing_request_but_the_first_has_the_same_chance_to_be_kept(void **state)
+{
+    enum { OFFERED = 100, KEPT = 8, TRIALS = 20000 };
+    bench *b = make_bench(*state);
+    pm_open *o = calloc(1, sizeof(*o));
+    uint32_t kept[OFFERED] = {0};
+    double expected = (double)TRIALS * (KEPT - 1) / (OFFERED - 1), deviation = 0;
+
+    b->fold.samples = KEPT;
+    for (uint32_t n = 0; n < OFFERED;
+         n++) { /* the one that arrived first is the seventh to be answered */
+        b->state->recent[n] = (pm_live_sample){.at_us = n == 6 ? 1 : 2 + n, .status = 500 + n};
+    }
+    b->state->recent_next = OFFERED;
+    for (int trial = 0; trial < TRIALS; trial++) {
+        o->incident.sample_seen = o->incident.sample_count = 0;
+        pm_sample_offer(&b->fold, o, 0);
+        assert_int_equal(o->incident.sample_count, KEPT);
+        assert_int_equal(o->samples[0].at_us, 1);
+        for (uint32_t n = 0; n < KEPT; n++) {
+            kept[o->samples[n].status - 500]++;
+        }
+    }
+    for (uint32_t n = 0; n < OFFERED; n++) {
+        double off = kept[n] - expected;
+
+        deviation += n == 6 ? 0 : off * off / expected * (OFFERED - 1) / (OFFERED - KEPT);
+    }
+    assert_int_equal(kept[6], TRIALS);
+    assert_true(deviation < 98 + 6 * 14); /* chi-square of 98 degrees of freedom: 98 +- 14 */
+    free(o);
+    end_bench(b);
+}
+
+static void the_first_failing_request_is_kept_however_many_came_before_the_detection(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_sample *samples;
+    size_t count;
+    uint64_t first = b->now + 1000;
+
+    b->fold.burst.errors = b->burst[1].errors = 550; /* seen in the fifth second */
+    for (int second = 0; second < 5; second++) {
+        for (int n = 0; n < 120; n++) {
+            pm_live_sample sample = {
+                .at_us = b->now + 1000 + (uint64_t)n, .status = 500, .vhost = 1};
+
+            request(b, 1, "/a", 500);
+            if (pm_live_sample_room(&b->live)) {
+                pm_ring_write(&b->live.samples, &sample);
+            }
+        }
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->onset_us, first);
+    assert_int_equal(
+        pm_capture_samples(b->fold.capture, incident(b, 1, 0), &samples, &count, b->f->pool),
+        APR_SUCCESS);
+    assert_int_equal(count, 4);
+    assert_int_equal(samples[0].at_us, first);
+    b->fold.samples = 0; /* PMCaptureSamples 0 */
+    requests(b, 1, "/a", 10, 500);
+    tick(b);
+    end_bench(b);
+}
+
 /* ---- what never ends ---- */
 
 static void a_request_that_does_not_end_is_named_once_after_a_minute(void **state)
@@ -671,6 +740,10 @@ int main(void)
             a_signature_of_an_incident_on_record_is_not_new_in_the_next_run, begin, end),
         cmocka_unit_test_setup_teardown(
             an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown, begin, end),
+        cmocka_unit_test_setup_teardown(
+            each_failing_request_but_the_first_has_the_same_chance_to_be_kept, begin, end),
+        cmocka_unit_test_setup_teardown(
+            the_first_failing_request_is_kept_however_many_came_before_the_detection, begin, end),
         cmocka_unit_test_setup_teardown(a_request_that_does_not_end_is_named_once_after_a_minute,
                                         begin, end),
         cmocka_unit_test_setup_teardown(

@@ -284,6 +284,28 @@ const char *pm_kind_name(uint32_t kinds, int n)
     return NULL;
 }
 
+int pm_clients_alike(const pm_incident *i, pm_alike out[PM_COUNTS])
+{
+    int lines = 0, n;
+
+    for (int c = 0; c < PM_COUNTS && i->by_client[c].errors; c++) {
+        const pm_count *one = &i->by_client[c];
+
+        for (n = 0; n < lines && strcmp(out[n].sum.key, one->key) != 0; n++) {
+        }
+        if (n == lines) {
+            out[lines++] = (pm_alike){*one, 1};
+            continue;
+        }
+        out[n].clients++;
+        out[n].sum.errors += one->errors;
+        out[n].sum.requests = out[n].sum.requests == UINT64_MAX || one->requests == UINT64_MAX
+                                  ? UINT64_MAX
+                                  : out[n].sum.requests + one->requests;
+    }
+    return lines;
+}
+
 pm_recent pm_recent_figures(const pm_model *m)
 {
     pm_recent recent = {0, 0, 0};

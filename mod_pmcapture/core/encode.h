@@ -75,6 +75,21 @@ const char *pm_status_name(int slot, char out[PM_STATUS_NAME]);
 /** Names of the bits of pm_incident.kinds: the n-th one that is set, NULL after the last. */
 const char *pm_kind_name(uint32_t kinds, int n);
 
+/** Beside the tables of a breakdown: their requests are not all of one window. */
+#define PM_BREAKDOWN_BASIS                                                                         \
+    "Requests of a virtual host are all from onset to end; of a route, Host or backend those "     \
+    "that "                                                                                        \
+    "failed, and those that succeeded since the detection. Its failing share is of what came "     \
+    "since the detection."
+
+/** Clients that a masked address does not tell apart are one line. */
+typedef struct pm_alike {
+    pm_count sum;
+    uint32_t clients;
+} pm_alike;
+/** Of the PM_COUNTS clients that met the most errors; how many lines. */
+int pm_clients_alike(const pm_incident *i, pm_alike out[PM_COUNTS]);
+
 /** What the last rows say: over at most ten of them, none older than a minute before the last. */
 typedef struct pm_recent {
     uint64_t requests, errors;

@@ -504,7 +504,7 @@ static void breakdown(pm_out *o, const pm_incident *i)
         if (!tallies[d][0].errors) {
             continue;
         }
-        pm_out_raw(o, any++ ? "" : "<h3>Where</h3>\n");
+        pm_out_raw(o, any++ ? "" : "<h3>Where</h3>\n<p class=\"dim\">" PM_BREAKDOWN_BASIS "</p>\n");
         table(o, heads[d]);
         for (int n = 0; n < PM_TALLIES && tallies[d][n].errors; n++) {
             tally_row(o, &tallies[d][n], (enum dimension)d);

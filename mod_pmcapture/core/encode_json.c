@@ -413,19 +413,39 @@ static void tallies(pm_json *j, const char *key, const pm_tally *t, enum dimensi
     pm_json_array_end(j);
 }
 
-static void counts(pm_json *j, const char *key, const pm_count *c)
+static void count(pm_json *j, const pm_count *c)
 {
-    array_member(j, key);
-    for (int n = 0; n < PM_COUNTS && c[n].errors; n++) {
+    text_member(j, "key", c->key);
+    if (c->requests == UINT64_MAX) {
+        null_member(j, "requests");
+    }
+    else {
+        uint_member(j, "requests", c->requests);
+    }
+    uint_member(j, "errors", c->errors);
+}
+
+static void methods(pm_json *j, const pm_incident *i)
+{
+    array_member(j, "method");
+    for (int n = 0; n < PM_COUNTS && i->by_method[n].errors; n++) {
         pm_json_object(j);
-        text_member(j, "key", c[n].key);
-        if (c[n].requests == UINT64_MAX) {
-            null_member(j, "requests");
-        }
-        else {
-            uint_member(j, "requests", c[n].requests);
-        }
-        uint_member(j, "errors", c[n].errors);
+        count(j, &i->by_method[n]);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
+static void clients_alike(pm_json *j, const pm_incident *i)
+{
+    pm_alike alike[PM_COUNTS];
+    int lines = pm_clients_alike(i, alike);
+
+    array_member(j, "client");
+    for (int n = 0; n < lines; n++) {
+        pm_json_object(j);
+        count(j, &alike[n].sum);
+        uint_member(j, "clients", alike[n].clients);
         pm_json_object_end(j);
     }
     pm_json_array_end(j);
@@ -465,8 +485,9 @@ static void breakdown(pm_json *j, const pm_incident *i)
     tallies(j, "host", i->by_host, PLAIN);
     tallies(j, "backend", i->by_backend, BACKEND);
     tallies(j, "error_log", i->by_error_log, ERROR_LOG);
-    counts(j, "method", i->by_method);
-    counts(j, "client", i->by_client);
+    methods(j, i);
+    clients_alike(j, i);
+    text_member(j, "basis", PM_BREAKDOWN_BASIS);
     pm_json_object_end(j);
     traffic(j, i);
 }

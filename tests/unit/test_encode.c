@@ -129,6 +129,9 @@ static fixture *rich(void)
     add_tally(i->by_host, "www.example.org", 60, 45);
     add_tally(i->by_backend, "http://127.0.0.1:8080", 50, 45)->refused = 45;
     add_tally(i->by_error_log, "AH00957", 0, 45)->first_seen_us = ONSET + 1000;
+    i->by_client[0] = (pm_count){"192.0.2.0/24", 12, 9};
+    i->by_client[1] = (pm_count){"198.51.100.0/24", UINT64_MAX, 8};
+    i->by_client[2] = (pm_count){"192.0.2.0/24", 7, 7};
     for (int n = 0; n < 8; n++) {
         add_sample(f, n, "http://127.0.0.1:8080");
     }
@@ -461,6 +464,21 @@ static void estimates_that_disagree_give_no_share_above_one(void **state)
     assert_accepts(VALIDATE SCHEMA, encode(JSON, &f->m, &everything));
 }
 
+static void clients_that_their_masked_address_does_not_tell_apart_are_one_line(void **state)
+{
+    json_t *root = parse(encode(JSON, &rich()->m, &everything));
+    json_t *incident = json_array_get(json_object_get(root, "incidents"), 0);
+    json_t *list = json_object_get(json_object_get(incident, "breakdown"), "client");
+    json_t *wanted = json_pack("[{s:s,s:i,s:i,s:i},{s:s,s:n,s:i,s:i}]", "key", "192.0.2.0/24",
+                               "requests", 19, "errors", 16, "clients", 2, "key", "198.51.100.0/24",
+                               "requests", "errors", 8, "clients", 1);
+
+    (void)state;
+    assert_true(json_equal(list, wanted));
+    json_decref(wanted);
+    json_decref(root);
+}
+
 static void metrics_are_all_there_and_pass_promtool(void **state)
 {
     static const char *const names[] = {"requests_total",
@@ -600,6 +618,7 @@ int main(void)
         TEST(bounds_hold_for_rows_events_and_incidents),
         TEST(one_incident_comes_with_two_minutes_around_it),
         TEST(estimates_that_disagree_give_no_share_above_one),
+        TEST(clients_that_their_masked_address_does_not_tell_apart_are_one_line),
         TEST(metrics_are_all_there_and_pass_promtool),
         TEST(buckets_of_the_duration_are_exact_and_cumulative),
         TEST(the_page_is_well_formed_and_loads_nothing),

@@ -3,6 +3,8 @@
 import re
 
 from .entry import Entry, names
+from .packages import of_httpd
+from .text import clean
 
 FIELD = re.compile(r"([A-Z][A-Za-z-]+): ?(.*)")
 PACKAGE = re.compile(r"([^\s(),]+) \([^()]*\)")
@@ -13,6 +15,7 @@ CHANGING = {
     "Upgrade": "upgraded",
     "Downgrade": "downgraded",
 }
+COMMAND = 100  # letters of it in a sentence
 OTHER = {"Start-Date", "End-Date", "Commandline", "Requested-By", "Comment", "Error"}
 
 
@@ -42,9 +45,10 @@ def _entry(block, clock):
         for name, verb in verbs.items():
             touched = PACKAGE.findall(block.get(name, ""))
             packages += touched
-            parts += [f"{verb} {names(touched)}"] if touched else []
+            foremost = sorted(touched, key=lambda package: not of_httpd(package))
+            parts += [f"{verb} {names(foremost)}"] if touched else []
     command, who = block.get("Commandline"), block.get("Requested-By")
-    said = f'apt ran "{command}"' if command else "apt ran without a command line on record"
+    said = f'apt ran "{clean(command, COMMAND)}"' if command else "apt ran without a command line on record"
     said += f", asked by {who}" if who else ""
     said += ": " + "; ".join(parts) if parts else ""
     if "Error" in block:

@@ -8,7 +8,7 @@ from .figures import unfinished
 from .output import note, print_json
 from .postmortem import Postmortem
 
-HELP = "one incident: summary, timeline, breakdown, candidates"
+HELP = "one incident: summary, candidates, breakdown, timeline"
 EXAMPLES = """\
   pmcapture show                                  the newest incident
   pmcapture show 7                                incident 7 of the list
@@ -95,13 +95,13 @@ class Page:
         case = self.case
         state = self.out.paint("red" if case.open else "green", case.state)
         self.out.line(f"Incident {case.id}, {state}: {self.out.paint('bold', case.title)}")
-        for sentence in case.summary:
+        for sentence in case.brief:
             self.out.paragraph(sentence)
+        self.causes()
+        self.where()
         self.timeline()
         self.changes()
         self.machine()
-        self.causes()
-        self.where()
         self.samples()
         self.out.heading("How it ended")
         for sentence in case.resolution:
@@ -165,8 +165,13 @@ class Page:
             self.out.paragraph(f"{ruled['name']}: {ruled['summary']}")
         if not self.case.ruled_out:
             self.out.paragraph("The record clears nothing.")
+        if self.case.not_cleared:
+            self.out.paragraph(f"Not cleared: {text.listing(self.case.not_cleared)}.")
 
     def where(self):
+        if self.case.where and self.case.basis:
+            self.out.heading("Where")
+            self.out.paragraph(self.case.basis, style="dim")
         for part in self.case.where:
             self.out.heading(part["name"])
             self.out.table(

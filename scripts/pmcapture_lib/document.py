@@ -70,7 +70,8 @@ EVENT = {
     "text": string,
     "data": raw,
 }
-TALLY = {"key": string, "defined": string, "requests": count, "errors": count}
+TALLY = {"key": string, "defined": string, "requests": count, "errors": count, "error_ratio": count}
+USUAL = {"history": count, "requests_per_second": count, "error_ratio": count}
 INCIDENT = {
     "id": identity,
     "state": string,
@@ -96,13 +97,18 @@ INCIDENT = {
         }
     ),
     "latency": {"before": QUANTILES, "during": QUANTILES},
-    "before": Maybe({"history": count, "requests_per_second": count, "error_ratio": count}),
+    "before": Maybe({**USUAL, "day": Maybe(USUAL), "week": Maybe(USUAL)}),
+    "traffic": Maybe(
+        {"requests": count, "monitoring": count, "busiest_client": Maybe({"key": string, "requests": count})}
+    ),
     "breakdown": {
         "vhost": [TALLY],
         "route": [TALLY],
         "host": [TALLY],
         "backend": [{**TALLY, "failure": {"refused": count, "timeout": count, "answered": count}}],
         "error_log": [{"key": string, "count": count, "first_seen": parse_stamp, "sample": string}],
+        "client": [{**TALLY, "clients": count}],
+        "basis": string,
     },
     "samples": [
         {

@@ -70,6 +70,7 @@ def impact(case):
         ("Latency before", _quantiles(i["latency"]["before"]), "latency.before"),
         ("Latency during", _quantiles(i["latency"]["during"]), "latency.during"),
         *_usual(i["before"]),
+        *_asked(i["traffic"]),
         *_traffic(case),
     ]
     return [{"what": what, "figure": figure, "field": field} for what, figure, field in rows]
@@ -124,13 +125,31 @@ def _quantiles(quantiles):
 
 def _usual(before):
     """What the recorder compares with."""
-    if before:
-        rate, failed = text.decimal(before["requests_per_second"]), text.share(
-            before["error_ratio"]
-        )
-        history = text.duration(before["history"])
-        figure = f"{rate} requests a second, {failed} failed, over {history} of record"
-        yield "Usual before it", figure, "before"
+    for name, usual, field in (
+        ("Usual before it", before, "before"),
+        ("Usual at that time the day before", before and before["day"], "before.day"),
+        ("Usual at that time the week before", before and before["week"], "before.week"),
+    ):
+        if usual:
+            rate = text.decimal(usual["requests_per_second"])
+            failed, history = text.share(usual["error_ratio"]), text.duration(usual["history"])
+            figure = f"{rate} requests a second, {failed} failed, over {history} of record"
+            yield name, figure, field
+
+
+def _asked(traffic):
+    """Who asked, since the incident was detected."""
+    if not traffic or not traffic["requests"]:
+        return
+    every, busiest = traffic["requests"], traffic["busiest_client"]
+    of = f" of {text.plural(every, 'request')} since it was noticed"
+    if busiest:
+        share = text.share(ratio(busiest["requests"], every))
+        figure = f"{text.count(busiest['requests'])}{of} ({share})"
+        yield "Busiest client", f"{busiest['key'] or 'unknown'}: {figure}", "traffic.busiest_client"
+    share = text.share(ratio(traffic["monitoring"], every))
+    figure = f"{text.count(traffic['monitoring'])}{of} ({share})"
+    yield "Health checks and the like", figure, "traffic.monitoring"
 
 
 def _traffic(case):

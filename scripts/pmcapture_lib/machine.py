@@ -5,16 +5,20 @@ Only what is near the incident, and what touched something that httpd needs: a l
 purged today hurts at the next restart, maybe weeks later.
 """
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 from . import text
+from .entry import names
 from .logs import Logs
 from .logtime import LogClock
 from .packages import of_httpd, tie
 
 BEFORE, AFTER = timedelta(hours=1), timedelta(minutes=15)
 FAR = timedelta(days=30)
-SHOWN = 40  # entries in what people read; JSON has them all
+SHOWN = 40  # lines in what people read; JSON has all entries
+TOGETHER = timedelta(minutes=2)  # from one package to the next
+AT_WORK = timedelta(minutes=30)  # a command may take so long
 CHANGES = ("dependency.missing", "dependency.changed")
 
 
@@ -102,22 +106,24 @@ class Joined:
             ),
             key=lambda entry: entry.at,
         )
-        self.shown = self._shown(needed, logs.near + BEFORE)
+        self.shown, left = self._shown(needed, logs.near + BEFORE)
         self.telling = self._telling(needed, logs.near + BEFORE)
-        left = len(self.entries) - len(self.shown)
         more = [f"{left} more {'is' if left == 1 else 'are'} in report --json."] if left else []
         self.sentences = [_about(logs), *more, *self.notices]
 
     def _shown(self, needed, onset):
-        """For people: what explains a change, what concerns httpd, the rest; the nearest first."""
-        told = {package for entry in self.entries if entry.command for package in entry.packages}
+        """For people, a line each: what explains a change, what concerns httpd, the rest; the nearest first. Also
+        how many entries no line tells of."""
+        commands = [entry for entry in self.entries if entry.command]
+        lines = folded([entry for entry in self.entries if not _told(entry, commands)], needed)
         ranked = []
-        for entry in self.entries:
+        for number, (entry, count) in enumerate(lines):
             plain = entry.packages and not entry.command and needed.isdisjoint(entry.packages)
-            if entry.tie or not plain or not told.issuperset(entry.packages):
-                rank = 0 if entry.tie else 2 if plain else 1
-                ranked.append((rank, abs(entry.at - onset), len(ranked), entry))
-        return sorted((entry for *_, entry in sorted(ranked)[:SHOWN]), key=lambda entry: entry.at)
+            rank = 0 if entry.tie else 2 if plain else 1
+            ranked.append((rank, abs(entry.at - onset), number, entry, count))
+        ranked.sort()
+        shown = sorted((line[3] for line in ranked[:SHOWN]), key=lambda entry: entry.at)
+        return shown, sum(line[4] for line in ranked[SHOWN:])
 
     @staticmethod
     def _drop_mere_neighbours(entries):
@@ -140,6 +146,57 @@ class Joined:
             return min(ties, key=lambda e: (not e.command, e.tie["confidence"]))
         touched = [e for e in self.entries if e.at < onset and needed.intersection(e.packages)]
         return max(touched, key=lambda e: (e.at, bool(e.command)), default=None)
+
+
+def _told(entry, commands):
+    """Is it one of the packages of a command that ran then? The command is told."""
+    if entry.tie or entry.command or not entry.packages:
+        return False
+    return any(
+        -AT_WORK / 60 <= entry.at - command.at <= AT_WORK
+        and _bare(command.packages) >= _bare(entry.packages)
+        for command in commands
+    )
+
+
+def _bare(packages):
+    """apt and dpkg do not name the same architecture."""
+    return {name.partition(":")[0] for name in packages}
+
+
+def folded(entries, needed):
+    """Packages that came or went together are one line; with each line how many entries it stands for."""
+    lines = []
+    for entry in entries:
+        last = lines[-1] if lines else []
+        if last and _alike(last[-1], entry):
+            last.append(entry)
+        else:
+            lines.append([entry])
+    return [(_together(line, needed) if len(line) > 1 else line[0], len(line)) for line in lines]
+
+
+def _alike(one, other):
+    return (
+        one.packages
+        and other.packages
+        and not (one.tie or other.tie or one.command or other.command)
+        and (one.kind, one.source, len(one.readings)) == (other.kind, other.source, len(other.readings))
+        and other.at - one.at <= TOGETHER
+    )
+
+
+def _together(line, needed):
+    first = line[0]
+    said = text.clean(first.text).partition(text.clean(first.packages[0]))[0]
+    packages = list(dict.fromkeys(name for entry in line for name in entry.packages))
+    packages.sort(key=lambda name: name not in needed)
+    return replace(
+        first,
+        text=said + names(packages),
+        removed=tuple(packages) if first.removed else (),
+        changed=tuple(packages) if first.changed else (),
+    )
 
 
 def _about(logs):

@@ -26,6 +26,7 @@ PEOPLE = (
     ("Where we were lucky", "What would have made it worse?"),
 )
 DIFF_LINES = 20
+EXACT = 20  # so few clients are told apart to within half a client: not "about"
 TOGETHER = 5  # seconds: a reload and what it changed are one story
 
 
@@ -43,13 +44,14 @@ class Postmortem:
         self.title = self._title()
         self.before, self.during = self._changes()
         self.causes = self._causes()
-        self.summary = list(filter(None, self._summary()))
+        self.where, self.basis = where.tables(self), incident["breakdown"]["basis"]
+        self.brief = list(filter(None, self._brief()))
+        self.summary = self.brief + list(filter(None, self._rest()))
         self.impact = impact(self)
         self.timeline = self._timeline()
         self.gaps = [moment for moment in self.timeline if moment["kind"] == "gap"]
         self.unchanged = self._unchanged()
         self.ruled_out, self.not_cleared = self._suspects()
-        self.where = where.tables(self)
         self.samples = sorted(incident["samples"], key=lambda s: str(s["at"] or "~"))
         self.resolution = self._resolution()
 
@@ -88,17 +90,21 @@ class Postmortem:
 
     # ---- summary: plain sentences ----
 
-    def _summary(self):
+    def _brief(self):
+        """What failed, since when, whom it hit, where, and what changed before it."""
         yield self._span()
         yield self._failed()
         if "slow" in self.incident["kinds"] and self.incident["slow"] is not None:
             yield f"{text.plural(self.incident['slow'], 'request')} took longer than the threshold."
         yield self._unserved()
         yield self._clients()
-        yield self._peak()
-        yield self._noticed()
+        yield where.sentence(self.incident)
         yield self._nearest()
         yield self._machine()
+
+    def _rest(self):
+        yield self._peak()
+        yield self._noticed()
         if self.causes:
             first = self.causes[0]
             near = f", {first['offset']}" if first["offset"] else ""
@@ -156,6 +162,8 @@ class Postmortem:
         if clients["affected"] is None or not clients["total"]:
             return None
         met = f"{text.count(clients['affected'])} of {text.count(clients['total'])} clients"
+        if clients["total"] < EXACT:
+            return f"{met} met an error ({text.share(clients['affected_ratio'])})."
         error = " and twice its standard error" if clients["error"]["affected_ratio"] else ""
         return f"About {met} met an error: {share_estimate(clients)} (an estimate{error})."
 
@@ -245,7 +253,7 @@ class Postmortem:
             ]
             # Said once, beside the rank.
             summary = (cause["summary"] or "").removesuffix(f" ({offset})")
-            summary = summary.replace(f" ({offset}; ", " (")
+            summary = summary.replace(f" ({offset}; ", " (").replace(f", first seen {offset}, ", ", ")
             kind, rank = cause["kind"] or "unknown", cause["rank"]
             made.append(
                 {

@@ -8,8 +8,24 @@ DIMENSIONS = {
     "route": "Route",
     "host": "Requested Host",
     "backend": "Backend",
+    "client": "Client",
     "error_log": "Error log",
 }
+
+
+def sentence(incident):
+    """What at least half of the failures have in common, by dimension; None when nothing."""
+    errors, said = incident["errors"], []
+    for dimension, name in (
+        ("vhost", "virtual host"), ("route", "route"), ("host", "Host"), ("backend", "backend")
+    ):
+        rows = incident["breakdown"][dimension]
+        share = ratio(rows[0]["errors"], errors) if rows else None
+        if not share or share < 0.5 or not rows[0]["key"]:
+            continue
+        how = _failure(rows[0]["failure"]) if dimension == "backend" else ""
+        said.append(f"{name} {rows[0]['key']} ({text.share(share)}{how and '; ' + how})")
+    return f"Where, of all failures: {', '.join(said)}." if said else None
 
 
 def tables(case):
@@ -39,6 +55,10 @@ def _tallies(case, dimension, found):
         names.append(len(titles))
         titles.append("Defined in")
         rows = [cells + [row["defined"] or ""] for cells, row in zip(rows, found)]
+    if dimension == "client":
+        titles.insert(1, "Clients")
+        numbers.append(len(titles) - 1)
+        rows = [[cells[0], text.count(row["clients"]), *cells[1:]] for row, cells in zip(found, rows)]
     if dimension == "backend":
         titles.append("How it failed")
         rows = [cells + [_failure(row["failure"])] for cells, row in zip(rows, found)]
@@ -63,7 +83,8 @@ def _tally(row, all_errors, counted):
         return cells
     if requests is None:
         return cells + ["not counted", "–"]
-    return cells + [text.count(requests), text.share(ratio(errors, requests))]
+    share = row["error_ratio"] if row["error_ratio"] is not None else ratio(errors, requests)
+    return cells + [text.count(requests), text.share(share)]
 
 
 def _failure(failure):

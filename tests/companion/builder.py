@@ -136,7 +136,7 @@ def incident(**changes):
             ],
             "route": [
                 {"key": "/api/login", "requests": None, "errors": 1100},
-                {"key": "/api/users/{id}", "requests": 900, "errors": 104},
+                {"key": "/api/users/{id}", "requests": 900, "errors": 104, "error_ratio": 0.08},
             ],
             "host": [{"key": "api.example.org", "requests": None, "errors": 1204}],
             "backend": [
@@ -155,6 +155,13 @@ def incident(**changes):
                     "sample": "AH00957: http: attempt to connect to 127.0.0.1:9001 failed",
                 }
             ],
+            "client": [{"key": "192.0.2.0/24", "clients": 3, "requests": 40, "errors": 25}],
+            "basis": "Requests of a virtual host are all from onset to end; of others since detection.",
+        },
+        "traffic": {
+            "requests": 8000,
+            "monitoring": 800,
+            "busiest_client": {"key": "198.51.100.0/24", "requests": 240},
         },
         "samples": [
             {

@@ -67,6 +67,47 @@ def test_show_names_every_part_of_the_incident(pmcapture, saved):
         assert words in out, (words, out)
 
 
+def test_the_first_screen_says_what_failed_for_whom_where_and_the_first_candidate(pmcapture, saved):
+    first = "\n".join(pmcapture("show", "7", "-f", saved).stdout.splitlines()[:16])
+    for words in (
+        "Incident 7, closed: 503 errors",
+        "from 2026-11-20 21:30:05 UTC",
+        "1204 of 8310 answered requests",
+        "About 312 of 1050 clients met an error",
+        "Where, of all failures: virtual host api.example.org:80 (100 %), route /api/login (91.4 %), "
+        "Host api.example.org (100 %), backend http://127.0.0.1:9001 (100 %; refused: 1190, timeout: 14).",
+        "The nearest change before it came 14 s before the onset",
+        "1. config.changed: ProxyPass /api now points to",
+        "traffic surge: 62.8 requests",
+        "Not cleared: single client, configuration, deployment, backend, workers, crashes and machine.",
+    ):
+        assert words in first, (words, first)
+    assert first.count("ProxyPass /api now") == 1
+
+
+def test_what_no_half_of_the_failures_share_is_not_said_of_them_all(pmcapture, save):
+    parts = {**builder.incident()["breakdown"], "vhost": [], "host": [], "backend": []}
+    parts["route"] = [{"key": f"/r{n}", "requests": None, "errors": 400} for n in range(3)]
+    out = pmcapture("show", "-f", save(incidents=[builder.incident(breakdown=parts)])).stdout
+    assert "Where, of all" not in out and "/r0" in out
+
+
+def test_few_clients_are_not_called_about(pmcapture, save):
+    met = {"total": 12.01, "affected": 12.0, "affected_ratio": 1,
+           "error": {"total": 0.3, "affected": 0.3, "affected_ratio": 0}}
+    out = pmcapture("show", "-f", save(incidents=[builder.incident(clients=met)])).stdout
+    assert "  12 of 12 clients met an error (100 %)." in out
+
+
+def test_beside_the_breakdown_it_says_which_requests_it_counts(pmcapture, saved):
+    out = pmcapture("show", "7", "-f", saved).stdout
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert "Where\n  Requests of a virtual host are all from onset to end;" in out
+    # of the share, only what was counted both ways: not 104 of 900
+    assert "/api/users/{id} 104 8.6 % 900 8 %" in rows
+    assert "192.0.2.0/24 3 25 2.1 % 40 62.5 %" in rows
+
+
 def test_negative_numbers_count_from_the_newest(pmcapture, saved):
     assert pmcapture("show", "-1", "-f", saved).stdout == pmcapture("show", "7", "-f", saved).stdout
     assert pmcapture("-f", saved, "show", "-2").stdout == pmcapture("show", 6, "-f", saved).stdout
@@ -140,6 +181,6 @@ def test_no_color_turns_colour_off(saved):
 
 def test_a_terminal_of_80_columns_is_not_overrun_by_sentences(saved):
     printed = on_a_terminal("show", "-f", saved, NO_COLOR="1")
-    summary = printed[: printed.index("\n\nTimeline")]
+    summary = printed[: printed.index("\n\nVirtual host")]
     assert max(map(len, summary.splitlines()[1:])) <= 80
     assert "1 directive was changed in\n" in printed or "sites-enabled/api.conf" in printed

@@ -64,7 +64,20 @@ def test_every_figure_of_the_impact_stands_beside_the_field_that_it_comes_from(p
     assert table["Failed (5xx)"] == "1204 (14.5 %)"
     assert table["Clients that met an error (estimate)"] == "312 ± 7.2 (29.7 % ± 0.93 points)"
     assert table["Latency during"] == "p50 6.0 ms, p90 1.80 s, p99 5.20 s"
+    assert table["Busiest client"] == "198.51.100.0/24: 240 of 8000 requests since it was noticed (3 %)"
+    assert table["Health checks and the like"] == "800 of 8000 requests since it was noticed (10 %)"
     assert table["Began"] == "2026-11-20 21:30:05.123 UTC"
+
+
+def test_the_usual_of_the_hour_the_day_and_the_week_before_is_told_as_far_as_it_is_known(
+    pmcapture, save
+):
+    usual = {"history": 3600, "requests_per_second": 61.9, "error_ratio": 0.001}
+    before = {**usual, "day": {**usual, "history": 600, "requests_per_second": 58}, "week": None}
+    impact = section(report(pmcapture, save(incidents=[builder.incident(before=before)])), "Impact")
+    assert "| Usual before it | 61.9 requests a second, 0.1 % failed, over 1 h of record | `before` |" in impact
+    assert "| Usual at that time the day before | 58 requests a second, 0.1 % failed, over 10 min of " in impact
+    assert "week" not in impact
 
 
 def test_a_figure_that_has_no_share_or_peak_claims_none(pmcapture, save):
@@ -123,6 +136,14 @@ def test_each_candidate_has_its_evidence_and_its_distance_from_the_onset(pmcaptu
         "   - Evidence: event 41, config.changed at 2026-11-20 21:29:50 UTC: 1 directive" in causes
     )
     assert "2. **backend**, at the onset:" in causes
+
+
+def test_a_new_line_of_the_error_log_tells_its_distance_once(pmcapture, save):
+    summary = "Error log line new to this run, first seen 24 ms after the onset, 282 times since: AH00957"
+    cause = {"rank": 1, "kind": "signature", "summary": summary, "evidence": [],
+             "at": builder.after(0.024), "seconds_before_onset": -0.024}
+    causes = section(report(pmcapture, save(incidents=[builder.incident(causes=[cause])])), "Candidate causes")
+    assert "1. **signature**, 24 ms after the onset: Error log line new to this run, 282 times" in causes
 
 
 def test_a_distance_that_the_candidate_tells_itself_is_not_told_twice(pmcapture, save):

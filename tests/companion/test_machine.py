@@ -422,11 +422,32 @@ def test_one_log_alone_is_known_by_what_is_in_it(machine, reported):
 
 
 def test_people_see_what_concerns_httpd_and_how_much_more_there_is(machine, reported):
-    lines = "".join(purged(-600 + n, f"p{n}") for n in range(300)) + purged(-13)
+    lines = "".join(
+        purged(-600 + n, f"p{n}") if n % 2 else f"{local(-600 + n)} install p{n}:amd64 <none> 1\n"
+        for n in range(300)
+    ) + purged(-13)
     root = machine("dpkg.log", lines)
     made = reported(root, text=True)
     assert "261 more are in report --json" in made and "libfoo1" in made.split("## What changed")[0]
     assert len(reported(root)["machine"]) == 301
+
+
+def test_packages_that_came_together_are_one_line_with_httpds_first(machine, reported):
+    names = [f"p{n}" for n in range(20)] + ["apache2-bin", "libapr1"]
+    lines = "".join(f"{local(-60 + n)} install {p}:amd64 <none> 1\n" for n, p in enumerate(names))
+    root = machine("dpkg.log", lines)
+    made = reported(root, text=True).replace("`", "")
+    assert "dpkg installed apache2-bin:amd64, libapr1:amd64, p0:amd64, p1:amd64" in made
+    assert made.count("dpkg installed") == 2    # the timeline's line, and in the summary the last of httpd's
+    assert "and 14 more" in made and "in report --json" not in made
+    assert len(reported(root)["machine"]) == 22
+
+
+def test_a_package_is_not_left_out_for_a_command_of_another_day(machine, reported):
+    machine("dpkg.log", f"{local(-60)} upgrade libapr1:amd64 1 2\n")
+    long_ago = f"Start-Date: {local(-86400)}\nCommandline: apt install libapr1\nInstall: libapr1:amd64 (1)\n"
+    made = reported(machine("history.log", long_ago), text=True)
+    assert "dpkg upgraded libapr1:amd64" in made.split("## What changed")[0].split("## Timeline")[1]
 
 
 def test_people_see_the_command_rather_than_each_of_its_packages(machine, reported):

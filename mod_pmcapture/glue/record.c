@@ -323,9 +323,10 @@ static uint64_t client_hash(const request_rec *r)
     const apr_sockaddr_t *addr = r->useragent_addr;
     uint64_t seed, hash;
 
+    /* A Unix socket's client has no address to tell it by; APR gives its path as one. */
     if (pm_config->clients == PM_CLIENTS_OFF || addr == NULL || addr->ipaddr_ptr == NULL ||
-        addr->ipaddr_len <= 0) {
-        return 0; /* a Unix socket's client has no address to tell it by */
+        (addr->ipaddr_len != 4 && addr->ipaddr_len != 16)) {
+        return 0;
     }
     memcpy(&seed, pm.live.key, sizeof(seed));
     hash = XXH3_64bits_withSeed(addr->ipaddr_ptr, (size_t)addr->ipaddr_len, seed);

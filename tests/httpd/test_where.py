@@ -7,7 +7,8 @@ import pytest
 
 from harness import document, http2
 from harness.document import seconds, wait_closed, wait_for_document
-from harness.load import Load, failed
+from harness.load import Load, aborted_download, failed
+from harness.modules import build_module
 from harness.ports import free_port
 from harness.wait import wait_for
 
@@ -280,6 +281,135 @@ def test_hostile_uris_hosts_and_methods_come_out_inert(new_httpd):
     document.validate(final)
     assert "\x1b" not in str(final["incidents"])
     assert "<script" not in str(final["incidents"][0]["breakdown"])
+
+
+# ---- bad input ----
+
+# Takes a client's address from a header, as APR gives it: a path is a Unix socket's.
+WHOEVER = """
+#include <http_protocol.h>
+static int whoever(request_rec *r)
+{
+    const char *who = apr_table_get(r->headers_in, "X-Client");
+    apr_sockaddr_t *addr;
+    if (who != NULL && apr_sockaddr_info_get(&addr, who, *who == '/' ? APR_UNIX : APR_UNSPEC, 0, 0,
+                                             r->pool) == APR_SUCCESS) {
+        r->useragent_addr = addr;
+        r->useragent_ip = (char *)who;
+        apr_table_setn(r->err_headers_out, "X-Taken", "yes");
+    }
+    return DECLINED;
+}
+"""
+
+
+def whoever(new_httpd, **options):
+    httpd = new_httpd(config='RedirectMatch 503 "^/x"\n', **options)
+    httpd.config += build_module(httpd.root, "whoever", WHOEVER,
+                                 "ap_hook_post_read_request(whoever, NULL, NULL, APR_HOOK_FIRST);") + "\n"
+    return httpd.start()
+
+
+def test_clients_without_an_address_are_counted_as_nobody_and_not_taken_for_one(new_httpd):
+    httpd = whoever(new_httpd, pm=RULES)
+    socket = {"X-Client": "/run/client.sock"}
+    for n in range(12):     # as many well clients as would make a scanner of one that fails
+        ask(httpd, "/", 1, source=f"127.0.5.{1 + n}")
+    assert httpd.get("/", headers=socket).headers["X-Taken"] == "yes"
+    ask(httpd, "/x", 30, **socket)
+    final = opened(httpd)
+    ask(httpd, "/x", 5, **socket)
+    final = document.settled(httpd)
+    document.validate(final)
+    [incident] = final["incidents"]
+    assert incident["errors"] == 35
+    assert incident["breakdown"]["client"] == []
+    assert incident["clients"]["affected"] == 0
+    assert {sample["client"] for sample in incident["samples"]} == {None}
+    assert not [cause for cause in incident["causes"] if cause["kind"] == "client"]
+    assert "single_client" not in [one["hypothesis"] for one in incident["ruled_out"]]
+
+
+def test_an_ipv6_address_is_masked_whatever_its_zone(new_httpd):
+    httpd = whoever(new_httpd, pm=RULES)
+    zones = ["fe80::1:2:3%lo", "fe80::1:2:3%1", "2001:db8:7:8::9", "::ffff:203.0.113.9"]
+    for who in zones:
+        assert httpd.get("/x", headers={"X-Client": who}).headers["X-Taken"] == "yes"
+        ask(httpd, "/x", 9, **{"X-Client": who})
+    final = opened(httpd)
+    [incident] = final["incidents"]
+    told = lines(incident, "client")
+    assert {key: line["errors"] for key, line in told.items()} == \
+        {"fe80::/48": 20, "2001:db8:7::/48": 10, "203.0.113.0/24": 10}
+    assert told["fe80::/48"]["clients"] == 1
+    assert "fe80::1" not in str(final) and "%lo" not in str(final)
+
+
+def test_tens_of_thousands_of_made_up_hosts_hide_none_that_is_real_and_take_no_memory(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 502 "^/x"\n', pm=RULES)
+    httpd.start()
+    ask(httpd, "/", 5, "real.example")
+
+    def size():
+        return sum(file.stat().st_size for file in [httpd.capture, *httpd.runtime.rglob("*")]
+                   if file.is_file() and not file.name.endswith(".log"))
+
+    before, heavy, made_up = size(), 0, 0
+    for at in range(0, 30_000, 100):
+        hosts = [f"h{at + n}.made-up.example" for n in range(100)] + ["real.example"] * 6
+        batch = "".join(f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n" for host in hosts)
+        httpd.raw(batch.encode() + b"GET /x HTTP/1.1\r\nHost: real.example\r\n"
+                  b"Connection: close\r\n\r\n", source=f"127.0.4.{1 + at // 100 % 9}")
+        heavy, made_up = heavy + 7, made_up + 100
+    httpd.config = "# a line more\n" + httpd.config
+    httpd.write_config()
+    httpd.reload()
+    ask(httpd, "/", 5, "real.example")
+    final = document.settled(httpd)
+    [incident] = final["incidents"]
+    hosts = incident["breakdown"]["host"]
+    assert hosts[0]["key"] == "real.example"
+    assert hosts[0]["errors"] == pytest.approx(heavy, rel=0.01)
+    assert sum(line["errors"] for line in hosts) == incident["errors"] == heavy + made_up
+    assert document.events(final, "route.moved") == []
+    assert size() <= before * 1.01
+
+
+def test_a_request_that_never_ends_is_in_flight_named_after_a_minute_and_counted_when_it_does(
+        new_httpd, backend):
+    httpd = new_httpd(pm=RULES, config=f'ProxyPass "/api/" "{backend.url}/" timeout=200\n').start()
+    with Load(httpd.port) as load:
+        began = time.time()
+        load.stream("/api/hang?secret=1", rate=1, count=1, timeout=200)
+        load.stream("/", rate=5, source=lambda n: f"127.0.3.{1 + n % 8}")
+        final = wait_for_document(httpd, lambda d: document.events(d, "note"), 90, "its name")
+        [named] = document.events(final, "note")
+        assert 60 <= seconds(named["at"]) - began < 63
+        assert "1 request is in flight for more than a minute" in named["text"]
+        assert "/api/hang on" in named["text"] and "secret" not in named["text"]
+        assert final["in_flight"]["requests"] >= 1 and final["in_flight"]["oldest"] > 60
+        backend.release()
+    final = document.settled(httpd)
+    assert document.status_totals(final) == httpd.access_log.totals()
+    assert final["in_flight"] == {"requests": 0, "oldest": 0} or final["in_flight"]["requests"] == 0
+
+
+def test_a_sample_tells_whether_the_client_had_gone_and_has_the_id_of_mod_unique_id(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 502 "^/x"\nErrorDocument 502 /big.bin\n'
+                      'LogFormat "%{UNIQUE_ID}e %X" ids\nCustomLog "logs/ids.log" ids\n',
+                      modules=("unique_id",), pm=RULES)
+    httpd.document("big.bin", b"z" * 30_000_000)
+    httpd.start()
+    for _ in range(6):
+        aborted_download(httpd.port, "/x/gone")
+        ask(httpd, "/x/stayed", 2)
+    final = opened(httpd)
+    truth = dict(line.split() for line in (httpd.root / "logs/ids.log").read_text().splitlines())
+    samples = final["incidents"][0]["samples"]
+    assert len(samples) >= 12
+    for sample in samples:
+        assert sample["aborted"] == sample["uri"].endswith("gone")
+        assert sample["aborted"] == (truth[sample["request_id"]] == "X")
 
 
 # ---- the error log ----

@@ -65,6 +65,7 @@ typedef struct pm_server_conf {
     pm_slow_rule slow;
     uint32_t burst_set, slow_set;
     uint32_t vhost; /* number in the live region, from post_config on */
+    const apr_array_header_t *sockets; /* proxy workers on Unix sockets (where.c); NULL = none */
 } pm_server_conf;
 
 /** Per directory: PMCapture. */
@@ -150,6 +151,8 @@ typedef struct pm_where {
     char method[16];
     uint32_t failure; /* PM_FAILURE_*, of the backend */
 } pm_where;
+/** Which of a server's proxy workers are Unix sockets: a request does not say that. In post_config. */
+void pm_where_learn_sockets(apr_pool_t *pconf, const server_rec *s);
 void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status);
 /** `incident`: the one that is open, 0 = none. */
 void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed *done, int failed,

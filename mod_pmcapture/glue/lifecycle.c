@@ -228,6 +228,7 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
         ap_set_module_config(s->module_config, &pmcapture_module,
                              apr_pmemdup(pconf, pm_conf_of(s), sizeof(pm_server_conf)));
         pm_conf_of(s)->vhost = v;
+        pm_where_learn_sockets(pconf, s);
         if (v == 0) {
             continue;
         }

@@ -7,9 +7,12 @@
 #include "glue.h"
 
 #include <apr_strings.h>
+#include <mod_proxy.h> /* what it holds; nothing of it is called */
 #include <unistd.h>
 
 #include "pm_json.h"
+
+#define SOCKETS_MAX 64 /* of one server; those beyond are told by their URL */
 
 /* ---- backends ---- */
 
@@ -29,6 +32,70 @@ static void name_of_url(char *out, size_t size, const char *url)
     }
     used = pm_text_clean(out, size, url, (size_t)(scheme_end + 3 - url));
     pm_text_clean(out + used, size - used, at, (size_t)(end - at));
+}
+
+/** ProxyPass "/app" "unix:/run/app.sock|http://localhost/": a request names the URL alone. */
+typedef struct socket_worker {
+    const char *url;
+    const char *path; /* NULL = several sockets have that URL: which it was cannot be told */
+} socket_worker;
+
+static void add_socket(apr_pool_t *p, apr_array_header_t *list, const proxy_worker *worker)
+{
+    const char *path = worker->s != NULL ? worker->s->uds_path : "";
+
+    if (path[0] == '\0' || list->nelts == SOCKETS_MAX) {
+        return;
+    }
+    for (int i = 0; i < list->nelts; i++) {
+        socket_worker *known = &APR_ARRAY_IDX(list, i, socket_worker);
+
+        if (strcmp(known->url, worker->s->name_ex) == 0) {
+            known->path = known->path != NULL && strcmp(known->path, path) == 0 ? path : NULL;
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(list, socket_worker) =
+        (socket_worker){apr_pstrdup(p, worker->s->name_ex), apr_pstrdup(p, path)};
+}
+
+void pm_where_learn_sockets(apr_pool_t *pconf, const server_rec *s)
+{
+    const module *proxy = ap_find_linked_module("mod_proxy.c");
+    const proxy_server_conf *conf =
+        proxy != NULL ? ap_get_module_config(s->module_config, proxy) : NULL;
+    apr_array_header_t *list = apr_array_make(pconf, 4, sizeof(socket_worker));
+
+    for (int i = 0; conf != NULL && i < conf->workers->nelts; i++) {
+        add_socket(pconf, list, &APR_ARRAY_IDX(conf->workers, i, proxy_worker));
+    }
+    for (int b = 0; conf != NULL && b < conf->balancers->nelts; b++) {
+        const proxy_balancer *balancer = &APR_ARRAY_IDX(conf->balancers, b, proxy_balancer);
+
+        for (int i = 0; i < balancer->workers->nelts; i++) {
+            add_socket(pconf, list, APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *));
+        }
+    }
+    pm_conf_of(s)->sockets = list->nelts > 0 ? list : NULL;
+}
+
+/** The socket of the worker that a URL goes to: of the longest name, as mod_proxy has it. */
+static const char *socket_of(const server_rec *s, const char *url)
+{
+    const apr_array_header_t *list = pm_conf_of(s)->sockets;
+    const char *path = NULL;
+    size_t longest = 0;
+
+    for (int i = 0; list != NULL && i < list->nelts; i++) {
+        const socket_worker *one = &APR_ARRAY_IDX(list, i, const socket_worker);
+        size_t len = strlen(one->url);
+
+        if (len > longest && strncmp(url, one->url, len) == 0) {
+            longest = len;
+            path = one->path;
+        }
+    }
+    return path;
 }
 
 /** The request of a chain (a rewritten URI, an ErrorDocument) that went to a backend; NULL = none did. */
@@ -66,6 +133,8 @@ static void fill_backend(pm_where *w, const request_rec *r, uint32_t status)
     }
     uds = apr_table_get(asked->notes, "uds_path");
     worker = apr_table_get(asked->subprocess_env, "BALANCER_WORKER_NAME");
+    uds =
+        uds != NULL ? uds : socket_of(asked->server, worker != NULL ? worker : asked->filename + 6);
     if (uds != NULL) {
         pm_text_clean(w->backend, sizeof(w->backend), uds, sizeof(w->backend));
     }

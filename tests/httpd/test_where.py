@@ -345,6 +345,44 @@ def test_an_ipv6_address_is_masked_whatever_its_zone(new_httpd):
     assert "fe80::1" not in str(final) and "%lo" not in str(final)
 
 
+def test_backends_whose_names_are_made_from_the_request_are_told_by_what_they_became(new_httpd):
+    httpd = new_httpd(modules=("proxy_fcgi", "proxy_balancer", "lbmethod_byrequests", "slotmem_shm"),
+                      pm=RULES)
+    httpd.config = (
+        'ProxyPassMatch "^/shard/([0-9]+)/" "http://127.0.0.1:$1/" retry=0\n'
+        f'ProxyPassMatch "^/fpm/([a-z]+)$" "unix:{httpd.root}/$1.sock|fcgi://localhost/app" retry=0\n'
+        f'ProxyPass "/sock/" "unix:{httpd.root}/fixed.sock|http://localhost/" retry=0\n'
+        f'ProxyPass "/pool/" "balancer://pool/"\n<Proxy "balancer://pool">\n'
+        f'    BalancerMember "unix:{httpd.root}/member.sock|http://member/" retry=0\n</Proxy>\n'
+        f'<Location "/php/">\n    SetHandler "proxy:unix:{httpd.root}/php.sock|fcgi://localhost"\n</Location>\n')
+    (httpd.root / "htdocs/php").mkdir()
+    httpd.document("php/x.php")
+    httpd.start()
+    ports = [n for n in range(1, 400) if n not in (7, 22, 25, 53, 80, 111, 443)]
+    for port in ports:      # more than a breakdown has lines, and than a bucket has room
+        ask(httpd, f"/shard/{port}/cart")
+    ask(httpd, "/shard/1/cart", 100)
+    ask(httpd, "/fpm/app", 30)
+    ask(httpd, "/fpm/other", 20)
+    ask(httpd, "/sock/x", 10)
+    ask(httpd, "/pool/x", 9)
+    ask(httpd, "/php/x.php", 8)
+    final = document.settled(httpd)
+    document.validate(final)
+    [incident] = final["incidents"]
+    told = lines(incident, "backend")
+    assert sum(line["errors"] for line in told.values()) == incident["errors"] == len(ports) + 177
+    assert told["http://127.0.0.1:1"]["errors"] == pytest.approx(101, abs=1)
+    # in a crowd a newcomer's first is (other)
+    assert {key.removeprefix(f"{httpd.root}/"): line["errors"] for key, line in told.items()
+            if key.endswith(".sock")} == pytest.approx(
+                {"$1.sock": 50, "fixed.sock": 10, "member.sock": 9, "php.sock": 8}, abs=1)
+    # what stands for the path is no guess of ours: httpd does not fill it in
+    assert httpd.said("AH02454", f"{httpd.root}/$1.sock")
+    [route] = [line for key, line in lines(incident, "route").items() if key.startswith("/shard/")]
+    assert (route["key"], route["errors"]) == ("/shard/{id}/cart", len(ports) + 100)
+
+
 def test_tens_of_thousands_of_made_up_hosts_hide_none_that_is_real_and_take_no_memory(new_httpd):
     httpd = new_httpd(config='RedirectMatch 502 "^/x"\n', pm=RULES)
     httpd.start()

@@ -7,6 +7,7 @@
 #include "incident_private.h"
 #include "pm_time.h"
 
+#define MINUTE_US (60 * PM_SECOND)
 #define HOUR_US (3600 * PM_SECOND)
 #define DAY_US (24 * HOUR_US)
 #define AROUND_US (300 * PM_SECOND)
@@ -173,6 +174,12 @@ static void add_second(history *h, const pm_second *s)
     }
 }
 
+/** A run's first minute covers the last of its seconds alone, and its row begins with the minute all the same. */
+static uint64_t minute_end(const pm_row *row)
+{
+    return later(row->at_us + row->span_us, row->at_us / MINUTE_US * MINUTE_US + MINUTE_US);
+}
+
 /** What was normal: the hour before the onset, from the minutes that lie wholly before it and the seconds
  *  after the last of them. */
 void pm_window_before(pm_fold *f, pm_open *o)
@@ -185,9 +192,9 @@ void pm_window_before(pm_fold *f, pm_open *o)
     for (uint32_t i = 0; i < PM_MINUTES_KEPT; i++) {
         const pm_row *row = &s->minutes[i].row;
 
-        if (row->span_us != 0 && row->at_us >= from && row->at_us + row->span_us <= in->onset_us) {
+        if (row->span_us != 0 && row->at_us >= from && minute_end(row) <= in->onset_us) {
             add_second(&h, &s->minutes[i]);
-            minutes_end = later(minutes_end, row->at_us + row->span_us);
+            minutes_end = later(minutes_end, minute_end(row));
         }
     }
     for (uint32_t i = 0; i < PM_SECONDS_KEPT; i++) {

@@ -19,6 +19,7 @@
 
 typedef struct bench {
     fixture *f;
+    pm_retention keep;
     pm_live live;
     pm_ledger *state;
     pm_fold fold;
@@ -44,7 +45,7 @@ static void start_run(bench *b, uint64_t run, pm_live *old)
     uint64_t size;
 
     assert_int_equal(
-        pm_capture_create(&b->capture, b->f->path, &SMALL, b->f->pool, b->f->notice, &b->f->err),
+        pm_capture_create(&b->capture, b->f->path, &b->keep, b->f->pool, b->f->notice, &b->f->err),
         APR_SUCCESS);
     assert_int_equal(pm_live_create(&b->live, b->f->folder, pm_capture_id(b->capture), run, &geo,
                                     -1, &b->f->err),
@@ -84,6 +85,7 @@ static bench *make_bench(fixture *f)
     bench *b = calloc(1, sizeof(*b));
 
     b->f = f;
+    b->keep = SMALL;
     b->now = pm_time_now() / PM_SECOND * PM_SECOND;
     b->monotonic = 1000 * PM_SECOND;
     start_run(b, 1, NULL);
@@ -460,6 +462,85 @@ static void strangers(bench *b, uint32_t second, uint64_t first)
     tick(b);
 }
 
+/* ---- what was usual ---- */
+
+/** Minutes that an earlier run wrote, from `from` on. */
+static void earlier_minutes(bench *b, uint64_t from, uint32_t n, uint64_t each, uint32_t clients)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        pm_row row = {.at_us = from / (60 * PM_SECOND) * 60 * PM_SECOND + i * 60 * PM_SECOND,
+                      .span_us = 60 * PM_SECOND,
+                      .requests = each,
+                      .errors = each / 10,
+                      .clients = clients};
+
+        row.tick = row.at_us / PM_SECOND;
+        assert_int_equal(pm_capture_put_minute(b->capture, &row), APR_SUCCESS);
+    }
+}
+
+static void the_hour_the_day_and_the_week_before_are_told_each_with_its_length(void **state)
+{
+    const uint64_t minute = 60 * PM_SECOND, day = 24 * 60 * minute;
+    bench *b = make_bench(*state);
+    pm_live old;
+    pm_incident *i;
+    uint64_t onset;
+
+    end_bench(b);
+    remove(((fixture *)*state)->path);
+    b = calloc(1, sizeof(*b));
+    b->f = *state;
+    b->keep = (pm_retention){60, 8 * 1440, 4, 64, 4, 0};
+    b->now = pm_time_now() / minute * minute;
+    b->monotonic = 1000 * PM_SECOND;
+    start_run(b, 1, NULL);
+    earlier_minutes(b, b->now - 7 * day - 20 * minute, 40, 3000, 30);
+    earlier_minutes(b, b->now - day - 20 * minute, 40, 60, PM_UNKNOWN);
+    earlier_minutes(b, b->now - 90 * minute, 80, 9999, 99); /* of these 50 are within the hour */
+    earlier_minutes(b, b->now - 10 * minute, 10, 600, 12);
+    assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
+    pm_live_detach(&b->live);
+    pm_capture_close(b->capture);
+    free(b->state);
+    free(b->fold.tick);
+    start_run(b, 2, &old);
+    quiet(b, 10, 1);
+    onset = b->now;
+    requests(b, 1, 50, 500);
+    tick(b);
+    i = incident(b, 1, 0);
+    assert_true(i->onset_us >= onset);
+    assert_in_range(i->before_us, 59 * minute, 61 * minute);
+    assert_true(i->before_clients_per_minute > 12 && i->before_clients_per_minute < 99);
+    assert_int_equal(i->day.us, 10 * minute);
+    assert_true(i->day.requests_per_second == 1 && i->day.error_ratio == 0.1);
+    assert_true(i->day.clients_per_minute == -1); /* nobody counted them */
+    assert_int_equal(i->week.us, 10 * minute);
+    assert_true(i->week.requests_per_second == 50 && i->week.clients_per_minute == 30);
+    end_bench(b);
+}
+
+static void a_server_of_ten_seconds_says_that_its_history_is_ten_seconds(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_incident *i;
+
+    b->now =
+        (b->now / PM_SECOND + 60) / 60 * 60 * PM_SECOND - 4 * PM_SECOND; /* across a minute's end */
+    tick(b); /* from here on it has a history */
+    quiet(b, 10, 1);
+    requests(b, 1, 50, 500);
+    tick(b);
+    i = incident(b, 1, 0);
+    assert_in_range(i->before_us, 10 * PM_SECOND, 10 * PM_SECOND + 10);
+    assert_in_range(i->before_requests_per_second * 1000, 19999, 20000);
+    assert_true(i->before_error_ratio == 0);
+    assert_int_equal(i->day.us, 0);
+    assert_int_equal(i->week.us, 0);
+    end_bench(b);
+}
+
 static void clients_before_the_onset_and_after_the_end_are_not_counted(void **state)
 {
     bench *b = make_bench(*state);
@@ -632,6 +713,8 @@ int main(void)
         CASE(both_failing_is_one_incident_of_the_server),
         CASE(a_hang_is_slow_before_anything_completes),
         CASE(an_incident_that_one_run_left_open_goes_on_in_the_next),
+        CASE(the_hour_the_day_and_the_week_before_are_told_each_with_its_length),
+        CASE(a_server_of_ten_seconds_says_that_its_history_is_ten_seconds),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),
         CASE(a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them),

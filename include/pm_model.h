@@ -75,6 +75,8 @@ typedef struct pm_case {
     size_t cause_count;
     const pm_cleared *cleared;
     size_t cleared_count;
+    const pm_cleared *unwatched; /* suspects that nobody watched, and what is missing */
+    size_t unwatched_count;
     const pm_moment *timeline;     /* in order of time */
     size_t timeline_count;
 } pm_case;

@@ -2,16 +2,16 @@
 /*
  * pm_story.h: what an incident's figures and the events around it say, as a person would tell it.
  *
- * Changes, timeline, candidate causes and cleared suspects, all computed from the model, never stored. It
+ * Changes, timeline, candidate causes, suspects that are cleared and that nobody watched, all computed from the model, never stored. It
  * says what was seen and how much history stands behind it; what was not watched clears nobody, and a
- * candidate is a coincidence with evidence, not a verdict. The rules are tables in story.c.
+ * candidate is a coincidence with evidence, not a verdict. The rules are tables in suspects.c.
  */
 #ifndef PM_STORY_H
 #define PM_STORY_H
 
 #include "pm_model.h"
 
-/** Fill c->changes, causes, cleared and timeline from c->incident, c->samples and the model's events
+/** Fill c->changes, causes, cleared, unwatched and timeline from c->incident, c->samples and the model's events
  *  and rows, whatever part of them was asked for. Of the events that are kept there must be: those since
  *  PM_STORY_EVENTS_US before the onset; the oldest, as history is judged by it; all of missing and changed
  *  dependencies and all notes, as they count however far back they lie. Of the rows: those since two minutes before

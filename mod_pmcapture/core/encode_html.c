@@ -440,6 +440,15 @@ static void suspects(pm_out *o, const pm_case *c)
         pm_out_raw(o, "</li>\n");
     }
     pm_out_raw(o, c->cleared_count ? "</ul>\n" : "");
+    pm_out_raw(o, c->unwatched_count ? "<h3>Not watched</h3>\n<ul>" : "");
+    for (size_t n = 0; n < c->unwatched_count; n++) {
+        pm_out_raw(o, "<li>");
+        html(o, c->unwatched[n].hypothesis);
+        pm_out_raw(o, ": ");
+        html(o, c->unwatched[n].summary);
+        pm_out_raw(o, "</li>\n");
+    }
+    pm_out_raw(o, c->unwatched_count ? "</ul>\n" : "");
 }
 
 static void timeline(pm_out *o, const pm_case *c)

@@ -544,6 +544,18 @@ static void causes(pm_json *j, const pm_case *c)
     pm_json_array_end(j);
 }
 
+static void hypotheses(pm_json *j, const char *key, const pm_cleared *list, size_t count)
+{
+    array_member(j, key);
+    for (size_t n = 0; n < count; n++) {
+        pm_json_object(j);
+        text_member(j, "hypothesis", list[n].hypothesis);
+        text_member(j, "summary", list[n].summary);
+        pm_json_object_end(j);
+    }
+    pm_json_array_end(j);
+}
+
 static void story(pm_json *j, const pm_case *c)
 {
     array_member(j, "changes");
@@ -552,14 +564,8 @@ static void story(pm_json *j, const pm_case *c)
     }
     pm_json_array_end(j);
     causes(j, c);
-    array_member(j, "ruled_out");
-    for (size_t n = 0; n < c->cleared_count; n++) {
-        pm_json_object(j);
-        text_member(j, "hypothesis", c->cleared[n].hypothesis);
-        text_member(j, "summary", c->cleared[n].summary);
-        pm_json_object_end(j);
-    }
-    pm_json_array_end(j);
+    hypotheses(j, "ruled_out", c->cleared, c->cleared_count);
+    hypotheses(j, "not_watched", c->unwatched, c->unwatched_count);
     array_member(j, "timeline");
     for (size_t n = 0; n < c->timeline_count; n++) {
         pm_json_object(j);

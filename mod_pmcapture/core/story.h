@@ -33,7 +33,7 @@ pm_slice pm_story_rows_over(const pm_telling *t, uint64_t from_us, uint64_t unti
 
 /** Fill c->causes: what stands nearest to the onset, with evidence. */
 void pm_tell_causes(pm_telling *t);
-/** Fill c->cleared: suspects that the figures clear. */
+/** Fill c->cleared: suspects that the figures clear; and c->unwatched: those of which nothing can be said. */
 void pm_tell_cleared(pm_telling *t);
 
 /** 1 while the file that this dependency.missing names had not come back by `by_us`. */

@@ -707,33 +707,107 @@ static const char *no_crashes(pm_telling *t)
         pm_time_span(t->i->onset_us - from, span));
 }
 
+/* ---- what nobody watched; each returns what is missing, or NULL: it was watched ---- */
+
+static const char *too_little_record(const pm_telling *t, uint64_t wanted)
+{
+    uint64_t since = events_known_since(t->m), onset = t->i->onset_us;
+    char span[PM_TIME_SIZE];
+
+    if (since != EVER && since + wanted <= onset) {
+        return NULL;
+    }
+    if (t->m->events_lost) {
+        return "events were lost, so that it cannot be said that there was none";
+    }
+    return since == EVER ? "no event is on record"
+                         : apr_psprintf(t->pool, "the record begins %s before the onset",
+                                        pm_time_span(onset > since ? onset - since : 0, span));
+}
+
+static const char *unknown_traffic(pm_telling *t)
+{
+    return t->i->before_us < LEAST_HISTORY ? "no 5 s of traffic are on record before the onset"
+                                           : NULL;
+}
+
+static const char *unknown_clients(pm_telling *t)
+{
+    return t->i->clients_known ? NULL : "clients were not counted";
+}
+
+static const char *unknown_configuration(pm_telling *t)
+{
+    return too_little_record(t, MINUTE);
+}
+
+static const char *unknown_deployment(pm_telling *t)
+{
+    return t->m->server.watched & PM_WATCHED_FILES ? too_little_record(t, LEAST_HISTORY)
+                                                   : "files were not watched";
+}
+
+static const char *unknown_backend(pm_telling *t)
+{
+    return t->i->errors && !t->i->by_backend[0].errors && !t->c->sample_count
+               ? "no failing request was kept"
+               : NULL;
+}
+
+static const char *unknown_workers(pm_telling *t)
+{
+    pm_slice s = pm_story_rows_over(t, t->i->onset_us, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        if (t->m->rows[n].idle != PM_UNKNOWN) {
+            return NULL;
+        }
+    }
+    return "how many were idle is not on record";
+}
+
+static const char *unknown_crashes(pm_telling *t)
+{
+    return t->m->server.watched & PM_WATCHED_CRASHES ? NULL : "worker processes were not watched";
+}
+
+static const char *unknown_machine(pm_telling *t)
+{
+    return watched_from(t, MINUTE) == EVER ? "no 5 s are on record before the onset" : NULL;
+}
+
 static const struct {
     const char *hypothesis;
     const char *(*clear)(pm_telling *);
+    const char *(*unknown)(pm_telling *);
 } clear_rules[] = {
-    {"traffic_surge", no_traffic_surge},
-    {"single_client", no_single_client},
-    {"configuration", no_configuration},
-    {"deployment", no_deployment},
-    {"backend", no_backend},
-    {"workers", no_shortage_of_workers},
-    {"crashes", no_crashes},
-    {"machine", no_machine},
+    {"traffic_surge", no_traffic_surge, unknown_traffic},
+    {"single_client", no_single_client, unknown_clients},
+    {"configuration", no_configuration, unknown_configuration},
+    {"deployment", no_deployment, unknown_deployment},
+    {"backend", no_backend, unknown_backend},
+    {"workers", no_shortage_of_workers, unknown_workers},
+    {"crashes", no_crashes, unknown_crashes},
+    {"machine", no_machine, unknown_machine},
 };
 #define CLEAR_RULES (sizeof(clear_rules) / sizeof(clear_rules[0]))
 
 void pm_tell_cleared(pm_telling *t)
 {
     pm_cleared *cleared = apr_palloc(t->pool, CLEAR_RULES * sizeof(*cleared));
-    size_t count = 0;
+    pm_cleared *unwatched = apr_palloc(t->pool, CLEAR_RULES * sizeof(*unwatched));
 
+    t->c->cleared = cleared;
+    t->c->unwatched = unwatched;
+    t->c->cleared_count = t->c->unwatched_count = 0;
     for (size_t n = 0; n < CLEAR_RULES; n++) {
-        const char *summary = clear_rules[n].clear(t);
+        const char *summary = clear_rules[n].clear(t), *missing = NULL;
 
         if (summary) {
-            cleared[count++] = (pm_cleared){clear_rules[n].hypothesis, summary};
+            cleared[t->c->cleared_count++] = (pm_cleared){clear_rules[n].hypothesis, summary};
+        }
+        else if ((missing = clear_rules[n].unknown(t)) != NULL) {
+            unwatched[t->c->unwatched_count++] = (pm_cleared){clear_rules[n].hypothesis, missing};
         }
     }
-    t->c->cleared = cleared;
-    t->c->cleared_count = count;
 }

@@ -167,6 +167,8 @@ class Page:
             self.out.paragraph("The record clears nothing.")
         if self.case.not_cleared:
             self.out.paragraph(f"Not cleared: {text.listing(self.case.not_cleared)}.")
+        for one in self.case.not_watched:
+            self.out.paragraph(f"Not watched: {one['name']}: {one['summary']}.")
 
     def where(self):
         if self.case.where and self.case.basis:

@@ -137,6 +137,7 @@ INCIDENT = {
         }
     ],
     "ruled_out": [{"hypothesis": string, "summary": string}],
+    "not_watched": [{"hypothesis": string, "summary": string}],
     "timeline": [{"at": parse_stamp, "kind": string, "text": string}],
 }
 DOCUMENT = {

@@ -51,7 +51,7 @@ class Postmortem:
         self.timeline = self._timeline()
         self.gaps = [moment for moment in self.timeline if moment["kind"] == "gap"]
         self.unchanged = self._unchanged()
-        self.ruled_out, self.not_cleared = self._suspects()
+        self.ruled_out, self.not_cleared, self.not_watched = self._suspects()
         self.samples = sorted(incident["samples"], key=lambda s: str(s["at"] or "~"))
         self.resolution = self._resolution()
 
@@ -269,17 +269,20 @@ class Postmortem:
         return sorted(made, key=lambda c: float("inf") if c["rank"] is None else c["rank"])
 
     def _suspects(self):
-        """Those that the record clears, and those that it does not."""
-        cleared = [
-            {
-                "hypothesis": r["hypothesis"],
-                "name": HYPOTHESES.get(r["hypothesis"], r["hypothesis"] or "a suspect"),
-                "summary": r["summary"] or "",
-            }
-            for r in self.incident["ruled_out"]
-        ]
-        known = {r["hypothesis"] for r in cleared}
-        return cleared, [name for key, name in HYPOTHESES.items() if key not in known]
+        """Those that the record clears, those that it does not, and of which of these it knows nothing."""
+        cleared, unwatched = (
+            [
+                {
+                    "hypothesis": r["hypothesis"],
+                    "name": HYPOTHESES.get(r["hypothesis"], r["hypothesis"] or "a suspect"),
+                    "summary": r["summary"] or "",
+                }
+                for r in self.incident[name]
+            ]
+            for name in ("ruled_out", "not_watched")
+        )
+        known = {r["hypothesis"] for r in cleared + unwatched}
+        return cleared, [name for key, name in HYPOTHESES.items() if key not in known], unwatched
 
     # ---- timeline and end ----
 
@@ -353,6 +356,7 @@ class Postmortem:
             "causes": _plain(self.causes),
             "ruled_out": self.ruled_out,
             "not_cleared": self.not_cleared,
+            "not_watched": self.not_watched,
             "where": self.where,
             "resolution": self.resolution,
             "gaps": _plain(self.gaps),

@@ -202,6 +202,7 @@ def incident(**changes):
                 "summary": "62.8 requests a second against 61.9 in the hour before",
             }
         ],
+        "not_watched": [{"hypothesis": "crashes", "summary": "worker processes were not watched"}],
         "timeline": [
             {"at": CHANGED["at"], "kind": "config.changed", "text": CHANGED["text"]},
             {"at": RELOADED["at"], "kind": "config.reload", "text": RELOADED["text"]},

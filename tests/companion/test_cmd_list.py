@@ -68,7 +68,7 @@ def test_show_names_every_part_of_the_incident(pmcapture, saved):
 
 
 def test_the_first_screen_says_what_failed_for_whom_where_and_the_first_candidate(pmcapture, saved):
-    first = "\n".join(pmcapture("show", "7", "-f", saved).stdout.splitlines()[:16])
+    first = "\n".join(pmcapture("show", "7", "-f", saved).stdout.splitlines()[:17])
     for words in (
         "Incident 7, closed: 503 errors",
         "from 2026-11-20 21:30:05 UTC",
@@ -79,7 +79,8 @@ def test_the_first_screen_says_what_failed_for_whom_where_and_the_first_candidat
         "The nearest change before it came 14 s before the onset",
         "1. config.changed: ProxyPass /api now points to",
         "traffic surge: 62.8 requests",
-        "Not cleared: single client, configuration, deployment, backend, workers, crashes and machine.",
+        "Not cleared: single client, configuration, deployment, backend, workers and machine.",
+        "Not watched: crashes: worker processes were not watched.",
     ):
         assert words in first, (words, first)
     assert first.count("ProxyPass /api now") == 1

@@ -951,6 +951,59 @@ static void what_nobody_watches_is_never_cleared(void **state)
     assert_null(cleared(tell(f), "crashes"));
 }
 
+static const char *unwatched(const pm_case *c, const char *hypothesis)
+{
+    for (size_t n = 0; n < c->unwatched_count; n++) {
+        if (strcmp(c->unwatched[n].hypothesis, hypothesis) == 0) {
+            assert_null(cleared(c, hypothesis));
+            return c->unwatched[n].summary;
+        }
+    }
+    return NULL;
+}
+
+static void what_nobody_watches_is_said_to_be_not_watched(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+
+    (void)state;
+    i->clients_known = 0;
+    i->before_us = 4 * S;
+    for (int n = 0; n < ROWS; n++) {
+        f->rows[n].idle = PM_UNKNOWN;
+    }
+    assert_string_equal(unwatched(tell(f), "deployment"), "files were not watched");
+    assert_string_equal(unwatched(&f->cases[0], "crashes"), "worker processes were not watched");
+    assert_string_equal(unwatched(&f->cases[0], "single_client"), "clients were not counted");
+    assert_string_equal(unwatched(&f->cases[0], "workers"), "how many were idle is not on record");
+    assert_string_equal(unwatched(&f->cases[0], "backend"), "no failing request was kept");
+    assert_string_equal(unwatched(&f->cases[0], "configuration"), "no event is on record");
+    assert_string_equal(unwatched(&f->cases[0], "traffic_surge"),
+                        "no 5 s of traffic are on record before the onset");
+    assert_null(unwatched(&f->cases[0], "machine"));
+    f->m.server.watched = PM_WATCHED_FILES | PM_WATCHED_CRASHES;
+    f->m.created_us = ONSET - 4 * S;
+    add_event(f, PM_EV_SERVER_START, -4, "Started.", "{}");
+    assert_string_equal(unwatched(tell(f), "deployment"), "the record begins 4 s before the onset");
+    assert_null(unwatched(&f->cases[0], "crashes"));
+    f->m.events_lost = 1;
+    assert_contains(unwatched(tell(f), "configuration"), "events were lost");
+}
+
+static void what_was_watched_and_speaks_against_a_suspect_is_neither(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_FILES;
+    add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
+    add_event(f, PM_EV_FILE_CHANGED, -3000, "/srv/www changed.", "{}");
+    assert_null(cleared(tell(f), "deployment"));
+    assert_null(unwatched(&f->cases[0], "deployment"));
+    assert_null(unwatched(&f->cases[0], "configuration"));
+}
+
 /* ---- whatever comes ---- */
 
 static void no_figures_make_the_story_fail(void **state)
@@ -1060,6 +1113,8 @@ int main(void)
         TEST(a_virtual_hosts_own_rate_is_not_held_against_the_whole_servers),
         TEST(the_same_time_the_day_before_is_told),
         TEST(what_nobody_watches_is_never_cleared),
+        TEST(what_nobody_watches_is_said_to_be_not_watched),
+        TEST(what_was_watched_and_speaks_against_a_suspect_is_neither),
         TEST(no_figures_make_the_story_fail),
     };
 

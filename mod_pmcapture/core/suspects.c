@@ -736,15 +736,31 @@ static const char *unknown_clients(pm_telling *t)
     return t->i->clients_known ? NULL : "clients were not counted";
 }
 
+/* A change is on record: of what the record lacks nothing has to be said. */
+static int change_is_blamed(const pm_telling *t)
+{
+    for (size_t n = 0; n < t->c->cause_count; n++) {
+        const char *kind = t->c->causes[n].kind;
+
+        if (!strcmp(kind, "route.moved") || !strcmp(kind, "file.changed") ||
+            !strncmp(kind, "config.", 7) || !strncmp(kind, "dependency.", 11)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *unknown_configuration(pm_telling *t)
 {
-    return too_little_record(t, MINUTE);
+    return change_is_blamed(t) ? NULL : too_little_record(t, MINUTE);
 }
 
 static const char *unknown_deployment(pm_telling *t)
 {
-    return t->m->server.watched & PM_WATCHED_FILES ? too_little_record(t, LEAST_HISTORY)
-                                                   : "files were not watched";
+    if (!(t->m->server.watched & PM_WATCHED_FILES)) {
+        return "files were not watched";
+    }
+    return change_is_blamed(t) ? NULL : too_little_record(t, LEAST_HISTORY);
 }
 
 static const char *unknown_backend(pm_telling *t)

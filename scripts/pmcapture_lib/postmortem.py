@@ -4,6 +4,8 @@
 Each figure comes from a field of the document. Nothing here judges: candidates and what is ruled
 out are the recorder's, the root cause is a person's.
 """
+import re
+
 from . import text, where
 from .document import identity
 from .figures import estimate, impact, place, share_estimate
@@ -26,8 +28,15 @@ PEOPLE = (
     ("Where we were lucky", "What would have made it worse?"),
 )
 DIFF_LINES = 20
+NEAR = r"\d[\w. ]* (?:before|after) the onset"
+NEARNESS = (
+    (re.compile(rf" \({NEAR}\)$"), ""),
+    (re.compile(rf" \({NEAR}; (?=[^()]*\)$)"), " ("),
+    (re.compile(rf", first seen {NEAR}, "), ", "),
+)
 EXACT = 20  # so few clients are told apart to within half a client: not "about"
 TOGETHER = 5  # seconds: a reload and what it changed are one story
+REPAIRS = ("config.changed", "file.changed", "dependency.changed", "server.start")
 
 
 class Postmortem:
@@ -252,8 +261,9 @@ class Postmortem:
                 for seq in cause["evidence"]
             ]
             # Said once, beside the rank.
-            summary = (cause["summary"] or "").removesuffix(f" ({offset})")
-            summary = summary.replace(f" ({offset}; ", " (").replace(f", first seen {offset}, ", ", ")
+            summary = cause["summary"] or ""
+            for words, instead in NEARNESS if offset else ():
+                summary = words.sub(instead, summary, count=1)
             kind, rank = cause["kind"] or "unknown", cause["rank"]
             made.append(
                 {
@@ -326,13 +336,25 @@ class Postmortem:
             at = self.when(closed["at"])
             said.append(f"The recorder closed it at {at}, event {closed['seq']}.")
         last = [c for c in self.during if self.end and c["at"] <= self.end]
-        if last:
+        if repair := self._repair():
+            took = text.duration((repair["at"] - self.end).total_seconds())
+            told = f"{repair['text'].rstrip('.')} (event {repair['seq']})."
+            said.append(f"A change came {took} after the last failure: {told}")
+        elif last:
             took = text.duration((self.end - last[-1]["at"]).total_seconds())
             told = _stop(last[-1]["text"])
             said.append(f"The last change before the end came {took} before it: {told}")
         else:
             said.append("The record names no change while it lasted, so none that ended it.")
         return said
+
+    def _repair(self):
+        """What changed just after the last failure: the change that ended it takes a moment to be told."""
+        for event in self.document.events:
+            late = (event["at"] - self.end).total_seconds() if self.end else -1
+            if event["type"] in REPAIRS and 0 <= late <= TOGETHER and event["text"]:
+                return event
+        return None
 
     def _closes(self, event):
         return event["type"] == "incident.close" and event["data"].get("incident") == self.id

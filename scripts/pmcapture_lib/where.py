@@ -31,9 +31,15 @@ def sentence(incident):
 def tables(case):
     """Each with name, titles, rows; `names` are columns of foreign names, `numbers` of figures."""
     found = case.incident["breakdown"]
-    made = [_tallies(case, dimension, found[dimension]) for dimension in list(DIMENSIONS)[:-1]]
+    made = [_tallies(case, dimension, found[dimension]) for dimension in list(DIMENSIONS)[:-2]]
+    made.append(_tallies(case, "client", _busy(found["client"], case.incident["errors"])))
     made.append(_error_log(case, found["error_log"]))
     return [table for table in made if table["rows"]]
+
+
+def _busy(found, errors):
+    """Of many clients that met an error each there is nothing to tell."""
+    return [row for row in found if (ratio(row["errors"], errors) or 0) >= 0.05]
 
 
 def _error_log(case, found):

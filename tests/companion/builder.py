@@ -155,7 +155,10 @@ def incident(**changes):
                     "sample": "AH00957: http: attempt to connect to 127.0.0.1:9001 failed",
                 }
             ],
-            "client": [{"key": "192.0.2.0/24", "clients": 3, "requests": 40, "errors": 25}],
+            "client": [
+                {"key": "192.0.2.0/24", "clients": 3, "requests": 400, "errors": 250},
+                {"key": "198.51.100.0/24", "clients": 1, "requests": 240, "errors": 2},
+            ],
             "basis": "Requests of a virtual host are all from onset to end; of others since detection.",
         },
         "traffic": {

@@ -86,6 +86,12 @@ def test_the_first_screen_says_what_failed_for_whom_where_and_the_first_candidat
     assert first.count("ProxyPass /api now") == 1
 
 
+def test_a_change_just_after_the_last_failure_is_named_as_what_may_have_ended_it(pmcapture, save):
+    back = builder.event(50, 133, "config.changed", "ServerAlias removed")
+    out = pmcapture("show", "-f", save(events=[*builder.events(), back])).stdout
+    assert "A change came 600 ms after the last failure: ServerAlias removed (event 50)." in out
+
+
 def test_what_no_half_of_the_failures_share_is_not_said_of_them_all(pmcapture, save):
     parts = {**builder.incident()["breakdown"], "vhost": [], "host": [], "backend": []}
     parts["route"] = [{"key": f"/r{n}", "requests": None, "errors": 400} for n in range(3)]
@@ -106,7 +112,8 @@ def test_beside_the_breakdown_it_says_which_requests_it_counts(pmcapture, saved)
     assert "Where\n  Requests of a virtual host are all from onset to end;" in out
     # of the share, only what was counted both ways: not 104 of 900
     assert "/api/users/{id} 104 8.6 % 900 8 %" in rows
-    assert "192.0.2.0/24 3 25 2.1 % 40 62.5 %" in rows
+    assert "192.0.2.0/24 3 250 20.8 % 400 62.5 %" in rows
+    assert not [row for row in rows if row.startswith("198.51.100.0/24")]   # 2 of 1204
 
 
 def test_negative_numbers_count_from_the_newest(pmcapture, saved):

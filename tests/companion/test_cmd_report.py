@@ -101,6 +101,10 @@ def test_how_near_a_candidate_is_stands_there_once(pmcapture, save):
              "at": builder.after(-14), "seconds_before_onset": 14}
     made = report(pmcapture, save(incidents=[builder.incident(causes=[cause])]))
     assert "1. **child.crash**, 14 s before the onset: Worker 17 crashed (2 more like it)" in made
+    # the recorder cuts a span where we round it: it is the same one
+    near = {**cause, "summary": "It changed (17 ms before the onset)", "seconds_before_onset": 0.0176}
+    made_near = report(pmcapture, save(incidents=[builder.incident(causes=[near])]))
+    assert "1. **child.crash**, 18 ms before the onset: It changed\n" in made_near
     assert "First candidate cause, 14 s before the onset: Worker 17 crashed" in made
 
 

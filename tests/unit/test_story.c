@@ -1002,6 +1002,10 @@ static void what_was_watched_and_speaks_against_a_suspect_is_neither(void **stat
     assert_null(cleared(tell(f), "deployment"));
     assert_null(unwatched(&f->cases[0], "deployment"));
     assert_null(unwatched(&f->cases[0], "configuration"));
+    f->m.events_lost = 1;
+    assert_non_null(unwatched(tell(f), "configuration"));
+    add_event(f, PM_EV_CONFIG_CHANGED, -1, "ServerAlias added.", "{}");
+    assert_null(unwatched(tell(f), "configuration"));
 }
 
 /* ---- whatever comes ---- */

@@ -18,23 +18,35 @@ static uint64_t forward(uint64_t now, uint64_t before)
 
 /* ---- totals ---- */
 
-static pm_consumed *consumed_of(pm_checkpoint *cp, uint64_t run)
+static int is_present(const pm_fold *f, uint64_t run)
 {
-    pm_consumed *unused = NULL;
+    int present = f->live->run == run;
+
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        present |= f->old[i] != NULL && f->old[i]->run == run;
+    }
+    return present;
+}
+
+/** What is counted of a run's region already. A new one takes the place of the oldest that is not mapped, and not before
+ *  it must: the file of such a region may still be there, and mapped again by a later start. */
+static pm_consumed *consumed_of(pm_fold *f, uint64_t run)
+{
+    pm_consumed *all = f->state->checkpoint.consumed, *place = NULL;
 
     for (int i = 0; i < PM_RUNS; i++) {
-        if (cp->consumed[i].run == run) {
-            return &cp->consumed[i];
+        if (all[i].run == run) {
+            return &all[i];
         }
-        if (cp->consumed[i].run == 0 && unused == NULL) {
-            unused = &cp->consumed[i];
+        if ((place == NULL || all[i].run < place->run) && !is_present(f, all[i].run)) {
+            place = &all[i]; /* 0 is unused, and the oldest */
         }
     }
-    if (unused != NULL) {
-        memset(unused, 0, sizeof(*unused));
-        unused->run = run;
+    if (place != NULL) {
+        memset(place, 0, sizeof(*place));
+        place->run = run;
     }
-    return unused;
+    return place;
 }
 
 static void add_forward(uint64_t *total, uint64_t *delta, uint64_t *seen, uint64_t now)
@@ -49,9 +61,10 @@ static void add_forward(uint64_t *total, uint64_t *delta, uint64_t *seen, uint64
 }
 
 /** Count what a region has more than at the last tick. */
-static void fold_region(pm_checkpoint *cp, pm_tick *t, const pm_totals *now, uint64_t run)
+static void fold_region(pm_fold *f, pm_tick *t, const pm_totals *now, uint64_t run)
 {
-    pm_consumed *seen = consumed_of(cp, run);
+    pm_checkpoint *cp = &f->state->checkpoint;
+    pm_consumed *seen = consumed_of(f, run);
 
     if (seen == NULL) {
         return; /* more regions than PM_RUNS: its turn comes when another is drained */
@@ -75,10 +88,8 @@ static void fold_region(pm_checkpoint *cp, pm_tick *t, const pm_totals *now, uin
 
 static void take_totals(pm_fold *f, pm_tick *t)
 {
-    pm_checkpoint *cp = &f->state->checkpoint;
-
     pm_live_totals(f->live, &t->snapshot, t->pool_now);
-    fold_region(cp, t, &t->snapshot, f->live->run);
+    fold_region(f, t, &t->snapshot, f->live->run);
     for (uint32_t p = 0; p < PM_POOLS; p++) {
         for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
             t->pool_delta[p][b] = forward(t->pool_now[p][b], f->state->pool_hist[p][b]);
@@ -88,7 +99,7 @@ static void take_totals(pm_fold *f, pm_tick *t)
     for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
         if (f->old[i] != NULL) {
             pm_live_totals(f->old[i], &t->snapshot, NULL);
-            fold_region(cp, t, &t->snapshot, f->old[i]->run);
+            fold_region(f, t, &t->snapshot, f->old[i]->run);
         }
     }
 }

@@ -331,23 +331,6 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
 
 /* ---- how a run begins ---- */
 
-/** Forget what was counted of regions that are gone: nobody adds to them any more. */
-static void prune_consumed(pm_fold *f)
-{
-    pm_checkpoint *cp = &f->state->checkpoint;
-
-    for (int i = 0; i < PM_RUNS; i++) {
-        int present = cp->consumed[i].run == f->live->run;
-
-        for (uint32_t o = 0; o < PM_OLD_REGIONS; o++) {
-            present |= f->old[o] != NULL && f->old[o]->run == cp->consumed[i].run;
-        }
-        if (!present) {
-            cp->consumed[i].run = 0;
-        }
-    }
-}
-
 /** Also one that was closed so shortly before `end_us`, the last run's end, that a gap would extend it. */
 static void resume_incidents(pm_fold *f, uint64_t end_us, apr_pool_t *pool)
 {
@@ -546,7 +529,6 @@ apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
     s->written_tick = s->checkpoint.tick;
     s->shipped_event = s->checkpoint.last_event;
     s->checkpoint.server.trouble[0] = '\0';
-    prune_consumed(f);
     resume_incidents(f, last.heartbeat_us, pool);
     remember_minutes(f, now, pool);
     if (last.run != 0 && last.run != s->run) {

@@ -580,6 +580,22 @@ static void forget_old(pm_retained *kept, int i)
     }
 }
 
+/** What the recorders have drained is in the totals, and nobody writes to it any more. */
+static void remove_drained(pm_retained *kept)
+{
+    pm_ledger *ledger = kept->state.base;
+    uint32_t drained = ledger != NULL && ledger->magic == PM_LEDGER_MAGIC
+                           ? atomic_exchange(&ledger->drained, 0)
+                           : 0;
+
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        if ((drained >> i & 1) && kept->old[i].base != NULL) {
+            unlink(kept->old[i].path);
+            forget_old(kept, i);
+        }
+    }
+}
+
 static void adopt_old(pm_retained *kept, uint64_t *run)
 {
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
@@ -645,6 +661,7 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
 
         found.run = last > found.run ? last : found.run;
     }
+    remove_drained(kept); /* makes room */
     retire(kept);
     if (!kept->started) {
         pm_live_find(pm.run_dir, pm_capture_id(pm.capture), found_old, &found);
@@ -666,19 +683,6 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
         return pm_fail(err, APR_ENOMEM, "no memory for the recorder's state");
     }
     return APR_SUCCESS;
-}
-
-/** What the recorders have drained is in the totals, and nobody writes to it any more. */
-static void remove_drained(pm_retained *kept)
-{
-    uint32_t drained = pm.state != NULL ? atomic_exchange(&pm.state->drained, 0) : 0;
-
-    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
-        if ((drained >> i & 1) && kept->old[i].base != NULL) {
-            unlink(kept->old[i].path);
-            forget_old(kept, i);
-        }
-    }
 }
 
 /* ---- hooks ---- */

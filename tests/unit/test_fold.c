@@ -217,6 +217,56 @@ static void a_dead_runs_remainder_is_counted_once_by_the_next_run(void **state)
     end_bench(b);
 }
 
+/** The run's recorder and its parent die. */
+static void leave(bench *b)
+{
+    pm_live_detach(&b->live);
+    pm_capture_close(b->capture);
+    free(b->fold.tick);
+    free(b->state);
+    b->fold.tick = NULL;
+    b->now += 3 * PM_SECOND;
+}
+
+static void a_region_that_a_later_run_drains_again_is_not_counted_twice(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_live old;
+
+    requests(b, 1, 50, 200);
+    tick(b);
+    requests(b, 1, 7, 200);
+    assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
+    for (uint64_t run = 2; run <= 4; run++) { /* they have no place for it */
+        leave(b);
+        start_run(b, run, NULL);
+        requests(b, 1, 5, 200);
+        tick(b);
+    }
+    leave(b);
+    start_run(b, 5, &old);
+    tick(b);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    pm_live_detach(&old);
+    end_bench(b);
+}
+
+static void of_many_runs_each_is_counted(void **state)
+{
+    bench *b = make_bench(*state);
+
+    for (uint64_t run = 2; run <= 3 * PM_RUNS; run++) {
+        requests(b, 1, 5, 200);
+        tick(b);
+        leave(b);
+        start_run(b, run, NULL);
+    }
+    requests(b, 1, 5, 200);
+    tick(b);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    end_bench(b);
+}
+
 static void another_recorder_goes_on_where_one_died(void **state)
 {
     bench *b = make_bench(*state);
@@ -703,6 +753,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
         CASE(each_second_becomes_a_row_and_totals_are_exact),
         CASE(a_dead_runs_remainder_is_counted_once_by_the_next_run),
+        CASE(a_region_that_a_later_run_drains_again_is_not_counted_twice),
+        CASE(of_many_runs_each_is_counted),
         CASE(another_recorder_goes_on_where_one_died),
         CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
         CASE(requests_are_those_from_onset_to_end_also_within_a_second),

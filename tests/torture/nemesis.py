@@ -2,10 +2,9 @@
 import os
 import random
 import signal
-import subprocess
 import time
 
-from harness import processes
+from harness import document, processes
 from harness.httpd import Httpd
 from harness.load import Load
 from harness.wait import Timeout, wait_for
@@ -16,31 +15,38 @@ GARBAGE = 65536
 
 
 class Nemesis:
-    def __init__(self, httpd, truth, seed, clock):
+    def __init__(self, httpd, truth, seed, clock, disk):
         self.httpd = httpd
         self.truth = truth
         self.random = random.Random(seed)
-        self.diary = []             # (begin, end, what)
+        self.diary = []             # (begin, end, what), by the server's clock
         self.clock = clock          # libfaketime's file, None without
-        self.stepped = False
-        self.disk = httpd.capture.parent
+        self.ahead = 0              # how far the server's clock is ahead of ours
+        self.disk = disk
         self.acts = [(self.graceful, 4), (self.hard, 2), (self.refused, 1), (self.fails_to_reload, 1),
                      (self.kill_worker, 3), (self.crash_worker, 3), (self.kill_recorder, 3),
                      (self.stop_recorder, 1), (self.kill_parent, 1), (self.kill_everything, 2),
-                     (self.crash_parent, 1), (self.restart, 1), (self.outage, 4), (self.second_start, 1),
-                     (self.second_server, 1), (self.fill_disk, 2), (self.edit, 2)]
-        if os.getuid() == 0:
-            self.acts += [(self.disk_read_only, 1), (self.disk_gone, 1)]
+                     (self.crash_everything, 1), (self.crash_parent, 1), (self.restart, 1), (self.outage, 4),
+                     (self.second_start, 1), (self.second_server, 1), (self.edit, 2)]
+        if disk.mounted:
+            self.acts += [(self.fill_disk, 2), (self.disk_read_only, 1), (self.disk_gone, 1)]
+        if disk.can_stick:
+            self.acts += [(self.disk_slow, 1), (self.disk_stuck, 2), (self.write_protect, 1)]
         if clock:
             self.acts += [(self.step_clock, 2)]
         self.destructive = [self.delete_capture, self.truncate_capture, self.overwrite_capture,
-                            self.replace_capture, self.delete_region, self.replace_region, self.delete_lock]
+                            self.replace_capture, self.delete_region, self.truncate_region,
+                            self.overwrite_region, self.replace_region, self.delete_lock]
+        self.destroyed = []
 
     def act(self):
         return self.random.choices([act for act, _ in self.acts], [weight for _, weight in self.acts])[0]
 
+    def now(self):
+        return time.time() + self.ahead
+
     def down(self, begin):
-        self.diary.append((begin, time.time(), "down"))
+        self.diary.append((begin, self.now(), "down"))
 
     # ---- reloads ----
 
@@ -51,10 +57,10 @@ class Nemesis:
 
     def hard(self):
         self.truth.kills += 1       # connections are cut in the middle
-        begin = time.time()
+        begin = self.now()
         self.httpd.reload(signal.SIGHUP)
         self.truth.reloads += 1
-        self.diary.append((begin, time.time(), "hard reload"))
+        self.diary.append((begin, self.now(), "hard reload"))
 
     def edit(self):
         self.httpd.config += f'\nAlias "/alias{self.random.randrange(1000)}" "{self.httpd.root}/htdocs"\n'
@@ -74,7 +80,7 @@ class Nemesis:
 
     def fails_to_reload(self):
         """The server itself tries it, and ends: that is httpd's own way."""
-        begin, good = time.time(), self._broken()
+        begin, good = self.now(), self._broken()
         self.truth.kills += 1
         self.httpd.send(self.random.choice((signal.SIGUSR1, signal.SIGHUP)))
         wait_for(lambda: not processes.alive(self.httpd.parent), 20, "the parent ends")
@@ -94,7 +100,7 @@ class Nemesis:
     def restart(self):
         self.truth.kills += 1
         self.httpd.stop(self.random.choice((signal.SIGTERM, signal.SIGWINCH)))
-        begin = time.time()
+        begin = self.now()
         self.httpd.start()
         self.truth.started()
         self.down(begin - 1)
@@ -119,7 +125,6 @@ class Nemesis:
             processes.kill(pid, sig)
 
     def stop_recorder(self):
-        """As on a disk that hangs for a while."""
         writer = self.httpd.writer()
         if writer:
             processes.kill(writer, signal.SIGSTOP)
@@ -134,15 +139,22 @@ class Nemesis:
         self._end_parent(signal.SIGSEGV)
 
     def _end_parent(self, sig):
-        begin = time.time()
+        begin = self.now()
         self.truth.kills += 1
         self.httpd.send(sig)
         wait_for(lambda: not processes.alive(self.httpd.parent), 20, "the parent is dead")
         time.sleep(self.random.uniform(0, 3))       # its workers live on, and serve
         self._start_again(begin)
 
+    def crash_everything(self):
+        everybody = self.httpd.processes()
+        self.truth.signals += len(everybody)
+        for pid in everybody:
+            processes.kill(pid, signal.SIGSEGV)
+        self.kill_everything()
+
     def kill_everything(self):
-        begin = time.time()
+        begin = self.now()
         self.truth.kills += 1
         self.httpd.kill()
         time.sleep(self.random.uniform(0, 3))
@@ -168,53 +180,69 @@ class Nemesis:
 
     def outage(self):
         """Half of the requests fail for a while."""
-        begin = time.time()
+        begin = self.now()
         with Load(self.httpd.port) as load:
             load.stream("/fail", rate=40, count=self.random.randrange(60, 160)).wait()
-        self.diary.append((begin, time.time(), "outage"))
+        self.diary.append((begin, self.now(), "outage"))
 
     def step_clock(self):
-        """The load's own clock stands still meanwhile: from here on the diary's times mean nothing."""
-        self.stepped = True
-        self.clock.write_text(self.random.choice(("+0", "+3600", "-3600", "+86400", "+2", "-2")) + "\n")
+        self.ahead = self.random.choice((0, 3600, -3600, 86400, 2, -2))
+        self.clock.write_text(f"{self.ahead:+d}\n")
 
     # ---- the disk ----
 
     def fill_disk(self):
-        filler = self.disk / "filler"
-        try:
-            with open(filler, "wb", buffering=0) as full:
-                for _ in range(200):
-                    full.write(bytes(1 << 20))
-        except OSError:
-            pass
+        filler = self.disk.fill()
         time.sleep(1.5)
         self.graceful()
         filler.unlink(missing_ok=True)
 
-    def _mounted_over(self, options):
-        begin = time.time()
+    def _without(self, trouble):
+        """While it lasts, perhaps a reload that finds no disk."""
+        begin = self.now()
         reloaded = self.random.random() < 0.5
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", self.disk], check=True)
-        try:
-            time.sleep(1)
+        with trouble:
+            time.sleep(self.random.uniform(1, 3))
             if reloaded:
                 self.httpd.reload(signal.SIGUSR1)
                 self.truth.reloads += 1
                 time.sleep(2)
-                assert self.httpd.get("/").status == 200
-        finally:
-            subprocess.run(["umount", "-l", self.disk], check=True)
+            assert self.httpd.get("/").status == 200
         self.graceful()
         if reloaded:
-            self.truth.not_kept(time.time() - begin)
-        self.diary.append((begin, time.time(), "disk"))     # with no history to show, the page is a 503
+            self.truth.not_kept(self.now() - begin)
+        self.diary.append((begin, self.now(), "disk"))     # with no history to show, the page is a 503
 
     def disk_read_only(self):
-        self._mounted_over("size=1m,ro")
+        self._without(self.disk.covered("size=1m,ro"))
 
     def disk_gone(self):
-        self._mounted_over("size=64k")
+        self._without(self.disk.covered("size=64k"))
+
+    def write_protect(self):
+        self._without(self.disk.write_protected(self.httpd.capture))
+
+    def disk_stuck(self):
+        """For seconds. Requests are served all the while; a reload asked for meanwhile waits for the disk."""
+        reloading = self.random.random() < 0.3
+        before = self.httpd.resumed()
+        with self.disk.stuck():
+            time.sleep(self.random.uniform(1, 3))
+            assert self.httpd.get("/", timeout=5).status == 200
+            if reloading:
+                self.httpd.send(signal.SIGUSR1)
+                self.truth.reloads += 1
+            time.sleep(self.random.uniform(0.5, 3))
+        if reloading:
+            wait_for(lambda: self.httpd.resumed() > before, 20, "the reload")
+
+    def disk_slow(self):
+        """Each write takes up to a second."""
+        for _ in range(self.random.randrange(3, 7)):
+            with self.disk.stuck():
+                time.sleep(self.random.uniform(0.3, 1))
+                assert self.httpd.get("/", timeout=5).status == 200
+            time.sleep(self.random.uniform(0.02, 0.2))
 
     # ---- history ----
 
@@ -240,27 +268,48 @@ class Nemesis:
         self.httpd.capture.with_name(self.httpd.capture.name + ".lock").unlink(missing_ok=True)
 
     def _region(self):
-        return max((self.httpd.root / "run").glob("*.live"), key=lambda path: path.stat().st_mtime, default=None)
+        """The one that is counted in: of this capture file, and of the latest run."""
+        capture = document.from_file(self.httpd.capture)["capture"]["id"]
+        return max((self.httpd.root / "run").glob(f"pmcapture-{capture}-*.live"),
+                   key=lambda path: int(path.stem.rsplit("-", 1)[1]))
 
     def delete_region(self):
-        self.truth.exposed = True
-        if self._region():
-            self._region().unlink()
+        self._region().unlink()
+        return "live region", "removed"
 
     def replace_region(self):
         region = self._region()
-        self.truth.exposed = True
-        if region:
-            region.unlink()
-            region.write_bytes(self.random.randbytes(GARBAGE))
+        region.unlink()
+        region.write_bytes(self.random.randbytes(GARBAGE))
+        return "live region", "replaced"
+
+    def truncate_region(self):
+        region = self._region()
+        os.truncate(region, self.random.choice((0, 100, 4096, 100000, region.stat().st_size - 4096)))
+        return "live region", "truncated"
+
+    def overwrite_region(self):
+        """Its header, too: counts that were overwritten cannot be told from counts."""
+        region = self._region()
+        with open(region, "r+b") as file:
+            for place in (0, *(self.random.randrange(region.stat().st_size - GARBAGE) for _ in range(30))):
+                file.seek(place)
+                file.write(self.random.randbytes(self.random.choice((100, GARBAGE))))
+        return "live region", "overwritten"
 
     def destroy(self):
-        """One act against history; then what an administrator would do: see what is said, and reload."""
-        act = self.random.choice(self.destructive)
-        act()
+        """One act against history; then what an administrator would do: see what is said, and reload. The first one is
+        always that which would end every process, did nobody guard against it."""
+        act = self.random.choice(self.destructive) if self.destroyed else self.truncate_region
+        heard = len(self.httpd.said("while in use"))
+        said = act()
         time.sleep(2.5)
         try:
             assert self.httpd.get("/").status == 200
+            if said:
+                wait_for(lambda: any(all(word in line for word in said)
+                                     for line in self.httpd.said("while in use")[heard:]),
+                         10, f"the error log says that the {' was '.join(said)}")
             self.graceful()
             if act == self.replace_capture and self.httpd.capture.exists() and \
                     self.httpd.capture.stat().st_size == GARBAGE:
@@ -268,4 +317,5 @@ class Nemesis:
                 self.graceful()
         except Timeout as problem:
             raise AssertionError(f"after {act.__name__}: {problem}") from problem
+        self.destroyed.append(act.__name__)
         return act

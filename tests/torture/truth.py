@@ -1,4 +1,5 @@
 """What is true, and does the recorder say the same? Audits between the nemesis's acts, while nobody asks."""
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -6,8 +7,7 @@ from pathlib import Path
 from harness import document, processes
 from harness.wait import Timeout, wait_for
 
-# With its live region removed, what a server counted since its last tick dies with it. What is counted while no
-# capture file can be had is in memory alone, and said not to be kept.
+# What is counted while no capture file can be had is in memory alone, and said not to be kept.
 RATE = 130      # requests a second, at most, of one status
 OLD_REGIONS = 6     # PM_OLD_REGIONS: so many dead runs are drained at one time
 # Of requests that a kill has caught between being counted and being logged: at most one a worker.
@@ -38,16 +38,31 @@ class Resources:
             expect(has <= had + more, f"the parent's {name} went from {had} to {has} in {reloads} reloads")
 
 
+class SharedThings:
+    """Semaphores and shared memory that outlive who made them: System V's, and the files of POSIX'."""
+
+    def __init__(self):
+        self.found = {"semaphores": len(Path("/proc/sysvipc/sem").read_text().splitlines()) - 1,
+                      "shared memory segments": len(Path("/proc/sysvipc/shm").read_text().splitlines()) - 1,
+                      "files in /dev/shm": len(os.listdir("/dev/shm"))}
+
+    def expect_no_more_than(self, before):
+        for name, has in self.found.items():
+            expect(has <= before.found[name], f"{name} went from {before.found[name]} to {has}")
+
+
 class Truth:
-    def __init__(self, httpd, say):
+    def __init__(self, httpd, say, alone):
         self.httpd = httpd
         self.say = say
+        # A machine shared with others has theirs among them.
+        self.shared = SharedThings() if alone else None
         self.logged = Counter()     # of the access log, and
         self.counted = Counter()    # of the recorder, at the last audit
         self.kills = 0              # since the last audit
-        self.exposed = False        # somebody has removed the live region
         self.losable = 0
         self.lost = 0
+        self.owed = Counter()       # of what was lost; a later start may find it in a live region and count it
         self.reloads = 0            # of this parent
         self.resources = None
         self.signals = 0            # deaths by SIGSEGV that the nemesis wanted
@@ -61,9 +76,7 @@ class Truth:
 
     def started(self):
         """There is a new parent."""
-        if self.exposed:
-            self.losable += 2 * RATE
-        self.resources, self.reloads, self.exposed = None, 0, False
+        self.resources, self.reloads = None, 0
 
     def settled(self):
         """The document when all that was asked is in it."""
@@ -86,6 +99,10 @@ class Truth:
         new_logged, new_counted = logged - self.logged, counted - self.counted
         for status in set(new_logged) | set(new_counted):
             extra = new_counted[status] - new_logged[status]
+            late = max(0, min(extra, self.owed[status]))
+            extra -= late
+            self.owed[status] += max(-extra, 0) - late
+            self.lost -= late
             expect(-self.losable <= extra <= CAUGHT * self.kills,
                    f"status {status}: {new_logged[status]} logged, {new_counted[status]} counted, "
                    f"with {self.kills} kills since the last audit")
@@ -100,6 +117,8 @@ class Truth:
         return final
 
     def expect_no_leak(self):
+        if self.shared:
+            SharedThings().expect_no_more_than(self.shared)
         now = Resources(self.httpd.parent)
         if self.resources is None or self.resources.pid != self.httpd.parent:
             if self.reloads > 0:
@@ -115,9 +134,11 @@ class Truth:
         cores = [line for line in self.httpd.errors().splitlines() if "pmcapture" in line and "assert" in line]
         expect(not cores, cores)
 
-    def expect_incidents_like(self, diary, final):
-        """Each outage of the diary is an incident, and no incident came of nothing."""
-        incidents = [(document.seconds(i["onset"]), document.seconds(i["end"]) or time.time(), set(i["kinds"]))
+    def expect_incidents_like(self, diary, final, now):
+        """Each outage of the diary is an incident, and no incident came of nothing. All times are the server's clock's.
+        An incident that spans a step of it begins by one time and ends by another: it is taken to reach from the
+        earlier to the later, so that of false incidents none is found that lies between."""
+        incidents = [(*sorted((document.seconds(i["onset"]), document.seconds(i["end"]) or now)), set(i["kinds"]))
                      for i in final["incidents"]]
         for begin, end, what in diary:
             if what == "outage":
@@ -130,9 +151,27 @@ class Truth:
                        f"an incident {kinds} at {time.ctime(onset)} that nobody caused; diary: "
                        + str([(time.ctime(b), round(e - b), w) for b, e, w in diary[-8:]]))
 
+    def expect_served(self, fresh, excused):
+        """Each request on a connection of its own was answered, but for those that an act of violence cut off."""
+        for one in fresh:
+            if one.status is None:
+                expect(any(one.start <= end and one.end >= begin for begin, end in excused),
+                       f"a request of {time.ctime(one.start)} was not answered ({one.error}), and nothing was done "
+                       f"that explains it: {[(time.ctime(b), round(e - b, 1)) for b, e in excused[-4:]]}")
+
+    def expect_whole(self, overwritten):
+        """After an orderly stop, the capture file."""
+        final = document.from_file(self.httpd.capture)
+        document.validate(final)
+        expect(final["server"]["state"] == "stopped", f"it is {final['server']['state']} after a stop")
+        notices = [line for line in final["capture"]["notices"] if "damaged" in line or "shorter" in line]
+        expect(overwritten or not notices, f"the capture file is not whole: {notices}")
+
     def expect_nothing_left(self):
         """After an orderly stop."""
         expect(not self.httpd.processes(), "processes are left")
+        if self.shared:
+            SharedThings().expect_no_more_than(self.shared)
         # regions of runs that were killed wait for the next one to drain them; those of a capture file that was
         # destroyed have nobody who would
         capture = document.from_file(self.httpd.capture)["capture"]["id"]

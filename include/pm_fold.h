@@ -36,7 +36,6 @@ typedef struct pm_code_tick {
 /** One scope's last absolute counters. Scope 0 is the server, scope v + 1 virtual host v. */
 typedef struct pm_scope_state {
     uint64_t requests, errors, slow; /* absolute, at the last tick */
-    uint64_t room;
     uint32_t by_client[PM_CLIENT_BUCKETS];
     uint32_t by_code[PM_ECODES];
     uint32_t pad;

@@ -28,6 +28,7 @@
 APLOG_USE_MODULE(pmcapture);
 
 #define LOCK_WAIT_US 200000u
+#define LOCK_WAIT_LONG_US 20000000u
 #define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
 
 /** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
@@ -68,7 +69,10 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
     if (pm.capture == NULL) {
         return;
     }
-    if (pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
+    /* httpd waits for the parent; nobody for a recorder, and what is handed over by two could be lost. */
+    if (pm_capture_lock(pm.capture,
+                        pm_retained_get()->parent == getpid() ? LOCK_WAIT_US : LOCK_WAIT_LONG_US) !=
+        APR_SUCCESS) {
         hand_over(&e);
         return;
     }

@@ -52,6 +52,15 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 
 /* ---- in the recorder ---- */
 
+/** A recorder of an earlier generation may be late with its own. */
+static void advance(_Atomic uint32_t *mark, uint32_t to)
+{
+    uint32_t seen = atomic_load(mark);
+
+    while (seen < to && !atomic_compare_exchange_weak(mark, &seen, to)) {
+    }
+}
+
 static void tell(apr_pool_t *p, const pm_config_news *news)
 {
     const char *changes =
@@ -75,33 +84,39 @@ static void tell(apr_pool_t *p, const pm_config_news *news)
     if (news->changes > 0) {
         pm_write_event(load.at_us, PM_EV_CONFIG_CHANGED, PM_INFO, news->data, news->sentence);
     }
-    atomic_store(&pm.state->said,
-                 pm.generation + 1); /* first of all: it should not be said twice */
+    /* First of all: it should not be said twice. */
+    advance(&pm.state->said, pm.generation + 1);
     pm_capture_sync(pm.capture);
 }
 
 int pm_load_is_told(void)
 {
-    return atomic_load(&pm.state->told) == pm.generation + 1;
+    return atomic_load(&pm.state->told) >= pm.generation + 1;
 }
 
 void pm_load_tell(apr_pool_t *pool, server_rec *s)
 {
     static const pm_config_news unknown;
-    int tried = atomic_fetch_add(&pm.state->load_tries, 1) >= TRIES;
-    const pm_config_news *news = tried ? &unknown : pm_config_take(pool, s);
+    const pm_config_news *news = &unknown;
+    int dies;
 
-    if (tried) {
+    if (atomic_load(&pm.state->told) == pm.generation + 1) {
+        return; /* by one that died since */
+    }
+    dies = atomic_fetch_add(&pm.state->load_tries, 1) >= TRIES;
+    if (dies) {
         pm_say(s, APLOG_ERR,
                "what this load of the configuration changed is not recorded, nor are its files "
-               "watched: the "
-               "processes that looked died");
+               "watched: the processes that looked died");
+    }
+    else {
+        news = pm_config_take(pool, s);
     }
     if (atomic_load(&pm.state->said) != pm.generation + 1) {
         tell(pool, news);
     }
-    if (!tried) {
+    if (!dies) {
         pm_watch_fill(pool, s);
     }
-    atomic_store(&pm.state->told, pm.generation + 1);
+    advance(&pm.state->told, pm.generation + 1);
 }

@@ -358,7 +358,7 @@ static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
  *  watched until it has. */
 static void take_load(int number, apr_pool_t *pool, server_rec *s)
 {
-    if (number == 0 && !pm_load_is_told()) {
+    if (number == 0) {
         pm_load_tell(pool, s);
     }
     for (int ms = 0; ms < LOAD_WAIT_MS && !pm_load_is_told() && !told_to_go; ms += 20) {

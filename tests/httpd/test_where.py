@@ -478,9 +478,14 @@ def cgi_server(new_httpd):
 def test_what_a_cgi_program_writes_is_a_signature_without_its_secrets(new_httpd):
     httpd = cgi_server(new_httpd)
     ask(httpd, "/cgi/x?3", 12)
-    final = opened(httpd)
-    [line] = [one for one in final["incidents"][0]["breakdown"]["error_log"]
-              if "cannot reach db" in one["key"]]
+    opened(httpd)
+
+    def lines(found):
+        return [one for one in found["incidents"][0]["breakdown"]["error_log"]
+                if "cannot reach db" in one["key"] and one["count"] >= 36]
+
+    final = wait_for_document(httpd, lines, 20, "every line is counted")
+    [line] = lines(final)
     assert line["count"] == 36
     assert "{ip}:{id} for {email}, password={secret}" in line["key"]
     assert "10.1.2.0/24:5432" in line["sample"]

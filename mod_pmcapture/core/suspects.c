@@ -340,7 +340,7 @@ static void signature_figure(pm_telling *t, apr_array_header_t *found)
             {.kind = "signature",
              .summary = apr_psprintf(
                  t->pool,
-                 "Error log line new to this run and to the incidents on record, first seen %s, "
+                 "Error log line that was new to this run and to earlier incidents %s, "
                  "%" APR_UINT64_T_FMT " times since: %s",
                  pm_story_nearness(t, line->first_seen_us), line->errors, line->key),
              .at_us = line->first_seen_us,

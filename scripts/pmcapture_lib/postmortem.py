@@ -32,7 +32,7 @@ NEAR = r"\d[\w. ]* (?:before|after) the onset"
 NEARNESS = (
     (re.compile(rf" \({NEAR}\)$"), ""),
     (re.compile(rf" \({NEAR}; (?=[^()]*\)$)"), " ("),
-    (re.compile(rf", first seen {NEAR}, "), ", "),
+    (re.compile(rf"(?<= earlier incidents) {NEAR}, "), ", "),
 )
 EXACT = 20  # so few clients are told apart to within half a client: not "about"
 TOGETHER = 5  # seconds: a reload and what it changed are one story

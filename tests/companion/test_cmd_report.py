@@ -143,11 +143,12 @@ def test_each_candidate_has_its_evidence_and_its_distance_from_the_onset(pmcaptu
 
 
 def test_a_new_line_of_the_error_log_tells_its_distance_once(pmcapture, save):
-    summary = "Error log line new to this run, first seen 24 ms after the onset, 282 times since: AH00957"
+    summary = "Error log line that was new to earlier incidents 24 ms after the onset, 282 times since: AH00957"
     cause = {"rank": 1, "kind": "signature", "summary": summary, "evidence": [],
              "at": builder.after(0.024), "seconds_before_onset": -0.024}
     causes = section(report(pmcapture, save(incidents=[builder.incident(causes=[cause])])), "Candidate causes")
-    assert "1. **signature**, 24 ms after the onset: Error log line new to this run, 282 times" in causes
+    assert "1. **signature**, 24 ms after the onset: Error log line that was new to earlier " in causes
+    assert "incidents, 282 times since" in causes
 
 
 def test_a_distance_that_the_candidate_tells_itself_is_not_told_twice(pmcapture, save):

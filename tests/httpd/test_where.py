@@ -1,5 +1,8 @@
 """Where the failures were, and what they had in common; whom a Host moved to; lines of the error log."""
 import re
+import socketserver
+import struct
+import threading
 import time
 from collections import Counter
 
@@ -490,6 +493,66 @@ def test_what_a_cgi_program_writes_is_a_signature_without_its_secrets(new_httpd)
     assert "{ip}:{id} for {email}, password={secret}" in line["key"]
     assert "10.1.2.0/24:5432" in line["sample"]
     assert "hunter2" not in str(final) and "@example.org" not in str(final)
+
+
+class FastCgi(socketserver.StreamRequestHandler):
+    """Answers 500 and says why on its error stream, as PHP-FPM does."""
+
+    def handle(self):
+        while head := self.rfile.read(8):
+            _, kind, _, length, padding, _ = struct.unpack(">BBHHBB", head)
+            self.rfile.read(length + padding)
+            if kind == 5 and length == 0:       # the end of its input
+                FastCgi.count += 1
+                self.send(7, b"PHP message: PHP Fatal error:  Uncaught PDOException: [2002] no route to "
+                          b"10.1.2.%d in /srv/app/db.php:%d, token=hunter2"
+                          % (FastCgi.count % 200, FastCgi.count))
+                self.send(6, b"Status: 500\r\nContent-Type: text/plain\r\n\r\nsorry")
+                self.send(3, bytes(8))
+                return
+
+    def send(self, kind, content):
+        self.wfile.write(struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content)
+
+
+def test_what_php_writes_through_fastcgi_is_one_signature_and_no_other_programs(new_httpd):
+    FastCgi.count = 0
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FastCgi) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"fcgi://127.0.0.1:{server.server_address[1]}"
+        httpd = new_httpd(modules=("proxy_fcgi",), pm=RULES, config=f'ProxyPass "/app" "{url}/app"\n').start()
+        ask(httpd, "/app/x.php", 30)
+        final = opened(httpd)
+        server.shutdown()
+    [incident] = final["incidents"]
+    [line] = incident["breakdown"]["error_log"]
+    assert line["count"] == FastCgi.count == incident["errors"] == 30
+    assert "PDOException: [{id}] no route to {ip} in /srv/app/db.php" in line["key"]
+    assert "no route to 10.1.2.0/24 in" in line["sample"] and "hunter2" not in str(final)
+    [backend] = incident["breakdown"]["backend"]
+    assert (backend["key"], backend["failure"]["answered"]) == (url, 30)
+    signature = [cause for cause in incident["causes"] if cause["kind"] == "signature"]
+    assert "new to this run and to earlier incidents" in signature[0]["summary"]
+
+
+def test_after_a_restart_a_line_of_an_incident_on_record_is_not_new(new_httpd):
+    httpd = new_httpd(config=f'ProxyPass "/x" "http://127.0.0.1:{free_port()}" retry=0\n'
+                      '<VirtualHost *:*>\nServerName second.example\n</VirtualHost>\n', pm=RULES)
+    httpd.start()
+    for run in (1, 2):
+        for n in range(30):
+            ask(httpd, "/x", source=f"127.0.4.{1 + n % 9}")
+        with Load(httpd.port) as load:
+            load.stream("/", rate=20, source=lambda n: f"127.0.3.{1 + n % 8}")
+            final = wait_closed(httpd, count=run)
+        if run == 1:    # and its virtual hosts get other numbers
+            httpd.stop()
+            httpd.config = '<VirtualHost *:*>\nServerName first.example\n</VirtualHost>\n' + httpd.config
+            httpd.start()
+    first, second = final["incidents"]
+    assert [cause for cause in first["causes"] if cause["kind"] == "signature"]
+    for key, line in lines(second, "error_log").items():
+        assert line["first_seen"] == lines(first, "error_log")[key]["first_seen"]
 
 
 def test_a_flood_of_the_error_log_loses_nothing_else(new_httpd):

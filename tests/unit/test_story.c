@@ -645,7 +645,7 @@ static void a_log_line_new_at_the_onset_is_a_candidate(void **state)
     (void)state;
     line->first_seen_us = ONSET + 4 * S;
     assert_string_equal(find_cause(tell(f), "signature")->summary,
-                        "Error log line new to this run and to the incidents on record, first seen "
+                        "Error log line that was new to this run and to earlier incidents "
                         "4 s after the onset, 45 times since: AH00957: refused");
     line->first_seen_us = ONSET - 61 * S; /* known before */
     assert_null(find_cause(tell(f), "signature"));

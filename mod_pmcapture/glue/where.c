@@ -6,6 +6,7 @@
  */
 #include "glue.h"
 
+#include <ap_release.h>
 #include <apr_strings.h>
 #include <mod_proxy.h> /* what it holds; nothing of it is called */
 #include <unistd.h>
@@ -59,18 +60,35 @@ static void add_socket(apr_pool_t *p, apr_array_header_t *list, const proxy_work
         (socket_worker){apr_pstrdup(p, worker->s->name_ex), apr_pstrdup(p, path)};
 }
 
+/** mod_proxy's structures grow at their ends: those of an httpd that is older than the one we were built for are shorter
+ *  than ours. */
+static int knows_as_much(void)
+{
+    ap_version_t runs;
+
+    ap_get_server_revision(&runs);
+    return runs.major == AP_SERVER_MAJORVERSION_NUMBER &&
+           runs.minor == AP_SERVER_MINORVERSION_NUMBER && runs.patch >= AP_SERVER_PATCHLEVEL_NUMBER;
+}
+
+/** By the array's own size of an element, which may be larger than ours. */
+static const void *element(const apr_array_header_t *list, int i)
+{
+    return list->elts + (size_t)i * (size_t)list->elt_size;
+}
+
 void pm_where_learn_sockets(apr_pool_t *pconf, const server_rec *s)
 {
-    const module *proxy = ap_find_linked_module("mod_proxy.c");
+    const module *proxy = knows_as_much() ? ap_find_linked_module("mod_proxy.c") : NULL;
     const proxy_server_conf *conf =
         proxy != NULL ? ap_get_module_config(s->module_config, proxy) : NULL;
     apr_array_header_t *list = apr_array_make(pconf, 4, sizeof(socket_worker));
 
     for (int i = 0; conf != NULL && i < conf->workers->nelts; i++) {
-        add_socket(pconf, list, &APR_ARRAY_IDX(conf->workers, i, proxy_worker));
+        add_socket(pconf, list, element(conf->workers, i));
     }
     for (int b = 0; conf != NULL && b < conf->balancers->nelts; b++) {
-        const proxy_balancer *balancer = &APR_ARRAY_IDX(conf->balancers, b, proxy_balancer);
+        const proxy_balancer *balancer = element(conf->balancers, b);
 
         for (int i = 0; i < balancer->workers->nelts; i++) {
             add_socket(pconf, list, APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *));

@@ -238,16 +238,7 @@ class Bench:
         by_history = {name: [] for name in ("page", "JSON summary", "list")}
         shares = self.amount([(0, 0), (25, 64), (50, 128), (100, 256)], [(100, 256)])
         for share, incidents in shares:
-            server = Server("mod_pmcapture")
-            try:
-                timed.fill(server.capture, share, incidents)
-                tools = timed.tool_times(server.capture, [["list"], ["report", str(max(incidents, 1))]]
-                                         if incidents else [["list"]], repeats) if incidents else {}
-                server.start()
-                time.sleep(2.5)
-                found = timed.page_times(server.port, list(PAGES.values()), repeats)
-            finally:
-                server.close()
+            found, tools = self.asked(share, incidents, list(PAGES.values()), repeats)
             for name in ("page", "JSON summary"):
                 by_history[name].append([incidents, statistics.median(found[PAGES[name]])])
             if tools:
@@ -266,6 +257,25 @@ class Bench:
             self.row(f"pmcapture {name}, full file", told(took, "ms"), "<= 150 ms" if goal else "",
                      took["median"] <= 150 if goal else None)
         self.curves["Time to answer, ms, by incidents on record"] = by_history
+        paths = {name: PAGES[name] for name in ("page", "JSON summary")}
+        found, _ = self.asked(100, 256, list(paths.values()), repeats, is_open=True)
+        self.data["pages, an incident open"] = found
+        for name, path in paths.items():
+            self.row(f"/pm-status {name}, an incident open", told(spread(found[path]), "ms"), "", None)
+
+    @staticmethod
+    def asked(share, incidents, paths, repeats, is_open=False):
+        """Times of the pages of a server with such a history, and of the tools on its file."""
+        server = Server("mod_pmcapture")
+        try:
+            timed.fill(server.capture, share, incidents, is_open)
+            commands = [["list"], ["report", str(incidents)]] if incidents and not is_open else []
+            tools = timed.tool_times(server.capture, commands, repeats) if commands else {}
+            server.start()
+            time.sleep(2.5)
+            return timed.page_times(server.port, paths, repeats), tools
+        finally:
+            server.close()
 
     def polling(self):
         seconds = self.amount(5, 3)

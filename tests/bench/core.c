@@ -5,7 +5,8 @@
  *   core count WAY WRITERS OPERATIONS    nanoseconds of processor for one request; WAY is recorder, mutex
  *                                        or line, with -processes behind it for processes instead of threads
  *   core size WORKERS PROCESSES VHOSTS   bytes of a live region
- *   core fill FILE SHARE INCIDENTS       a capture file with so many percent of its history, and incidents
+ *   core fill FILE SHARE INCIDENTS [open]  a capture file with so many percent of its history, and incidents; the last
+ *                                        one open
  */
 #include <apr_general.h>
 #include <apr_time.h>
@@ -248,18 +249,20 @@ static void fill_tallies(pm_tally *to, const char *what, uint64_t errors)
     }
 }
 
-static void fill_incident(pm_capture *c, const pm_retention *keep, uint64_t id, uint64_t onset)
+static void fill_incident(pm_capture *c, const pm_retention *keep, uint64_t id, uint64_t onset,
+                          int open)
 {
     static pm_sample samples[PM_SAMPLES_MAX];
     static pm_incident in;
 
     memset(&in, 0, sizeof(in));
     in = (pm_incident){.id = id,
+                       .open = (uint32_t)open,
                        .kinds = PM_KIND_ERRORS,
                        .onset_us = onset,
                        .detected_us = onset + PM_SECOND,
                        .end_us = onset + 40 * PM_SECOND,
-                       .closed_us = onset + 100 * PM_SECOND,
+                       .closed_us = open ? 0 : onset + 100 * PM_SECOND,
                        .requests = 36000,
                        .errors = 9000,
                        .peak_at_us = onset + 9 * PM_SECOND,
@@ -287,7 +290,7 @@ static void fill_incident(pm_capture *c, const pm_retention *keep, uint64_t id, 
     pm_capture_pin(c, id, 1, onset - 80 * PM_SECOND, onset + 160 * PM_SECOND);
 }
 
-static int fill(const char *path, uint64_t share, uint64_t incidents)
+static int fill(const char *path, uint64_t share, uint64_t incidents, int open)
 {
     static pm_checkpoint cp;
     pm_retention keep = PM_RETENTION_DEFAULT;
@@ -309,7 +312,7 @@ static int fill(const char *path, uint64_t share, uint64_t incidents)
     fill_rows(c, &keep, share, now);
     fill_events(c, &keep, share, now);
     for (uint64_t id = 1; id <= incidents; id++) {
-        fill_incident(c, &keep, id, now - (incidents + 1 - id) * step);
+        fill_incident(c, &keep, id, now - (incidents + 1 - id) * step, open && id == incidents);
     }
     cp.tick = keep.seconds;
     cp.next_incident = incidents + 1;
@@ -338,8 +341,8 @@ int main(int argc, char **argv)
         printf("%llu\n", (unsigned long long)pm_live_size(&geo));
         return 0;
     }
-    if (argc == 5 && strcmp(argv[1], "fill") == 0) {
-        return fill(argv[2], (uint64_t)atoi(argv[3]), (uint64_t)atoi(argv[4]));
+    if (argc >= 5 && strcmp(argv[1], "fill") == 0) {
+        return fill(argv[2], (uint64_t)atoi(argv[3]), (uint64_t)atoi(argv[4]), argc > 5);
     }
     fprintf(stderr, "usage: core count|size|fill ...; see core.c\n");
     return 2;

@@ -249,8 +249,8 @@ def starts_and_reloads(vhosts, repeats):
 
 # ---- status pages and tools ----
 
-def fill(path, share, incidents):
-    subprocess.run([CORE, "fill", str(path), str(share), str(incidents)], check=True)
+def fill(path, share, incidents, is_open=False):
+    subprocess.run([CORE, "fill", str(path), str(share), str(incidents), *(["open"] if is_open else [])], check=True)
     if os.getuid() == 0:
         os.chown(path, 0, 0)
 

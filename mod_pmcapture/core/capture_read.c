@@ -97,6 +97,58 @@ uint64_t pm_cap_collect(pm_capture *c, uint64_t offset, uint64_t count, uint32_t
     return damaged;
 }
 
+int pm_cap_compare_rows(const void *a, const void *b)
+{
+    const pm_row *x = a, *y = b;
+
+    if (x->at_us != y->at_us) {
+        return x->at_us < y->at_us ? -1 : 1;
+    }
+    return x->tick < y->tick ? -1 : x->tick > y->tick;
+}
+
+static int in_order(const pm_row *row, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (pm_cap_compare_rows(&row[i - 1], &row[i]) >= 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* In order of time, each tick once. Most lists are so as they were read, and long. */
+static void put_in_order(apr_array_header_t *list)
+{
+    pm_row *row = (pm_row *)list->elts;
+    size_t count = (size_t)list->nelts, kept = 0;
+
+    if (in_order(row, count)) {
+        return;
+    }
+    qsort(row, count, sizeof(*row), pm_cap_compare_rows);
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || pm_cap_compare_rows(&row[kept - 1], &row[i]) != 0) {
+            row[kept++] = row[i];
+        }
+    }
+    list->nelts = (int)kept;
+}
+
+/* Of the rows from `added` on those that are among the first `known`, which are in order. */
+static void drop_known(apr_array_header_t *list, size_t known, size_t added)
+{
+    pm_row *row = (pm_row *)list->elts;
+    size_t kept = added;
+
+    for (size_t i = added; known > 0 && i < (size_t)list->nelts; i++) {
+        if (bsearch(&row[i], row, known, sizeof(*row), pm_cap_compare_rows) == NULL) {
+            row[kept++] = row[i];
+        }
+    }
+    list->nelts = known > 0 ? (int)kept : list->nelts;
+}
+
 /* Calls `take` for each part that holds rows; returns the number of damaged entries of the index. */
 static uint64_t walk_pins(pm_capture *c,
                           void (*take)(void *ctx, const pm_pin *pin, uint64_t rows_offset),
@@ -126,19 +178,29 @@ static uint64_t walk_pins(pm_capture *c,
 typedef struct pin_query {
     pm_capture *c;
     uint64_t from_us, to_us;
-    apr_array_header_t *rows;
+    apr_array_header_t *rows; /* with those of the ring, in order */
+    size_t known;             /* the number of these: nearly all pinned ones are among them */
     uint64_t damaged;
     pm_pin before; /* the newest part that ends before from_us; seq 0 = none */
     uint64_t before_offset;
 } pin_query;
+
+static void take_part(pin_query *q, const pm_pin *pin, uint64_t rows_offset, uint64_t from_us,
+                      uint64_t to_us)
+{
+    size_t added = (size_t)q->rows->nelts;
+
+    q->damaged += pm_cap_collect(q->c, rows_offset, PM_PIN_ROWS, PM_MAGIC_PINNED, pin->head.seq,
+                                 from_us, to_us, q->rows);
+    drop_known(q->rows, q->known, added);
+}
 
 static void take_pin(void *ctx, const pm_pin *pin, uint64_t rows_offset)
 {
     pin_query *q = ctx;
 
     if (pin->from_us < q->to_us && pin->to_us > q->from_us) {
-        q->damaged += pm_cap_collect(q->c, rows_offset, PM_PIN_ROWS, PM_MAGIC_PINNED, pin->head.seq,
-                                     q->from_us, q->to_us, q->rows);
+        take_part(q, pin, rows_offset, q->from_us, q->to_us);
     }
 }
 
@@ -147,6 +209,8 @@ static void collect_pinned(pm_capture *c, uint64_t from_us, uint64_t to_us,
 {
     pin_query q = {.c = c, .from_us = from_us, .to_us = to_us, .rows = rows};
 
+    put_in_order(rows);
+    q.known = (size_t)rows->nelts;
     q.damaged += walk_pins(c, take_pin, &q);
     pm_cap_note_damage(c, PM_AREA_PINNED, q.damaged);
 }
@@ -156,8 +220,7 @@ static void take_pin_since(void *ctx, const pm_pin *pin, uint64_t rows_offset)
     pin_query *q = ctx;
 
     if (pin->to_us > q->from_us) {
-        q->damaged += pm_cap_collect(q->c, rows_offset, PM_PIN_ROWS, PM_MAGIC_PINNED, pin->head.seq,
-                                     0, UINT64_MAX, q->rows);
+        take_part(q, pin, rows_offset, 0, UINT64_MAX);
     }
     else if (q->before.head.seq == 0 || pin->to_us > q->before.to_us) {
         q->before = *pin;
@@ -170,22 +233,13 @@ static void collect_pinned_since(pm_capture *c, uint64_t from_us, apr_array_head
 {
     pin_query q = {.c = c, .from_us = from_us, .rows = rows};
 
+    put_in_order(rows);
+    q.known = (size_t)rows->nelts;
     q.damaged += walk_pins(c, take_pin_since, &q);
     if (q.before.head.seq != 0) {
-        q.damaged += pm_cap_collect(c, q.before_offset, PM_PIN_ROWS, PM_MAGIC_PINNED,
-                                    q.before.head.seq, 0, UINT64_MAX, rows);
+        take_part(&q, &q.before, q.before_offset, 0, UINT64_MAX);
     }
     pm_cap_note_damage(c, PM_AREA_PINNED, q.damaged);
-}
-
-int pm_cap_compare_rows(const void *a, const void *b)
-{
-    const pm_row *x = a, *y = b;
-
-    if (x->at_us != y->at_us) {
-        return x->at_us < y->at_us ? -1 : 1;
-    }
-    return x->tick < y->tick ? -1 : x->tick > y->tick;
 }
 
 /* Room for the rows of a range from the start: a list that grows leaves its smaller copies in the pool. */
@@ -198,34 +252,11 @@ static apr_array_header_t *room_for(apr_pool_t *pool, uint64_t ring, uint64_t fr
     return apr_array_make(pool, wanted < ROOM_MOST ? (int)wanted : ROOM_MOST, sizeof(pm_row));
 }
 
-/* Most lists are in order as they were read, and long. */
-static int in_order(const pm_row *row, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        if (pm_cap_compare_rows(&row[i - 1], &row[i]) >= 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static void hand_out(apr_array_header_t *list, pm_row **rows, size_t *count)
 {
-    pm_row *row = (pm_row *)list->elts;
-    size_t kept = 0;
-
-    *rows = row;
+    put_in_order(list);
+    *rows = (pm_row *)list->elts;
     *count = (size_t)list->nelts;
-    if (in_order(row, *count)) {
-        return;
-    }
-    qsort(row, *count, sizeof(*row), pm_cap_compare_rows);
-    for (size_t i = 0; i < *count; i++) {
-        if (kept == 0 || pm_cap_compare_rows(&row[kept - 1], &row[i]) != 0) {
-            row[kept++] = row[i];
-        }
-    }
-    *count = kept;
 }
 
 apr_status_t pm_capture_seconds(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_row **rows,
@@ -275,32 +306,13 @@ apr_status_t pm_capture_latest_seconds(pm_capture *c, uint64_t tick, uint64_t mo
     return APR_SUCCESS;
 }
 
-/* Most pinned rows are in the ring, too: without them what is left needs no sorting. */
-static void drop_known(apr_array_header_t *list, size_t known)
-{
-    pm_row *row = (pm_row *)list->elts;
-    size_t kept = known;
-
-    for (size_t i = known; i < (size_t)list->nelts; i++) {
-        if (known == 0 || bsearch(&row[i], row, known, sizeof(*row), pm_cap_compare_rows) == NULL) {
-            row[kept++] = row[i];
-        }
-    }
-    list->nelts = (int)kept;
-}
-
 apr_status_t pm_capture_seconds_around(pm_capture *c, uint64_t tick, uint64_t most,
                                        uint64_t from_us, pm_row **rows, size_t *count,
                                        apr_pool_t *pool)
 {
     apr_array_header_t *list = collect_latest(c, tick, most, 4 * PM_PIN_ROWS, pool);
 
-    size_t latest = (size_t)list->nelts;
-
     collect_pinned_since(c, from_us, list);
-    if (in_order((const pm_row *)list->elts, latest)) {
-        drop_known(list, latest);
-    }
     hand_out(list, rows, count);
     return APR_SUCCESS;
 }

@@ -26,7 +26,7 @@ const char *pm_state_name(enum pm_state state);
  * has neither breakdown nor story (changes, causes, ruled_out, timeline). */
 #define PM_VIEW_SUMMARY (PM_VIEW_TOTALS | PM_VIEW_INCIDENTS)
 
-/** Whose story is told; always that of the incident asked for. A story needs all that is kept, and most readers none. */
+/** Whose story is told; always that of the incident asked for. It needs what pm_story.h says, and most readers none. */
 enum pm_told { PM_TELL_ALL, PM_TELL_OPEN, PM_TELL_NONE };
 
 typedef struct pm_query {
@@ -35,7 +35,7 @@ typedef struct pm_query {
     uint64_t since_us, until_us;   /* bounds of events, series and incidents; 0 and UINT64_MAX = open */
     uint64_t incident;             /* that one alone; 0 = all. Series and events then cover it, +- 2 minutes */
     uint32_t told;                 /* enum pm_told */
-    uint32_t latest;               /* 1: when no story needs more, the last PM_LATEST events and seconds will do */
+    uint32_t latest;               /* 1: but for what stories need, the last PM_LATEST events and seconds will do */
 } pm_query;
 
 #define PM_LATEST_EVENTS 128u

@@ -67,11 +67,26 @@ static void write_ticks(fixture *f, progress *p)
     _exit(0);
 }
 
+/* Whole, in order, and as new as what the writer had finished before. */
+static void check_events(const pm_event *events, size_t count, uint64_t done)
+{
+    static char data[PM_EVENT_DATA];
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t n = strtoull(events[i].text + 6, NULL, 10); /* "event N" */
+        pm_event want = event_number(n, PM_EV_NOTE, data, data_length(n));
+        assert_string_equal(events[i].text, want.text);
+        assert_int_equal(events[i].data_len, want.data ? want.data_len : 2);
+        assert_memory_equal(events[i].data, want.data ? want.data : "{}", events[i].data_len);
+        assert_true(i == 0 || events[i].seq > events[i - 1].seq);
+    }
+    assert_true(count > 0 && events[count - 1].at_us >= T0 + done * 1000);
+}
+
 /* Everything that is in the file verifies, is in order, and holds what the writer had finished before. */
 static void check_ticks(fixture *f, pm_capture *c, uint64_t done, apr_pool_t *pool)
 {
     static pm_checkpoint cp;
-    static char data[PM_EVENT_DATA];
     pm_incident **incidents;
     pm_event *events;
     pm_sample *samples;
@@ -87,15 +102,11 @@ static void check_ticks(fixture *f, pm_capture *c, uint64_t done, apr_pool_t *po
     }
     assert_true(rows[count - 1].tick >= done);
     pm_capture_events(c, 0, UINT64_MAX, &events, &count, pool);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t n = strtoull(events[i].text + 6, NULL, 10); /* "event N" */
-        pm_event want = event_number(n, PM_EV_NOTE, data, data_length(n));
-        assert_string_equal(events[i].text, want.text);
-        assert_int_equal(events[i].data_len, want.data ? want.data_len : 2);
-        assert_memory_equal(events[i].data, want.data ? want.data : "{}", events[i].data_len);
-        assert_true(i == 0 || events[i].seq > events[i - 1].seq);
-    }
-    assert_true(count > 0 && events[count - 1].at_us >= T0 + done * 1000);
+    check_events(events, count, done);
+    pm_capture_events_after(c, events[count / 2].seq - 1, &events, &count, pool);
+    check_events(events, count, done);
+    pm_capture_events_around(c, T0 + done * 1000, 0, 3, &events, &count, pool);
+    check_events(events, count, done);
     assert_int_equal(pm_capture_checkpoint(c, &cp), APR_SUCCESS);
     assert_true(cp.tick >= done);
     for (size_t i = 0; i < sizeof(cp.totals.hist); i++) {
@@ -172,6 +183,8 @@ static void turning_rings_are_read_without_a_false_damage(void **state)
             assert_int_equal(events[i].data_len, want.data ? want.data_len : 2);
             assert_memory_equal(events[i].data, want.data ? want.data : "{}", events[i].data_len);
         }
+        pm_capture_events_after(r, 0, &events, &count, pool);
+        pm_capture_events_around(r, 0, 0, 9, &events, &count, pool);
         apr_pool_destroy(pool);
     }
     assert_int_equal(pm_capture_damage(r).records, 0);

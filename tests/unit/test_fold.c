@@ -1,105 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * test_fold.c: requests counted in a live region, ticks, and what is on disk then: the life of an incident.
- * Time is the test's own; everything else is real.
  */
-#include "capture_case.h"
+#include "fold_case.h"
 
 #include <math.h>
 
 #include <apr_strings.h>
 
-#include "pm_fold.h"
-#include "pm_live.h"
 #include "pm_source.h"
-#include "pm_time.h"
 
-#define VHOSTS 2u
 #define CLIENTS 40u
-
-typedef struct bench {
-    fixture *f;
-    pm_retention keep;
-    pm_live live;
-    pm_ledger *state;
-    pm_fold fold;
-    pm_capture *capture;
-    uint64_t now, monotonic, counted, failed;
-    pm_burst_rule burst[64];
-    pm_slow_rule slow[64];
-    const char *names[64], *defined[64];
-} bench;
-
-static void two_workers(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit)
-{
-    (void)ctx;
-    *busy = 1;
-    *idle = 9;
-    *limit = 10;
-}
-
-/** Open the capture file and a region for run `run`, as a start of the server does. */
-static void start_run(bench *b, uint64_t run, pm_live *old)
-{
-    pm_live_geometry geo = pm_live_plan(1, 64, 8, VHOSTS);
-    uint64_t size;
-
-    assert_int_equal(
-        pm_capture_create(&b->capture, b->f->path, &b->keep, b->f->pool, b->f->notice, &b->f->err),
-        APR_SUCCESS);
-    assert_int_equal(pm_live_create(&b->live, b->f->folder, pm_capture_id(b->capture), run, &geo,
-                                    -1, &b->f->err),
-                     APR_SUCCESS);
-    size = pm_ledger_size(b->live.geo.vhosts);
-    b->state = calloc(1, size);
-    pm_ledger_init(b->state, size, run, b->live.geo.vhosts);
-    for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
-        b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
-        b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
-    }
-    b->names[1] = "www.example:80";
-    b->names[2] = "api.example:80";
-    b->defined[2] = "sites/api.conf:12";
-    for (uint32_t v = 1; v <= VHOSTS; v++) {
-        atomic_store(&b->live.vhosts[v].pool, v);
-    }
-    b->fold = (pm_fold){.state = b->state,
-                        .live = &b->live,
-                        .capture = b->capture,
-                        .burst = b->burst[0],
-                        .slow = b->slow[0],
-                        .vhost_burst = b->burst,
-                        .vhost_slow = b->slow,
-                        .vhost_names = b->names,
-                        .vhost_defined = b->defined,
-                        .samples = 4,
-                        .clients = 1,
-                        .workers = two_workers};
-    b->fold.old[0] = old;
-    b->fold.server.started_us = b->now;
-    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
-}
-
-static bench *make_bench(fixture *f)
-{
-    bench *b = calloc(1, sizeof(*b));
-
-    b->f = f;
-    b->keep = SMALL;
-    b->now = pm_time_now() / PM_SECOND * PM_SECOND;
-    b->monotonic = 1000 * PM_SECOND;
-    start_run(b, 1, NULL);
-    return b;
-}
-
-static void end_bench(bench *b)
-{
-    pm_live_detach(&b->live);
-    pm_capture_close(b->capture);
-    free(b->fold.tick);
-    free(b->state);
-    free(b);
-}
 
 /** A request that is answered `at` microseconds into the second that is now filling. */
 static void request(bench *b, uint32_t vhost, uint32_t client, uint32_t status, uint64_t at,
@@ -127,13 +38,6 @@ static void requests(bench *b, uint32_t vhost, uint32_t n, uint32_t status)
     }
 }
 
-static void tick(bench *b)
-{
-    b->now += PM_SECOND;
-    b->monotonic += PM_SECOND;
-    pm_fold_tick(&b->fold, b->now, b->monotonic);
-}
-
 static void quiet(bench *b, int seconds, uint32_t vhost)
 {
     for (int i = 0; i < seconds; i++) {
@@ -142,22 +46,12 @@ static void quiet(bench *b, int seconds, uint32_t vhost)
     }
 }
 
-static pm_incident *incident(bench *b, size_t want, size_t which)
-{
-    pm_incident **list;
-    size_t count;
-
-    assert_int_equal(pm_capture_incidents(b->capture, &list, &count, b->f->pool), APR_SUCCESS);
-    assert_int_equal(count, want);
-    return want > which ? list[which] : NULL;
-}
-
 static uint64_t requests_on_disk(bench *b)
 {
     pm_checkpoint *cp = calloc(1, sizeof(*cp));
     uint64_t n;
 
-    assert_int_equal(pm_capture_checkpoint(b->capture, cp), APR_SUCCESS);
+    assert_int_equal(pm_capture_checkpoint(b->fold.capture, cp), APR_SUCCESS);
     n = pm_model_requests(&cp->totals);
     assert_int_equal(pm_model_errors(&cp->totals), b->failed);
     free(cp);
@@ -179,7 +73,7 @@ static void each_second_becomes_a_row_and_totals_are_exact(void **state)
         tick(b);
     }
     assert_int_equal(requests_on_disk(b), b->counted);
-    assert_int_equal(pm_capture_seconds(b->capture, from, b->now, &rows, &count, b->f->pool),
+    assert_int_equal(pm_capture_seconds(b->fold.capture, from, b->now, &rows, &count, b->f->pool),
                      APR_SUCCESS);
     assert_int_equal(count, 5);
     for (uint32_t i = 0; i < 5; i++) {
@@ -201,11 +95,7 @@ static void a_dead_runs_remainder_is_counted_once_by_the_next_run(void **state)
     requests(b, 1, 7, 200);
     requests(b, 2, 3, 500); /* after the last tick: in memory alone */
     assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
-    pm_live_detach(&b->live);
-    pm_capture_close(b->capture);
-    free(b->fold.tick);
-    free(b->state);
-    b->fold.tick = NULL;
+    stop_run(b);
     b->now += 3 * PM_SECOND;
     start_run(b, 2, &old);
     tick(b);
@@ -221,7 +111,7 @@ static void a_dead_runs_remainder_is_counted_once_by_the_next_run(void **state)
 static void leave(bench *b)
 {
     pm_live_detach(&b->live);
-    pm_capture_close(b->capture);
+    pm_capture_close(b->fold.capture);
     free(b->fold.tick);
     free(b->state);
     b->fold.tick = NULL;
@@ -481,11 +371,7 @@ static void an_incident_that_one_run_left_open_goes_on_in_the_next(void **state)
     tick(b);
     onset = incident(b, 1, 0)->onset_us;
     assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
-    pm_live_detach(&b->live);
-    pm_capture_close(b->capture);
-    free(b->fold.tick);
-    free(b->state);
-    b->fold.tick = NULL;
+    stop_run(b);
     b->now += 2 * PM_SECOND;
     start_run(b, 2, &old);
     for (uint32_t i = 0; i < 30; i++) {
@@ -525,7 +411,7 @@ static void earlier_minutes(bench *b, uint64_t from, uint32_t n, uint64_t each, 
                       .clients = clients};
 
         row.tick = row.at_us / PM_SECOND;
-        assert_int_equal(pm_capture_put_minute(b->capture, &row), APR_SUCCESS);
+        assert_int_equal(pm_capture_put_minute(b->fold.capture, &row), APR_SUCCESS);
     }
 }
 
@@ -551,7 +437,7 @@ static void the_hour_the_day_and_the_week_before_are_told_each_with_its_length(v
     earlier_minutes(b, b->now - 10 * minute, 10, 600, 12);
     assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
     pm_live_detach(&b->live);
-    pm_capture_close(b->capture);
+    pm_capture_close(b->fold.capture);
     free(b->state);
     free(b->fold.tick);
     start_run(b, 2, &old);
@@ -684,7 +570,7 @@ static void what_could_not_be_written_is_written_with_a_later_tick(void **state)
     uint64_t from = b->now;
     pm_row *rows;
     size_t count;
-    int fd = pm_capture_fd(b->capture), kept = dup(fd), read_only = open(b->f->path, O_RDONLY);
+    int fd = pm_capture_fd(b->fold.capture), kept = dup(fd), read_only = open(b->f->path, O_RDONLY);
 
     quiet(b, 2, 1);
     assert_true(dup2(read_only, fd) == fd); /* as when the disk has gone read-only */
@@ -693,7 +579,7 @@ static void what_could_not_be_written_is_written_with_a_later_tick(void **state)
     assert_true(strstr(b->state->checkpoint.server.trouble, b->f->path) != NULL);
     assert_true(dup2(kept, fd) == fd);
     quiet(b, 1, 1);
-    assert_int_equal(pm_capture_seconds(b->capture, from, b->now, &rows, &count, b->f->pool),
+    assert_int_equal(pm_capture_seconds(b->fold.capture, from, b->now, &rows, &count, b->f->pool),
                      APR_SUCCESS);
     assert_int_equal(count, 6);
     assert_int_equal(requests_on_disk(b), b->counted);
@@ -708,7 +594,7 @@ static size_t events_of(bench *b, uint32_t type)
     pm_event *events;
     size_t count, found = 0;
 
-    assert_int_equal(pm_capture_events(b->capture, 0, UINT64_MAX, &events, &count, b->f->pool),
+    assert_int_equal(pm_capture_events(b->fold.capture, 0, UINT64_MAX, &events, &count, b->f->pool),
                      APR_SUCCESS);
     for (size_t i = 0; i < count; i++) {
         found += events[i].type == type && strcmp(events[i].text, "handed over") == 0;

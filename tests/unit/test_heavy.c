@@ -1,100 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * test_heavy.c: heavy hitters among failing requests, from the workers' counters to an incident's breakdown.
- * Time is the test's own; region, ledger and capture file are real.
  */
-#include "capture_case.h"
+#include "fold_case.h"
 
 #include <pthread.h>
 
 #include "../../mod_pmcapture/core/fold_private.h"
 #include "../../mod_pmcapture/core/heavy_private.h"
 #include "../../mod_pmcapture/core/incident_private.h"
-#include "pm_time.h"
 #include "splitmix.h"
-
-#define VHOSTS 2u
-
-typedef struct bench {
-    fixture *f;
-    pm_live live;
-    pm_ledger *state;
-    pm_fold fold;
-    uint64_t now, monotonic;
-    uint64_t clients; /* so far */
-    uint64_t at;      /* when in the second requests are answered */
-    pm_burst_rule burst[64];
-    pm_slow_rule slow[64];
-    const char *names[64], *defined[64];
-} bench;
-
-static void start_run(bench *b, uint64_t run)
-{
-    pm_live_geometry geo = pm_live_plan(1, 64, 8, VHOSTS);
-    uint64_t size;
-
-    assert_int_equal(pm_capture_create(&b->fold.capture, b->f->path, &SMALL, b->f->pool,
-                                       b->f->notice, &b->f->err),
-                     APR_SUCCESS);
-    assert_int_equal(pm_live_create(&b->live, b->f->folder, pm_capture_id(b->fold.capture), run,
-                                    &geo, -1, &b->f->err),
-                     APR_SUCCESS);
-    size = pm_ledger_size(b->live.geo.vhosts);
-    b->state = calloc(1, size);
-    pm_ledger_init(b->state, size, run, b->live.geo.vhosts);
-    for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
-        b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
-        b->slow[v] = (pm_slow_rule){0, 5, 5, 5, PM_SECOND, 0.2};
-    }
-    b->names[1] = "www.example:80";
-    b->names[2] = "api.example:80";
-    b->fold = (pm_fold){.state = b->state,
-                        .live = &b->live,
-                        .capture = b->fold.capture,
-                        .burst = b->burst[0],
-                        .slow = b->slow[0],
-                        .vhost_burst = b->burst,
-                        .vhost_slow = b->slow,
-                        .vhost_names = b->names,
-                        .vhost_defined = b->defined,
-                        .samples = 4,
-                        .clients = 1};
-    b->fold.server.started_us = b->now;
-    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
-}
-
-static bench *make_bench(fixture *f)
-{
-    bench *b = calloc(1, sizeof(*b));
-
-    b->f = f;
-    b->at = PM_SECOND - 1000;
-    b->now = pm_time_now() / PM_SECOND * PM_SECOND;
-    b->monotonic = 1000 * PM_SECOND;
-    start_run(b, 1);
-    return b;
-}
-
-static void stop_run(bench *b)
-{
-    pm_live_detach(&b->live);
-    pm_capture_close(b->fold.capture);
-    free(b->fold.tick);
-    free(b->state);
-}
-
-static void end_bench(bench *b)
-{
-    stop_run(b);
-    free(b);
-}
-
-static void tick(bench *b)
-{
-    b->now += PM_SECOND;
-    b->monotonic += PM_SECOND;
-    pm_fold_tick(&b->fold, b->now, b->monotonic);
-}
 
 static void hit(bench *b, enum pm_dimension d, uint32_t vhost, const char *key, int failed,
                 uint32_t failure)
@@ -124,16 +39,6 @@ static void requests(bench *b, uint32_t vhost, const char *route, uint32_t n, ui
     for (uint32_t i = 0; i < n; i++) {
         request(b, vhost, route, status);
     }
-}
-
-static const pm_incident *incident(bench *b, size_t want, size_t which)
-{
-    pm_incident **list;
-    size_t count;
-
-    assert_int_equal(pm_capture_incidents(b->fold.capture, &list, &count, b->f->pool), APR_SUCCESS);
-    assert_int_equal(count, want);
-    return list[which];
 }
 
 static const pm_tally *find(const pm_tally *list, const char *key)
@@ -530,7 +435,7 @@ static void a_signature_of_an_incident_on_record_is_not_new_in_the_next_run(void
             stop_run(b);
             b->now += 600 * PM_SECOND;
             b->names[1] = "other.example:80"; /* virtual hosts may have other numbers */
-            start_run(b, 2);
+            start_run(b, 2, NULL);
         }
     }
     for (size_t i = 0; i < 2; i++) {
@@ -553,7 +458,7 @@ static void an_incident_that_goes_on_in_the_next_run_keeps_its_breakdown(void **
     tick(b);
     stop_run(b);
     b->now += PM_SECOND;
-    start_run(b, 2);
+    start_run(b, 2, NULL);
     tick(b);
     requests(b, 1, "/a", 30, 500);
     tick(b);

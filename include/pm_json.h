@@ -19,6 +19,15 @@
 /** Takes `len` bytes; any status but APR_SUCCESS stops the writer. */
 typedef apr_status_t (*pm_sink)(void *ctx, const char *bytes, size_t len);
 
+/** Text of bounded length: {array, sizeof(array), 0}. */
+typedef struct pm_bounded {
+    char *text;
+    size_t size, used;
+} pm_bounded;
+/** A pm_sink with a pm_bounded as its ctx. The text is NUL-terminated; what does not fit is left out whole, and
+ *  APR_ENOSPC. */
+apr_status_t pm_into_bounded(void *bounded, const char *bytes, size_t len);
+
 #define PM_JSON_DEPTH 32
 
 typedef struct pm_json {

@@ -20,6 +20,19 @@
 #define VALID_DEPTH 16
 #define NUMBER_MAX 40 /* bytes */
 
+apr_status_t pm_into_bounded(void *bounded, const char *bytes, size_t len)
+{
+    pm_bounded *b = bounded;
+
+    if (len >= b->size - b->used) {
+        return APR_ENOSPC;
+    }
+    memcpy(b->text + b->used, bytes, len);
+    b->used += len;
+    b->text[b->used] = '\0';
+    return APR_SUCCESS;
+}
+
 static void flush(pm_json *j)
 {
     if (j->status == APR_SUCCESS && j->used > 0) {

@@ -21,28 +21,14 @@
 
 typedef struct data {
     pm_json json;
-    size_t used;
+    pm_bounded all;
     char bytes[DATA_ROOM];
 } data;
 
-static apr_status_t take(void *ctx, const char *bytes, size_t len)
-{
-    data *d = ctx;
-
-    if (len >= sizeof(d->bytes) - d->used) {
-        return APR_ENOSPC;
-    }
-    memcpy(d->bytes + d->used, bytes, len);
-    d->used += len;
-    d->bytes[d->used] = '\0';
-    return APR_SUCCESS;
-}
-
 static void begin(data *d)
 {
-    d->used = 0;
-    d->bytes[0] = '\0';
-    pm_json_begin(&d->json, take, d);
+    d->all = (pm_bounded){d->bytes, sizeof(d->bytes), 0};
+    pm_json_begin(&d->json, pm_into_bounded, &d->all);
     pm_json_object(&d->json);
 }
 

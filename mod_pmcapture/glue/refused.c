@@ -210,21 +210,7 @@ typedef struct refusal {
     char by[NAME_MAX_KEPT], user[PM_USER_SIZE];
     const char *message;
     char data[8 * MESSAGE_MAX]; /* a byte may take six */
-    size_t used;
 } refusal;
-
-static apr_status_t into_data(void *ctx, const char *bytes, size_t len)
-{
-    refusal *r = ctx;
-
-    if (len >= sizeof(r->data) - r->used) {
-        return APR_ENOSPC;
-    }
-    memcpy(r->data + r->used, bytes, len);
-    r->used += len;
-    r->data[r->used] = '\0';
-    return APR_SUCCESS;
-}
 
 /** The innermost "Syntax error on line N of FILE:"; files include others. */
 static void put_place(pm_json *j, const char *message)
@@ -251,11 +237,12 @@ static void fill_data(refusal *r)
 {
     pm_json *j = calloc(1, sizeof(*j));
     const char *sudo = getenv("SUDO_USER");
+    pm_bounded data = {r->data, sizeof(r->data), 0};
 
     if (j == NULL) {
         return;
     }
-    pm_json_begin(j, into_data, r);
+    pm_json_begin(j, pm_into_bounded, &data);
     pm_json_object(j);
     pm_json_key(j, "message");
     pm_json_string(j, r->message);

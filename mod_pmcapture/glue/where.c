@@ -336,24 +336,6 @@ static int may_tell(void *ctx)
     return pm_live_note_room(&pm.live, PM_NOTE_MOVED);
 }
 
-typedef struct buffer {
-    char *text;
-    size_t size, used;
-} buffer;
-
-static apr_status_t into_buffer(void *ctx, const char *bytes, size_t len)
-{
-    buffer *b = ctx;
-
-    if (len >= b->size - b->used) {
-        return APR_ENOSPC;
-    }
-    memcpy(b->text + b->used, bytes, len);
-    b->used += len;
-    b->text[b->used] = '\0';
-    return APR_SUCCESS;
-}
-
 /** A virtual host's name and place, from memory that others may write to. */
 typedef struct place {
     char name[PM_KEY], defined[PM_KEY];
@@ -388,11 +370,11 @@ static void put_place(pm_json *j, const char *key, const place *p)
 static void fill_moved(pm_live_note *note, const char *host, const place *from, const place *to,
                        int named)
 {
-    buffer b = {note->data, sizeof(note->data), 0};
+    pm_bounded data = {note->data, sizeof(note->data), 0};
     char text[4 * PM_KEY + 256];
     pm_json j;
 
-    pm_json_begin(&j, into_buffer, &b);
+    pm_json_begin(&j, pm_into_bounded, &data);
     pm_json_object(&j);
     pm_json_key(&j, "host");
     pm_json_string(&j, host);

@@ -16,26 +16,9 @@
 #include "pm_time.h"
 
 #define NOTE_MAX 8192u
+#define DATA_MAX (2 * NOTE_MAX)
 #define SAID_US (30 * PM_SECOND)  /* the module has just said it itself, and better */
 #define ALIVE_US (15 * PM_SECOND) /* it ran until now: this is how it ended */
-
-typedef struct line {
-    char text[2 * NOTE_MAX];
-    size_t used;
-} line;
-
-static apr_status_t into_line(void *ctx, const char *bytes, size_t len)
-{
-    line *l = ctx;
-
-    if (len >= sizeof(l->text) - l->used) {
-        return APR_ENOSPC;
-    }
-    memcpy(l->text + l->used, bytes, len);
-    l->used += len;
-    l->text[l->used] = '\0';
-    return APR_SUCCESS;
-}
 
 static apr_status_t to_stdout(void *ctx, const char *bytes, size_t len)
 {
@@ -66,7 +49,7 @@ static void print_event(const pm_event *e, pm_json *j)
     putchar('\n');
 }
 
-static apr_status_t append(pm_capture *c, pm_event *e, const line *data, pm_error *err)
+static apr_status_t append(pm_capture *c, pm_event *e, const pm_bounded *data, pm_error *err)
 {
     static pm_json j;
     apr_status_t rv;
@@ -84,8 +67,9 @@ static apr_status_t append(pm_capture *c, pm_event *e, const line *data, pm_erro
 
 static apr_status_t add_note(const pm_addition *add, pm_capture *c, pm_error *err)
 {
-    static line data;
+    static char text[DATA_MAX];
     static pm_json j;
+    pm_bounded data = {text, sizeof(text), 0};
     char user[PM_USER_SIZE];
     pm_event e = {.at_us = add->at_us != 0 ? add->at_us : pm_time_now(),
                   .type = PM_EV_NOTE,
@@ -98,7 +82,7 @@ static apr_status_t add_note(const pm_addition *add, pm_capture *c, pm_error *er
     }
     pm_text_clean(e.text, sizeof(e.text), add->note, length);
     pm_caller_user(user);
-    pm_json_begin(&j, into_line, &data);
+    pm_json_begin(&j, pm_into_bounded, &data);
     pm_json_object(&j);
     if (add->incident != 0) {
         pm_json_key(&j, "incident");
@@ -137,8 +121,9 @@ static int is_said(pm_capture *c, uint64_t now, apr_pool_t *pool)
 static apr_status_t add_failure(const pm_addition *add, pm_capture *c, apr_pool_t *pool,
                                 pm_error *err)
 {
-    static line data;
+    static char text[DATA_MAX];
     static pm_json j;
+    pm_bounded data = {text, sizeof(text), 0};
     const char *unit = add->unit != NULL ? add->unit : "the service", *message;
     pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
     pm_event e = {.at_us = pm_time_now(), .type = PM_EV_START_FAILED, .severity = PM_CRITICAL};
@@ -156,7 +141,7 @@ static apr_status_t add_failure(const pm_addition *add, pm_capture *c, apr_pool_
                                add->service_result);
     }
     pm_text_clean(e.text, sizeof(e.text), message, sizeof(e.text));
-    pm_json_begin(&j, into_line, &data);
+    pm_json_begin(&j, pm_into_bounded, &data);
     pm_json_object(&j);
     put_string(&j, "message", message);
     put_string(&j, "command", "systemd");

@@ -513,6 +513,30 @@ static void the_first_error_of_the_sink_sticks_and_ends_its_calls(void **state)
     }
 }
 
+static void
+what_does_not_fit_into_bounded_text_is_refused_and_what_is_there_stays_whole(void **state)
+{
+    char text[10], after[] = "0123456789";
+    pm_bounded b = {text, 8, 0};
+    pm_json j;
+
+    (void)state;
+    memcpy(text, after, sizeof(text));
+    assert_int_equal(pm_into_bounded(&b, "abcd", 4), APR_SUCCESS);
+    assert_int_equal(pm_into_bounded(&b, "efgh", 4), APR_ENOSPC); /* no room for the NUL */
+    assert_string_equal(text, "abcd");
+    assert_int_equal(pm_into_bounded(&b, "efg", 3), APR_SUCCESS);
+    assert_int_equal(pm_into_bounded(&b, "h", 1), APR_ENOSPC);
+    assert_string_equal(text, "abcdefg");
+    assert_int_equal(b.used, 7);
+    assert_memory_equal(text + 8, after + 8, 2);
+    b.used = 0;
+    pm_json_begin(&j, pm_into_bounded, &b);
+    pm_json_string(&j, "123456");
+    assert_int_equal(pm_json_end(&j), APR_ENOSPC);
+    assert_int_equal(b.used, 0);
+}
+
 static void an_error_at_the_last_flush_is_seen(void **state)
 {
     pm_json j;
@@ -841,6 +865,8 @@ int main(void)
         cmocka_unit_test(what_the_writer_accepts_is_json_whatever_the_calls),
         cmocka_unit_test(a_long_document_goes_to_the_sink_in_pieces),
         cmocka_unit_test(the_first_error_of_the_sink_sticks_and_ends_its_calls),
+        cmocka_unit_test(
+            what_does_not_fit_into_bounded_text_is_refused_and_what_is_there_stays_whole),
         cmocka_unit_test(an_error_at_the_last_flush_is_seen),
         cmocka_unit_test(a_raw_value_stays_one_line_and_the_same_value),
         cmocka_unit_test(json_is_what_rfc_8259_says),

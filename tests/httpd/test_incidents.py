@@ -353,7 +353,7 @@ def test_a_slow_request_counts_though_its_connection_has_sent_slowly_before(new_
     httpd.start()
     connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=15)
     connection.request("GET", "/big.txt")
-    time.sleep(3)
+    time.sleep(3)       # the client does not read
     connection.getresponse().read()
     connection.request("GET", "/api/slow/2")
     assert connection.getresponse().status == 200

@@ -18,7 +18,7 @@ from harness.modules import build_library, build_module, build_module_with_libra
 from harness.wait import wait_for
 
 SOON = 10       # seconds from a removal to its event
-AT_REST = 4.5   # longer than it takes to look at every watched path
+LOOKED = 3      # ticks until each watched path was looked at: that is done when a recorder begins
 RULES = "PMCaptureBurst errors=10 ratio=5% window=3 clear={clear}\n"
 
 
@@ -53,7 +53,7 @@ def serving(httpd):
     with Load(httpd.port) as load:
         load.stream("/", rate=20, count=60).wait()
     wait_for(httpd.writer, 10, "a recorder has the lease")
-    time.sleep(AT_REST)
+    document.ticked(httpd, LOOKED)
     return httpd
 
 
@@ -83,7 +83,7 @@ def live_the_purge(httpd, library, remove, restore):
 
     httpd.stop()
     stopped = time.time()
-    time.sleep(1.5)
+    time.sleep(1.5)     # so long nobody tries to start it
     assert httpd.command().returncode != 0
     failed_start = time.time()
     dead = from_file(httpd.capture)
@@ -92,7 +92,7 @@ def live_the_purge(httpd, library, remove, restore):
     near(refused["at"], failed_start)
     assert f"{library.name}: cannot open shared object file" in refused["data"]["message"]
 
-    time.sleep(1.5)
+    time.sleep(1.5)     # so long nobody knows what to do
     restore()
     httpd.start()
     repaired = time.time()
@@ -288,10 +288,10 @@ def test_an_edit_of_an_htaccess_file_is_told_with_the_file_and_no_reload(new_htt
         (folder / ".htaccess").write_text("Redirect 503 /app/page.html\n")
         edited = time.time()
         stream = load.stream("/app/page.html", rate=20)
-        time.sleep(5)
+        time.sleep(5)       # so long it fails
         (folder / ".htaccess").write_text('Header set X-App "one"\n')
         reverted = time.time()
-        time.sleep(2)
+        time.sleep(2)       # so long it is well again
         sent = stream.stop()
     document.wait_closed(httpd)
     incident = only_incident(httpd)
@@ -336,7 +336,7 @@ def test_a_host_that_dies_twice_is_one_story_with_two_measured_gaps(new_httpd, a
         for pause in (3, 2):
             deaths.append(time.time())
             httpd.kill()
-            time.sleep(pause)
+            time.sleep(pause)   # so long the host is away
             httpd.prefix = prefix
             httpd.start()
             returns.append(time.time())

@@ -19,27 +19,19 @@ def writer_of(httpd):
     return wait_for(httpd.writer, 10, "a recorder has the lease")
 
 
-def wait_ticking(httpd, ticks=2):
-    before = document.from_file(httpd.capture)["tick"]
-    wait_for(lambda: document.from_file(httpd.capture)["tick"] >= before + ticks, 10,
-             "the recorder ticks")
-
-
 def assert_recording_goes_on(httpd, disturb):
     """Do `disturb` to the recorder under load; recording goes on and nothing else happens."""
     with Load(httpd.port) as load:
         streams = [load.stream("/", rate=40), load.stream("/nothing", rate=40, keepalive=4)]
-        wait_ticking(httpd)
+        document.ticked(httpd, 2)
         workers = set(httpd.workers())
         parent = httpd.parent
         disturb()
         begin = time.monotonic()
         # what the disturbed one had written is there now: later ticks are another's
-        reached = document.from_file(httpd.capture)["tick"]
-        wait_for(lambda: document.from_file(httpd.capture)["tick"] > reached, 10,
-                 "recording goes on")
+        document.ticked(httpd, 1)
         took = time.monotonic() - begin
-        wait_ticking(httpd)
+        document.ticked(httpd, 2)
         sent = [one for stream in streams for one in stream.stop()]
     assert took <= TAKE_OVER + 0.2, f"recording went on after {took:.1f} s only"
     assert [one for one in sent if one.status is None] == []
@@ -53,7 +45,7 @@ def assert_recording_goes_on(httpd, disturb):
 
 def test_recorders_run_as_the_servers_user_without_listening(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     assert writer_of(httpd) in httpd.recorders()
     for pid in httpd.recorders():
         assert processes.parent_of(pid) == httpd.parent
@@ -85,7 +77,7 @@ def test_workers_hold_nothing_with_which_history_could_be_written(new_httpd, mpm
 ], ids=str)
 def test_a_recorder_that_dies_is_replaced_within_three_seconds(new_httpd, mpm, how):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     recorders = httpd.recorders()
     writer = writer_of(httpd)
     assert_recording_goes_on(httpd, lambda: processes.kill(writer, how))
@@ -95,13 +87,13 @@ def test_a_recorder_that_dies_is_replaced_within_three_seconds(new_httpd, mpm, h
 
 def test_a_recorder_that_is_stopped_is_taken_over_within_three_seconds(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     writer = writer_of(httpd)
     assert_recording_goes_on(httpd, lambda: processes.kill(writer, signal.SIGSTOP))
     # if it lives, it wakes up to find that another one has the lease
     if processes.alive(writer):
         processes.kill(writer, signal.SIGCONT)
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     for _ in range(5):
         assert httpd.get("/").status == 200
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
@@ -109,13 +101,13 @@ def test_a_recorder_that_is_stopped_is_taken_over_within_three_seconds(new_httpd
 
 def test_recorders_that_all_die_at_once_are_replaced_and_no_count_is_lost(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     for pid in httpd.recorders():
         processes.kill(pid)
     for _ in range(5):
         assert httpd.get("/").status == 200
     wait_for(httpd.writer, 15, "another one has the lease")
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
 
 
@@ -136,7 +128,7 @@ def test_a_recorder_that_dies_again_and_again_leaks_nothing_into_the_parent(new_
 @pytest.mark.parametrize("state", ["running", "SIGSTOPped"])
 def test_after_a_stop_the_recorder_is_gone_and_the_port_is_free(new_httpd, mpm, state):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     httpd.get("/")
     if state == "SIGSTOPped":
         processes.kill(writer_of(httpd), signal.SIGSTOP)
@@ -165,18 +157,18 @@ def test_a_graceful_stop_ends_the_recorder_too(new_httpd, mpm):
 def test_recorders_that_die_as_soon_as_they_are_replaced_come_back(new_httpd, mpm):
     """All children are killed for a while, as by the OOM killer: the parent has no second's rest in between."""
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     until = time.monotonic() + 4
     while time.monotonic() < until:
         for pid in httpd.children():
             processes.kill(pid)
     wait_for(lambda: len(httpd.recorders()) == 2, 40, "both are replaced")
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
 
 
 def test_reloads_while_an_earlier_recorder_hangs_keep_the_capture_file(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)
     holder = writer_of(httpd)
     processes.kill(holder, signal.SIGSTOP)
     try:
@@ -188,4 +180,4 @@ def test_reloads_while_an_earlier_recorder_hangs_keep_the_capture_file(new_httpd
             processes.kill(holder, signal.SIGKILL)
     assert held, "it was there when the second one looked"
     assert not httpd.said("in use by another running httpd")
-    wait_ticking(httpd)
+    document.ticked(httpd, 2)

@@ -369,7 +369,7 @@ def test_a_server_in_the_foreground_that_is_stopped_has_not_failed(stopped):
     single = subprocess.Popen(["/usr/sbin/apache2", "-X", "-f", stopped.conf, "-d", stopped.root])
     try:
         wait_for(lambda: not stopped.port_is_free(), 10, "it listens")
-        time.sleep(1.5)
+        time.sleep(1.5)     # it serves for a while
         single.send_signal(signal.SIGTERM)
         single.wait(20)
     finally:
@@ -403,7 +403,7 @@ def test_a_purged_library_refuses_commands_fails_the_start_and_is_one_down_incid
     stopped = time.time()
     httpd.stop()
     assert state(httpd) == "stopped"
-    time.sleep(1.2)
+    time.sleep(1.2)     # so long nobody tries to start it
     for _ in range(2):
         assert httpd.command().returncode != 0
     rejected = failures(httpd)
@@ -428,7 +428,7 @@ def test_a_purged_library_refuses_commands_fails_the_start_and_is_one_down_incid
 
 
 def test_a_stop_and_a_start_in_order_are_no_incident(stopped):
-    time.sleep(1)
+    time.sleep(1)       # so long it is stopped
     stopped.start()
     final = document.settled(stopped)
     assert final["incidents"] == [] and not document.events(final, "server.unclean")
@@ -441,7 +441,7 @@ def test_a_server_killed_again_before_it_is_well_is_one_incident_with_both_gaps(
     for _ in range(2):
         gone = time.time()
         httpd.kill()
-        time.sleep(1.5)
+        time.sleep(1.5)     # so long nobody serves
         httpd.start()
         gaps += time.time() - gone
         document.wait_closed(httpd)
@@ -478,7 +478,7 @@ def test_a_stop_in_order_while_an_incident_is_open_is_part_of_it(new_httpd):
         load.stream("/fail", rate=40, count=60).wait()
     document.wait_for_document(httpd, lambda found: found["incidents"], 10, "it opened")
     httpd.stop()
-    time.sleep(1)
+    time.sleep(1)       # so long nobody serves
     httpd.start()
     final = document.settled(httpd)
     incident, = final["incidents"]

@@ -84,7 +84,7 @@ def test_the_misroute_blames_the_reload_that_gave_the_host_away_and_clears_traff
         httpd.write_config()
         httpd.reload()
         wait_for_document(httpd, lambda d: d["incidents"], 10, "an incident")
-        time.sleep(2)
+        time.sleep(2)       # so much longer it fails
     final = document.settled(httpd)
     document.validate(final)
     after = next(n for n, line in enumerate(httpd.conf.read_text().splitlines(), 1)

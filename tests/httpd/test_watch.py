@@ -9,22 +9,23 @@ import pytest
 
 from harness import document, processes
 from harness.companion import pmcapture
-from harness.document import events, from_file, wait_for_document
+from harness.document import events, from_file, ticked, wait_for_document
 from harness.modules import build_library, build_module, build_module_with_library
 from harness.stuck_fs import StuckFs
 from harness.wait import wait_for
 
 SOON = 10       # seconds from a removal to its event
 AS_ROOT = 20    # when only root can see the file
-AT_REST = 4.5   # longer than a look and its confirmation take
+LOOKED = 3      # ticks until each path was looked at: that is done when a recorder begins
+AT_REST = 5     # ticks that a look at each path, its confirmation, and an event would take
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root has files that others cannot see")
 
 
 def settle(httpd):
-    """Each path has been looked at, and some more."""
+    """Each path has been looked at."""
     wait_for(httpd.writer, 10, "a recorder has the lease")
-    time.sleep(AT_REST)
+    ticked(httpd, LOOKED)
 
 
 def started(httpd):
@@ -130,13 +131,13 @@ def test_what_a_package_manager_removes_and_puts_back_at_once_was_never_missing(
     content = library.read_bytes()
     for _ in range(3):      # as long as dpkg takes between unlinking and renaming, some times over
         library.unlink()
-        time.sleep(0.8)
+        time.sleep(0.8)     # it is gone for so long
         fresh = library.with_name(library.name + ".dpkg-new")
         fresh.write_bytes(content)
         fresh.rename(library)
-        time.sleep(0.3)
+        time.sleep(0.3)     # and back for so long
     wait_event(httpd, "dependency.changed", library)
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, library) == ["dependency.changed"]
 
 
@@ -152,7 +153,7 @@ def test_a_library_replaced_before_a_reload_that_maps_the_old_one_is_told_as_suc
     event = wait_event(httpd, "dependency.changed", library)
     assert "httpd runs on with the old one" in event["text"]
     httpd.reload()
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, library) == ["dependency.changed"]
 
 
@@ -169,9 +170,9 @@ def test_a_reload_says_nothing_twice(new_httpd):
     for _ in range(3):      # some generations have no time to look at anything
         httpd.reload()
     wait_event(httpd, "config.drift", httpd.conf, count=2)
-    time.sleep(AT_REST)
+    ticked(httpd, LOOKED)
     httpd.reload(signal.SIGHUP)
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert missing_count(httpd) == 1
     assert types_about(httpd, watched) == ["dependency.missing"]
     drift = of(from_file(httpd.capture), "config.drift", httpd.conf)
@@ -187,7 +188,7 @@ def test_a_recorder_that_dies_says_nothing_twice(new_httpd):
     writer = httpd.writer()
     processes.kill(writer)
     wait_for(lambda: httpd.writer() not in (None, writer), 10, "another recorder has the lease")
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, library) == ["dependency.missing"]
     assert missing_count(httpd) == 1
 
@@ -260,12 +261,11 @@ def test_permission_denied_is_not_missing(new_httpd):
     httpd.pm += f"PMCaptureWatch {folder}/file\n"
     started(httpd)
     folder.chmod(0o700)
-    time.sleep(AS_ROOT)
-    assert types_about(httpd, folder / "file") == []
+    ticked(httpd, AT_REST)
     (folder / "file").write_text("changed")
-    wait_event(httpd, "file.changed", folder / "file", AS_ROOT)
+    wait_event(httpd, "file.changed", folder / "file", AS_ROOT)     # root was asked, and said no more than this
     folder.chmod(0o755)
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, folder / "file") == ["file.changed"]
 
 
@@ -299,7 +299,7 @@ def test_an_edited_configuration_file_drifts_until_it_is_as_it_runs(new_httpd):
     fresh = httpd.conf.with_name("fresh")
     fresh.write_text(running)
     fresh.rename(httpd.conf)        # the same content by another file is the same configuration
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, httpd.conf) == ["config.drift", "config.drift"]
 
 
@@ -359,7 +359,7 @@ def test_htaccess_files_of_requests_that_succeed_are_not_watched(new_httpd):
     for _ in range(5):
         assert httpd.get("/").status == 200
     (httpd.root / "htdocs/.htaccess").write_text('Header set X-App "two"\n')
-    time.sleep(AT_REST)
+    ticked(httpd, AT_REST)
     assert types_about(httpd, httpd.root / "htdocs/.htaccess") == []
 
 
@@ -374,8 +374,8 @@ def test_what_comes_and_goes_in_document_root_is_no_deployment(new_httpd):
     httpd = started(new_httpd())
     for _ in range(30):
         httpd.document("lock").unlink()
-        time.sleep(0.1)
-    time.sleep(AT_REST)
+        time.sleep(0.1)     # as often as an editor's or a job's lock comes and goes
+    ticked(httpd, AT_REST)
     assert types_about(httpd, httpd.root / "htdocs") == []
 
 
@@ -399,7 +399,7 @@ def test_a_folder_that_changes_all_the_time_is_no_flood(new_httpd):
     httpd = started(new_httpd())
     for number in range(60):
         httpd.document(f"file-{number}")
-        time.sleep(0.5)
+        time.sleep(0.5)     # half a minute of it
     assert 1 <= len(types_about(httpd, httpd.root / "htdocs")) <= 5
 
 

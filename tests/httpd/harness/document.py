@@ -96,6 +96,13 @@ def wait_for_document(httpd, fact, limit, what):
     return wait_for(holds, limit, what, 0.2)
 
 
+def ticked(httpd, ticks, limit=30):
+    """The file's document after so many more ticks of the recorder."""
+    first = from_file(httpd.capture)["tick"]
+    return wait_for_document(httpd, lambda found: found["tick"] >= first + ticks, limit,
+                             f"{ticks} more ticks")
+
+
 def wait_closed(httpd, count=1, limit=20):
     """Until `count` incidents are there and none is open."""
     def closed(document):

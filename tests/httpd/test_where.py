@@ -25,7 +25,9 @@ def line_of(httpd, text, nth=1):
 
 
 def opened(httpd, count=1):
-    return wait_for_document(httpd, lambda d: len(d["incidents"]) >= count, 20, "an incident")
+    """An incident is there, and what was asked before and came too late for the tick that opened it."""
+    wait_for_document(httpd, lambda d: len(d["incidents"]) >= count, 20, "an incident")
+    return document.ticked(httpd, 1)
 
 
 def lines(incident, dimension):

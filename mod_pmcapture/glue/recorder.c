@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <http_main.h>
 #include <mpm_common.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -367,6 +368,18 @@ static void take_load(int number, apr_pool_t *pool, server_rec *s)
     pm_config_leave();
 }
 
+/** A tick waits for its turn rather than interrupt a worker that serves: a process of this kind keeps its fair share of
+ *  a busy machine, and only does not preempt others when it wakes. Where somebody has chosen otherwise, or it is not
+ *  allowed, all stays as it is. */
+static void give_way(void)
+{
+    struct sched_param none = {0};
+
+    if (sched_getscheduler(0) == SCHED_OTHER) {
+        sched_setscheduler(0, SCHED_BATCH, &none);
+    }
+}
+
 static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t parent)
 {
     apr_pool_t *pool;
@@ -377,6 +390,7 @@ static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t pa
     set_signals();
     pm_guard_install();
     prctl(PR_SET_NAME, "pmcapture");
+    give_way();
     close_descriptors(s);
     apr_pool_create(&pool, pconf);
     take_load(number, pool, s);

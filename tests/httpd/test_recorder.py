@@ -43,6 +43,14 @@ def assert_recording_goes_on(httpd, disturb):
     assert rows == sorted(set(rows)), "no second stands twice, none runs backwards"
 
 
+def test_a_recorder_lets_workers_finish_their_turn(new_httpd):
+    httpd = new_httpd().start()
+    wait_ticking(httpd)
+    of_recorders = {os.sched_getscheduler(pid) for pid in httpd.recorders()}
+    of_workers = {os.sched_getscheduler(pid) for pid in httpd.workers()}
+    assert (of_recorders, of_workers) == ({os.SCHED_BATCH}, {os.SCHED_OTHER})
+
+
 def test_recorders_run_as_the_servers_user_without_listening(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm).start()
     document.ticked(httpd, 2)

@@ -91,12 +91,12 @@ static void count_failure(pm_vhost_live *vh, uint32_t epoch, const pm_completed 
 static void note_success(pm_vhost_epoch *e, uint32_t tag)
 {
     for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
-        uint32_t none = 0;
+        uint32_t seen = atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed);
 
-        if (atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed) == tag ||
-            atomic_compare_exchange_strong_explicit(&e->ok_clients[i], &none, tag,
-                                                    memory_order_relaxed, memory_order_relaxed) ||
-            none == tag) {
+        if (seen == tag || (seen == 0 && (atomic_compare_exchange_strong_explicit(
+                                              &e->ok_clients[i], &seen, tag, memory_order_relaxed,
+                                              memory_order_relaxed) ||
+                                          seen == tag))) {
             return;
         }
     }
@@ -116,8 +116,7 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
         count_failure(vh, epoch, done);
         pm_live_add(&count->errors, 1);
     }
-    else if (done->client != 0 && !done->monitor &&
-             pm_live_wants_client(live, vhost, done->client)) {
+    else if (done->client != 0 && !done->monitor) {
         note_success(&vh->epoch[epoch], pm_client_tag(done->client));
     }
     if (done->slow) {

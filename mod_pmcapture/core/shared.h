@@ -16,6 +16,7 @@ typedef uint64_t __attribute__((may_alias)) pm_shared_word;
 
 static inline void pm_shared_put(void *shared, const void *from, size_t size)
 {
+#pragma GCC unroll 4
     for (size_t i = 0; i < size / 8; i++) {
         uint64_t word;
 
@@ -26,6 +27,7 @@ static inline void pm_shared_put(void *shared, const void *from, size_t size)
 
 static inline void pm_shared_take(void *into, const void *shared, size_t size)
 {
+#pragma GCC unroll 4
     for (size_t i = 0; i < size / 8; i++) {
         uint64_t word = __atomic_load_n((const pm_shared_word *)shared + i, __ATOMIC_RELAXED);
 

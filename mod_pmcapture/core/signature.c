@@ -162,11 +162,14 @@ static unsigned number_of_httpd(const char *s)
 {
     unsigned number = 0;
 
-    for (int i = 0; i < 7; i++) {
-        if (i < 2 ? s[i] != "AH"[i] : s[i] < '0' || s[i] > '9') {
+    if (s[0] != 'A' || s[1] != 'H') {
+        return 0;
+    }
+    for (int i = 2; i < 7; i++) {
+        if (s[i] < '0' || s[i] > '9') {
             return 0;
         }
-        number = i < 2 ? 0 : number * 10 + (unsigned)(s[i] - '0');
+        number = number * 10 + (unsigned)(s[i] - '0');
     }
     return number;
 }

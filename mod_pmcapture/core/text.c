@@ -93,6 +93,18 @@ static size_t next_piece(const char *src, size_t len, char code[8], const char *
     return taken;
 }
 
+/* Most text is harmless: how much of it is, from here on, with room for an ellipsis behind it. */
+static size_t plain_run(const char *src, size_t len, size_t room)
+{
+    size_t n = 0, most = room > ELLIPSIS_LEN ? room - ELLIPSIS_LEN - 1 : 0;
+
+    most = len < most ? len : most;
+    while (n < most && src[n] >= ' ' && src[n] < 0x7F && src[n] != '%') {
+        n++;
+    }
+    return n;
+}
+
 size_t pm_text_clean(char *dst, size_t size, const char *src, size_t len)
 {
     size_t used = 0, mark = 0; /* mark: the last border with room for an ellipsis after it */
@@ -105,8 +117,15 @@ size_t pm_text_clean(char *dst, size_t size, const char *src, size_t len)
     }
     len = src == NULL ? 0 : strnlen(src, len);
     while (len > 0) {
-        size_t taken = next_piece(src, len, code, &piece, &n);
+        size_t taken = plain_run(src, len, size - used);
 
+        if (taken > 0) {
+            piece = src;
+            n = taken;
+        }
+        else {
+            taken = next_piece(src, len, code, &piece, &n);
+        }
         if (used + n >= size) {
             if (size > ELLIPSIS_LEN) {
                 memcpy(dst + mark, ELLIPSIS, ELLIPSIS_LEN);
@@ -139,19 +158,44 @@ size_t pm_text_uri(char *dst, size_t size, const char *src, size_t len, int keep
     return pm_text_clean(dst, size, src, end);
 }
 
-/* An address as 4 or 16 bytes, masked or not, in presentation form. */
-static void present(char out[64], const uint8_t *addr, size_t len, int masked)
+static char *put_number(char *to, unsigned byte)
 {
-    int family = len == 4 ? AF_INET : AF_INET6;
-    size_t keep = !masked ? len : len == 4 ? 3 : 6;
+    if (byte >= 100) {
+        *to++ = (char)('0' + byte / 100);
+    }
+    if (byte >= 10) {
+        *to++ = (char)('0' + byte / 10 % 10);
+    }
+    *to++ = (char)('0' + byte % 10);
+    return to;
+}
+
+/* As inet_ntop, which formats with sprintf: a failing request pays for that. */
+static void present_v4(char *to, const uint8_t addr[4], int masked)
+{
+    for (int i = 0; i < 3; i++) {
+        to = put_number(to, addr[i]);
+        *to++ = '.';
+    }
+    if (masked) {
+        memcpy(to, "0/24", sizeof("0/24"));
+    }
+    else {
+        *put_number(to, addr[3]) = '\0';
+    }
+}
+
+/* An address of IPv6 in presentation form. */
+static void present_v6(char out[64], const uint8_t addr[16], int masked)
+{
     uint8_t kept[16] = {0};
 
-    memcpy(kept, addr, keep);
-    if (inet_ntop(family, kept, out, 64) == NULL) {
+    memcpy(kept, addr, masked ? 6 : 16);
+    if (inet_ntop(AF_INET6, kept, out, 64) == NULL) {
         out[0] = '\0';
     }
     else if (masked) {
-        strcat(out, len == 4 ? "/24" : "/48");
+        strcat(out, "/48");
     }
 }
 
@@ -172,7 +216,7 @@ size_t pm_text_client(char *dst, size_t size, const void *addr, size_t addr_len,
     }
     if (addr_len == 4 || addr_len == 16) {
         if (mode == PM_CLIENTS_FULL || mode == PM_CLIENTS_MASKED) {
-            present(text, bytes, addr_len, mode == PM_CLIENTS_MASKED);
+            (addr_len == 4 ? present_v4 : present_v6)(text, bytes, mode == PM_CLIENTS_MASKED);
         }
         else if (mode == PM_CLIENTS_HASHED) {
             snprintf(text, sizeof(text), "#%016" PRIx64, apr_siphash24(bytes, addr_len, key));

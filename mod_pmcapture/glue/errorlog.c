@@ -51,7 +51,7 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
     unsigned number = pm_signature_number(info->format);
     uint32_t vhost, slot = PM_HEAVY_ALL;
     char key[PM_KEY] = "", line[PM_KEY];
-    uint64_t now, group;
+    uint64_t group;
 
     if (pm.live.header == NULL || info->level < 0 || info->level > APLOG_WARNING ||
         info->module_index == pmcapture_module.module_index) {
@@ -65,17 +65,16 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
         pm_signature_fold(key, sizeof(key), message, strlen(message));
         group = pm_heavy_group(&pm.live, key, strlen(key));
     }
-    now = pm_time_now();
     slot = pm_heavy_find(&pm.live, PM_BY_ERROR_LOG, vhost, group);
     if (slot == PM_HEAVY_ALL) {
         if (number != 0) {
             pm_signature_fold(key, sizeof(key), message, strlen(message));
         }
         fill_line(line, info, message);
-        slot = pm_heavy_claim(&pm.live, PM_BY_ERROR_LOG, vhost, group, key, line, now);
+        slot = pm_heavy_claim(&pm.live, PM_BY_ERROR_LOG, vhost, group, key, line, pm_time_now());
     }
     pm_heavy_count(&pm.live, slot, 1, PM_FAILURE_NONE);
     if (info->level <= APLOG_CRIT) {
-        note(info, message, slot, now);
+        note(info, message, slot, pm_time_now());
     }
 }

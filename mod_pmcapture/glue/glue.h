@@ -143,6 +143,8 @@ int pm_connection_opened(conn_rec *c, void *socket);
 void pm_register_filters(void);
 
 /* where.c */
+/** Once in a process, or in one that it is forked from. */
+void pm_where_prepare(void);
 /** What a request was about, as it may be kept. */
 typedef struct pm_where {
     char route[PM_ROUTE_SIZE];
@@ -213,6 +215,8 @@ void pm_recorders_stop(void);
 
 /* refused.c */
 void pm_register_refused(apr_pool_t *pconf);
+/** In a worker. */
+void pm_refused_leave(void);
 /** The MPM has begun its work. */
 void pm_children_start(void);
 /** Does the server end because somebody asked it to? For cleanups of the configuration's pool. */

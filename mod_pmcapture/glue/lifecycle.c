@@ -850,6 +850,7 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         munmap(kept->state.base, kept->state.size);
     }
     pm.state = NULL;
+    pm_refused_leave();
     pm_config_leave();
     pm_watch_leave();
     pm_eventlog_leave();

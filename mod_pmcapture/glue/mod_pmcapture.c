@@ -18,6 +18,7 @@ static void register_hooks(apr_pool_t *pconf)
     pm_global_defaults(pconf);
     pm_register_refused(pconf);
     pm_register_filters();
+    pm_where_prepare();
     pm_register_status_hook();
 
     ap_hook_post_config(pm_post_config, NULL, NULL, APR_HOOK_LAST);

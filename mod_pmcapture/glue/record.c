@@ -271,6 +271,18 @@ static __attribute__((noinline)) int is_slow(const request_rec *r, const request
     return took_us > client_us && took_us - client_us > threshold_us;
 }
 
+/** A route in which nothing was folded or left out is the path as it may be kept, too. */
+static void fill_uri(pm_live_sample *to, const char *uri, const char *route)
+{
+    _Static_assert(sizeof(to->uri) >= PM_ROUTE_SIZE, "room for a route");
+
+    if (uri[0] == '/' && !pm_config->query && strpbrk(route, "{\xE2") == NULL) {
+        memcpy(to->uri, route, strlen(route) + 1);
+        return;
+    }
+    pm_route_mask(to->uri, sizeof(to->uri), uri, strlen(uri), pm_config->query);
+}
+
 static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where *where)
 {
     const char *host = apr_table_get(r->headers_in, "Host");
@@ -279,7 +291,7 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where
     apr_sockaddr_t *addr = r->useragent_addr;
 
     pm_text_clean(to->method, sizeof(to->method), r->method != NULL ? r->method : "", 16);
-    pm_route_mask(to->uri, sizeof(to->uri), uri, strlen(uri), pm_config->query);
+    fill_uri(to, uri, where->route);
     host = host != NULL ? host : r->hostname;
     if (host != NULL) {
         pm_text_clean(to->host, sizeof(to->host), host, sizeof(to->host));

@@ -114,7 +114,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
 {
     uint64_t now;
 
-    if (info->r != NULL || info->c != NULL || heard.owner != getpid()) {
+    if (info->r != NULL || info->c != NULL || heard.owner == 0 || heard.owner != getpid()) {
         return;
     }
     if (heard.stage >= READY) {
@@ -131,6 +131,14 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
     }
     heard.last_us = now;
     keep_with_reason(info, message);
+}
+
+/** A worker hears for nobody: with each line of a request's it would ask the kernel who it is. */
+void pm_refused_leave(void)
+{
+    if (heard.owner != getpid()) { /* with -X it is the parent, too */
+        heard.owner = 0;
+    }
 }
 
 static void reach(enum stage stage)

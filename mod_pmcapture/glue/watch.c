@@ -381,23 +381,32 @@ static void hand_over(const char *dir, const char *name)
     pm_ring_write(&pm.live.journal, &note);
 }
 
-void pm_htaccess_failed(const request_rec *r, const request_rec *final)
+/** Those that httpd read: of the first name that AccessFileName gives. */
+static void hand_over_read(const request_rec *r, const struct htaccess_result *h)
 {
     const core_server_config *core = ap_get_core_module_config(r->server->module_config);
     const char *names = core->access_name != NULL ? core->access_name : DEFAULT_ACCESS_FNAME;
-    const pm_conn *pc = r->connection->conn_config != NULL
-                            ? ap_get_module_config(r->connection->conn_config, &pmcapture_module)
-                            : NULL;
     char name[256];
     int most = 4;
 
     apr_cpystrn(name, names, sizeof(name));
     name[strcspn(name, " \t")] = '\0';
-    for (const struct htaccess_result *h = final->htaccess; h != NULL && most > 0; h = h->next) {
+    for (; h != NULL && most > 0; h = h->next) {
         if (h->htaccess != NULL) {
             hand_over(h->dir, name);
             most--;
         }
+    }
+}
+
+void pm_htaccess_failed(const request_rec *r, const request_rec *final)
+{
+    const pm_conn *pc = r->connection->conn_config != NULL
+                            ? ap_get_module_config(r->connection->conn_config, &pmcapture_module)
+                            : NULL;
+
+    if (final->htaccess != NULL) {
+        hand_over_read(r, final->htaccess);
     }
     if (pc != NULL && pc->r == r && r->status == HTTP_INTERNAL_SERVER_ERROR) {
         hand_over(pc->htaccess_dir, pc->htaccess_name);

@@ -20,18 +20,20 @@
 /** "http://app:8080" of "http://user:secret@app:8080/path", "fcgi://app:9000" likewise. */
 static void name_of_url(char *out, size_t size, const char *url)
 {
-    const char *scheme_end = strstr(url, "://"), *at, *end;
+    const char *at = url, *end;
     size_t used;
 
-    if (scheme_end == NULL || scheme_end - url >= 16) {
+    while (*at != '\0' && *at != ':' && at < url + 16) {
+        at++;
+    }
+    if (strncmp(at, "://", 3) != 0) {
         return;
     }
-    at = scheme_end + 3;
-    end = at + strcspn(at, "/?#");
-    for (const char *p = at; p < end; p++) { /* a password is no part of a name */
-        at = *p == '@' ? p + 1 : at;
+    at += 3;
+    used = pm_text_clean(out, size, url, (size_t)(at - url));
+    for (end = at; *end != '\0' && *end != '/' && *end != '?' && *end != '#'; end++) {
+        at = *end == '@' ? end + 1 : at; /* a password is no part of a name */
     }
-    used = pm_text_clean(out, size, url, (size_t)(scheme_end + 3 - url));
     pm_text_clean(out + used, size - used, at, (size_t)(end - at));
 }
 
@@ -193,44 +195,57 @@ void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status)
 
 /* ---- who asks ---- */
 
-/** Programs that look whether the server is well: that they see it well proves nothing. */
+/* Programs that look whether the server is well: that they see it well proves nothing. */
+static const char *const monitors[] = {
+    "health",  "kube-probe", "GoogleHC", "check_http", "Prometheus", "Blackbox",
+    "HAProxy", "Zabbix",     "Pingdom",  "Uptime",     "StatusCake", "Datadog",
+    "monit/",  "Nagios",     "Icinga",   "Site24x7",   "Monitor",    "internal dummy connection"};
+#define MONITORS (sizeof(monitors) / sizeof(monitors[0]))
+#define HEAD 6u         /* the shortest name's length */
+#define AGENT_MOST 256u /* of a user agent; they name themselves early */
+#define PAIR(s)                                                                                    \
+    (((s)[0] & 31u) << 5 |                                                                         \
+     ((s)[1] & 31u)) /* of letters, in either case; others may look the same */
+
+/* How far a window of HEAD characters that ends in a pair can move on: no name has it further to the right. */
+static uint8_t skip[1024];
+
+void pm_where_prepare(void)
+{
+    memset(skip, HEAD - 1, sizeof(skip));
+    for (size_t i = 0; i < MONITORS; i++) {
+        for (uint32_t at = 0; at + 2 <= HEAD; at++) {
+            uint8_t *least = &skip[PAIR(monitors[i] + at)];
+
+            *least = HEAD - 2 - at < *least ? (uint8_t)(HEAD - 2 - at) : *least;
+        }
+    }
+}
+
+static int begins_monitor(const char *agent)
+{
+    for (size_t i = 0; i < MONITORS; i++) {
+        if (((agent[0] ^ monitors[i][0]) & 31) == 0 &&
+            strncasecmp(agent, monitors[i], strlen(monitors[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** Most places in most user agents are none where a name could be: they are never looked at. */
 int pm_is_monitor(const request_rec *r)
 {
-    static const char *const agents[] = {"health",     "kube-probe", "GoogleHC",
-                                         "check_http", "Prometheus", "Blackbox",
-                                         "HAProxy",    "Zabbix",     "Pingdom",
-                                         "Uptime",     "StatusCake", "Datadog",
-                                         "monit/",     "Nagios",     "Icinga",
-                                         "Site24x7",   "Monitor",    "internal dummy connection"};
-    /* Which agents begin with a letter, a bit each: most letters of most agents begin none. */
-    static const uint32_t by_initial[32] = {
-        ['h' - 96] = 1u << 0 | 1u << 6,
-        ['k' - 96] = 1u << 1,
-        ['g' - 96] = 1u << 2,
-        ['c' - 96] = 1u << 3,
-        ['p' - 96] = 1u << 4 | 1u << 8,
-        ['b' - 96] = 1u << 5,
-        ['z' - 96] = 1u << 7,
-        ['u' - 96] = 1u << 9,
-        ['s' - 96] = 1u << 10 | 1u << 15,
-        ['d' - 96] = 1u << 11,
-        ['m' - 96] = 1u << 12 | 1u << 16,
-        ['n' - 96] = 1u << 13,
-        ['i' - 96] = 1u << 14 | 1u << 17,
-    };
     const char *agent = apr_table_get(r->headers_in, "User-Agent");
+    size_t n = agent != NULL ? strnlen(agent, AGENT_MOST) : 0;
 
-    for (; agent != NULL && *agent != '\0'; agent++) {
-        uint32_t some = *agent >= 'A' ? by_initial[*agent & 31] : 0;
+    for (size_t at = 0; at + HEAD <= n;) {
+        uint32_t on = skip[PAIR(agent + at + HEAD - 2)];
 
-        for (; some != 0; some &= some - 1) {
-            const char *name = agents[__builtin_ctz(some)];
-
-            if ((agent[1] | 0x20) == (name[1] | 0x20) &&
-                strncasecmp(agent, name, strlen(name)) == 0) {
-                return 1;
-            }
+        if (on == 0 && begins_monitor(agent + at)) {
+            return 1;
         }
+        at += on != 0 ? on : 1;
     }
     return 0;
 }
@@ -297,7 +312,7 @@ void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed 
 /** For CustomLog: %{pm-incident}n, and env=pm-incident, which looks at the original request. */
 void pm_where_mark(request_rec *r, uint32_t incident)
 {
-    const char *id = apr_psprintf(r->pool, "%u", incident);
+    const char *id = apr_itoa(r->pool, (int)incident);
 
     for (; r != NULL; r = r->next) {
         apr_table_setn(r->notes, "pm-incident", id);

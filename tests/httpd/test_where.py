@@ -251,6 +251,13 @@ def test_behind_a_proxy_the_client_is_the_one_that_mod_remoteip_gives(new_httpd)
     assert "198.51.100.7" not in str(final)
 
 
+MONITORS = ("health", "kube-probe", "GoogleHC", "check_http", "Prometheus", "Blackbox", "HAProxy", "Zabbix", "Pingdom",
+            "Uptime", "StatusCake", "Datadog", "monit/", "Nagios", "Icinga", "Site24x7", "Monitor",
+            "internal dummy connection")
+NO_MONITORS = ("Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0", "healt", "Googlebot", "check_ssl", "Promethean",
+               "uptim", "curl/8.0 hHealt-h", "Zabbi", "internal", "x")
+
+
 def test_the_share_of_monitoring_and_of_the_busiest_client_is_told(new_httpd):
     httpd = new_httpd(config='RedirectMatch 503 "^/x"\n', pm=RULES.replace("clear=2", "clear=30"))
     httpd.start()
@@ -258,8 +265,11 @@ def test_the_share_of_monitoring_and_of_the_busiest_client_is_told(new_httpd):
         ask(httpd, "/x", 1, source=f"127.0.4.{1 + n % 9}")
     opened(httpd)
     for n in range(40):
-        ask(httpd, "/", 1, source=f"127.0.5.{1 + n % 10}")
-    ask(httpd, "/", 30, source="127.9.9.9", **{"User-Agent": "kube-probe/1.27"})
+        ask(httpd, "/", 1, source=f"127.0.5.{1 + n % 10}", **{"User-Agent": NO_MONITORS[n % 10]})
+    for n in range(30):     # in any case, at any place
+        name = MONITORS[n % len(MONITORS)]
+        ask(httpd, "/", 1, source="127.9.9.9",
+            **{"User-Agent": "M" * (n % 7) + (name.upper() if n % 2 else name) + "/1.27"[:n % 5]})
     for n in range(10):     # only with the next failure it belongs to the window
         ask(httpd, "/x", 1, source=f"127.0.4.{1 + n % 9}")
     final = document.settled(httpd)

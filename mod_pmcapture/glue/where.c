@@ -421,22 +421,28 @@ static void tell_moved(const request_rec *r, uint32_t from, uint32_t since, uint
     pm_ring_write(&pm.live.journal, &note);
 }
 
-void pm_where_check_host(request_rec *r, uint32_t vhost)
+/** Apart, so that a Host that is served as ever does not pay for the frame. */
+static __attribute__((noinline)) void learn_host(request_rec *r, uint32_t vhost, uint64_t id)
 {
     uint32_t from, since;
-    enum pm_hosts_result found;
+    enum pm_hosts_result found =
+        pm_hosts_learn(&pm.live, id, vhost, pm.generation, pm.live.vhosts[vhost].hands, is_named,
+                       may_tell, r, &from, &since);
+
+    if (found != PM_HOSTS_LEARNT) {
+        tell_moved(r, from, since, vhost, found == PM_HOSTS_MOVED);
+    }
+}
+
+void pm_where_check_host(request_rec *r, uint32_t vhost)
+{
     uint64_t id;
 
     if (vhost == 0 || r->hostname == NULL || r->connection->local_addr == NULL) {
         return;
     }
     id = pm_hosts_id(&pm.live, r->hostname, strlen(r->hostname), r->connection->local_addr->port);
-    if (pm_hosts_usual(&pm.live, id, vhost, pm.generation)) {
-        return;
-    }
-    found = pm_hosts_learn(&pm.live, id, vhost, pm.generation, pm.live.vhosts[vhost].hands,
-                           is_named, may_tell, r, &from, &since);
-    if (found != PM_HOSTS_LEARNT) {
-        tell_moved(r, from, since, vhost, found == PM_HOSTS_MOVED);
+    if (!pm_hosts_usual(&pm.live, id, vhost, pm.generation)) {
+        learn_host(r, vhost, id);
     }
 }

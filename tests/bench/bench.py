@@ -46,7 +46,7 @@ class Bench:
 
     def instructions(self):
         for mpm in ("prefork", "event"):
-            found = instructions.count_instructions(mpm, 500, 2500, self.amount(9, 3))
+            found = instructions.count_instructions(mpm, 500, 2500, self.amount(7, 3))
             self.data[f"instructions, {mpm}"] = found
             cost = {variant: instructions.added(found, variant) for variant in VARIANTS}
             ours, log = cost["mod_pmcapture"], cost["access log"]
@@ -65,7 +65,7 @@ class Bench:
             self.added(f"backend refuses, {mpm}, two lines logged", mpm, instructions.REFUSED, (100, 600), 4000)
 
     def added(self, what, mpm, case, counts, goal=None):
-        found = instructions.count_instructions(mpm, *counts, self.amount(5, 1), case, ("nothing", "mod_pmcapture"))
+        found = instructions.count_instructions(mpm, *counts, self.amount(3, 1), case, ("nothing", "mod_pmcapture"))
         self.data[f"instructions, {what}"] = found
         ours = instructions.added(found, "mod_pmcapture")
         self.row(f"  {what}", f"{ours:.0f}", f"<= {goal}" if goal else "", ours <= goal if goal else None,

@@ -93,7 +93,7 @@ def has_incident(server):
 
 def instructions_of(variant, mpm, count, turn, case=GOOD):
     """Instructions of the process from its start to its end, having served `count` requests."""
-    ours, padding = variant == "mod_pmcapture", 36 * turn
+    ours, padding = variant == "mod_pmcapture", 36 * (turn % 3)     # who logs it pays for each character
     server = Server(variant, mpm, single=True,
                     config=f"Define pad {'x' * (1 + 408 * turn)}\n{case.config}\n{case.own if ours else ''}")
     try:

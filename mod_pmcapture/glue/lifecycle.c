@@ -29,6 +29,7 @@ APLOG_USE_MODULE(pmcapture);
 
 #define LOCK_WAIT_US 200000u
 #define LOCK_WAIT_LONG_US 20000000u
+#define HANG_US (5 * PM_SECOND)  /* an fsync of a busy disk takes less */
 #define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
 
 /** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
@@ -36,6 +37,22 @@ static void trouble(server_rec *s, const char *sentence)
 {
     apr_cpystrn(pm.trouble, sentence, sizeof(pm.trouble));
     pm_say(s, APLOG_CRIT, sentence);
+}
+
+/** A recorder has been waiting for the disk so long that the parent, and with it the whole server, would wait, too? One
+ *  that is in the kernel cannot leave when it is told to, either. */
+static int disk_hangs(void)
+{
+    const pm_retained *kept = pm_retained_get();
+    const pm_ledger *ledger = kept->state.base;
+    uint64_t writing =
+        ledger != NULL && ledger->magic == PM_LEDGER_MAGIC ? atomic_load(&ledger->writing_us) : 0;
+    int hangs = writing != 0 && pm_time_monotonic() > writing + HANG_US;
+
+    for (int i = 0; i < 8 && pm_time_now() > kept->reload_us + HANG_US; i++) {
+        hangs |= kept->leaving[i] > 0 && pm_process_start((uint32_t)kept->leaving[i]) != 0;
+    }
+    return hangs;
 }
 
 /* ---- events that the parent writes itself ---- */
@@ -62,6 +79,7 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
                     const char *text)
 {
     pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = severity};
+    int parent = pm_retained_get()->parent == getpid();
 
     pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
     e.data = data;
@@ -70,9 +88,8 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
         return;
     }
     /* httpd waits for the parent; nobody for a recorder, and what is handed over by two could be lost. */
-    if (pm_capture_lock(pm.capture,
-                        pm_retained_get()->parent == getpid() ? LOCK_WAIT_US : LOCK_WAIT_LONG_US) !=
-        APR_SUCCESS) {
+    if ((parent && disk_hangs()) ||
+        pm_capture_lock(pm.capture, parent ? LOCK_WAIT_US : LOCK_WAIT_LONG_US) != APR_SUCCESS) {
         hand_over(&e);
         return;
     }
@@ -468,6 +485,14 @@ static void find_capture(apr_pool_t *p, server_rec *s)
     else if (path == NULL) {
         trouble(s, "No history is kept on disk, the last 5 minutes in memory alone: PMCaptureFile "
                    "names no path that can be");
+    }
+    else if (disk_hangs()) {
+        trouble(
+            s, apr_psprintf(
+                   p,
+                   "No history is kept on disk, the last 5 minutes in memory alone: the disk of %s "
+                   "does not answer; reload httpd when it does",
+                   path));
     }
     else if (open_capture(p, s, path, &pm_config->keep, &err) != APR_SUCCESS) {
         trouble(

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness import capture_file, document, processes
+from harness.disk import Disk
 from harness.httpd import QUICK_RULES, Httpd
 from harness.load import Load
 from harness.wait import wait_for
@@ -340,6 +341,43 @@ def test_a_stop_while_the_file_cannot_be_written_loses_no_count(new_httpd, write
     httpd.start()
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
     wait_for(lambda: len(list(httpd.runtime.glob("*.live"))) == 1, 25, "the last run's region goes")
+
+
+@needs_root
+def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
+    httpd = new_httpd(capture="disk/pmcapture.pmc",
+                      pm=QUICK_RULES + "PMCaptureRetention seconds=60s minutes=60m incidents=4 events=64\n")
+    disk = Disk(httpd.root / "disk", print)
+    if not disk.can_stick:
+        disk.close()
+        pytest.skip("nothing can be mounted from a loop device here")
+    try:
+        httpd.start()
+        document.settled(httpd)
+        with Load(httpd.port) as load:
+            fresh = load.stream("/", rate=20, timeout=10)
+            with disk.stuck():
+                time.sleep(8)
+                for _ in range(2):
+                    httpd.reload()
+                    time.sleep(6)
+                assert complaints(httpd, "does not answer")
+                assert "does not answer" in page_text(httpd)
+                assert len(fresh.sent) - len([one for one in fresh.sent if one.status == 200]) < 5
+            sent = fresh.stop()
+        assert {one.status for one in sent} == {200}
+        assert max(one.end - one.start for one in sent) < 5, "none waited for the disk"
+        httpd.reload()
+        wait_for(lambda: "does not answer" not in page_text(httpd), 10, "history is on disk again")
+        before = document.settled(httpd), httpd.access_log.totals()
+        for _ in range(4):
+            assert httpd.get("/").status == 200
+        after = document.settled(httpd), httpd.access_log.totals()
+        assert document.status_totals(after[0]) - document.status_totals(before[0]) == after[1] - before[1]
+        httpd.stop()
+    finally:
+        httpd.kill()
+        disk.close()
 
 
 # ---- shared memory ----

@@ -19,12 +19,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "httpd"), str(Path(__file__).parent)]
 
-from disk import Disk  # noqa: E402
 from nemesis import Nemesis  # noqa: E402
 from truth import Broken, Truth  # noqa: E402
 
 from harness import document  # noqa: E402
 from harness.companion import pmcapture  # noqa: E402
+from harness.disk import Disk  # noqa: E402
 from harness.httpd import Httpd  # noqa: E402
 from harness.load import Load  # noqa: E402
 

@@ -248,6 +248,7 @@ static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
                       "The clock was set %s by %lld.%03lld s", step > 0 ? "forward" : "back",
                       (long long)(llabs(step) / 1000000), (long long)(llabs(step) / 1000 % 1000));
     }
+    pm_incidents_clock_set(f, s->last_us, t->now_us);
     t->from_us = t->now_us - (uint64_t)(real > 0 ? real : 0);
 }
 
@@ -346,7 +347,8 @@ static void resume_incidents(pm_fold *f, uint64_t end_us, apr_pool_t *pool)
         if (list[i]->id >= f->state->checkpoint.next_incident) {
             f->state->checkpoint.next_incident = list[i]->id + 1;
         }
-        if ((list[i]->open || end_us < list[i]->end_us + f->burst.clear * PM_SECOND) &&
+        if ((list[i]->open || (end_us < list[i]->end_us + f->burst.clear * PM_SECOND &&
+                               list[i]->onset_us <= end_us)) &&
             pm_capture_samples(f->capture, list[i], &samples, &samples_count, pool) ==
                 APR_SUCCESS) {
             pm_incident_resume(f, list[i], samples, samples_count);

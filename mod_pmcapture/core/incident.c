@@ -161,11 +161,19 @@ static int fails_again(const pm_open *o, const pm_figures *fig)
     return expected == 0 || (excess > 0 && excess * excess > 16 * expected);
 }
 
+/** Not further apart than the time to clear? An incident may also lie in the future: then the clock was set back since. */
+static int touches(const pm_fold *f, const pm_incident *in, uint64_t from_us, uint64_t to_us)
+{
+    uint64_t clear_us = f->burst.clear * PM_SECOND;
+
+    return from_us < in->end_us + clear_us && in->onset_us < to_us + clear_us;
+}
+
 /** The server was down, and something failed before the time to clear was over: still the same incident. */
 static int lingers(const pm_fold *f, const pm_open *o, uint64_t at)
 {
     return o->used && !o->incident.open && (o->incident.kinds & PM_KIND_DOWN) &&
-           o->scope == PM_SCOPE_SERVER && at < o->incident.end_us + f->burst.clear * PM_SECOND;
+           o->scope == PM_SCOPE_SERVER && touches(f, &o->incident, at, at);
 }
 
 static void reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at)
@@ -292,6 +300,43 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
     in->open = 0;
     in->closed_us = t->now_us;
     say_closed(f, in);
+}
+
+/** A time of the clock as it was is none of the clock as it is. */
+static void forget_future(pm_scope_state *scope, uint64_t now_us)
+{
+    uint64_t *times[] = {&scope->first_error_us, &scope->first_slow_us, &scope->last_error_us,
+                         &scope->last_slow_us};
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        *times[i] = *times[i] > now_us ? 0 : *times[i];
+    }
+}
+
+void pm_incidents_clock_set(pm_fold *f, uint64_t last_us, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < f->state->scopes; i++) {
+        forget_future(&f->state->scope[i], now_us);
+    }
+    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) { /* workers only raise these */
+        pm_vhost_live *vh = &f->live->vhosts[v];
+
+        if (atomic_load(&vh->last_error_us) > now_us) {
+            atomic_store(&vh->last_error_us, 0);
+        }
+        if (atomic_load(&vh->last_slow_us) > now_us) {
+            atomic_store(&vh->last_slow_us, 0);
+        }
+    }
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        pm_open *o = &f->state->open[i];
+
+        if (is_open(o)) {
+            o->incident.open = 0;
+            o->incident.closed_us = last_us;
+            say_closed(f, &o->incident);
+        }
+    }
 }
 
 static void refresh(pm_fold *f, pm_tick *t, pm_open *o)
@@ -449,7 +494,7 @@ static double square_root(double x)
 
 /** The incident that a gap from `from_us` on belongs to: the server's, else a virtual host's, which then is wider;
  *  else one that was closed so shortly before that it would have been extended. */
-static pm_open *touched_by(pm_fold *f, uint64_t from_us)
+static pm_open *touched_by(pm_fold *f, uint64_t from_us, uint64_t to_us)
 {
     pm_open *found = open_of(f->state, PM_SCOPE_SERVER);
 
@@ -461,7 +506,7 @@ static pm_open *touched_by(pm_fold *f, uint64_t from_us)
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL; i++) {
         pm_open *o = &f->state->open[i];
 
-        if (o->used && from_us < o->incident.end_us + f->burst.clear * PM_SECOND) {
+        if (o->used && touches(f, &o->incident, from_us, to_us)) {
             found = o;
         }
     }
@@ -480,7 +525,7 @@ int pm_incident_any_open(const pm_fold *f)
 
 void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
 {
-    pm_open *o = touched_by(f, from_us);
+    pm_open *o = touched_by(f, from_us, to_us);
     double per_second;
 
     if (o == NULL) {

@@ -91,9 +91,11 @@ static apr_status_t put_incidents(pm_fold *f, pm_tick *t)
         if (rv == APR_SUCCESS && (!o->incident.open || t->tick % 10 == 0)) {
             rv = pin(f, &o->incident, t->now_us);
         }
-        /* A closed one keeps its slot until the rows after its end are there to be pinned. */
+        /* A closed one keeps its slot until the rows after its end are there to be pinned; with a clock that was
+         * set back there will be none. */
         if (rv == APR_SUCCESS && !o->incident.open &&
-            t->now_us > o->incident.end_us + PIN_US + PM_SECOND) {
+            (t->now_us > o->incident.end_us + PIN_US + PM_SECOND ||
+             t->now_us < o->incident.closed_us)) {
             o->used = 0;
         }
     }

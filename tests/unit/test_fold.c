@@ -386,6 +386,72 @@ static void an_incident_that_one_run_left_open_goes_on_in_the_next(void **state)
     end_bench(b);
 }
 
+/** The wall clock is set, while the monotonic one goes on. */
+static void set_clock(bench *b, int64_t seconds)
+{
+    b->now += (uint64_t)(seconds * (int64_t)PM_SECOND);
+}
+
+static void fail_around_a_step(fixture *f, int64_t seconds)
+{
+    bench *b = make_bench(f);
+    uint64_t onset, set;
+
+    quiet(b, 10, 1);
+    onset = b->now;
+    requests(b, 1, 40, 503);
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->open, 1);
+    set_clock(b, seconds);
+    set = b->now;
+    quiet(b, 12, 1);
+    requests(b, 1, 40, 503);
+    tick(b);
+    quiet(b, 12, 1);
+    for (size_t n = 0; n < 2; n++) {
+        const pm_incident *in = incident(b, 2, n);
+        uint64_t from = in->id == 1 ? onset : set;
+
+        assert_int_equal(in->open, 0);
+        assert_int_equal(in->errors, 40);
+        assert_true(in->onset_us >= from && in->onset_us < from + 15 * PM_SECOND);
+        assert_true(in->end_us > in->onset_us && in->end_us < from + 15 * PM_SECOND);
+    }
+    end_bench(b);
+}
+
+static void an_open_incident_ends_where_the_clock_was_set_back_and_no_other_joins_it(void **state)
+{
+    fail_around_a_step(*state, -3600);
+}
+
+static void an_open_incident_ends_where_the_clock_was_set_forward(void **state)
+{
+    fail_around_a_step(*state, 3600);
+}
+
+static void
+an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run(void **state)
+{
+    bench *b = make_bench(*state);
+
+    quiet(b, 30, 1);
+    requests(b, 1, 40, 503);
+    tick(b);
+    set_clock(b, -3600);
+    quiet(b, 5, 1);
+    leave(b);
+    start_run(b, 2, NULL);
+    tick(b);
+    for (size_t n = 0; n < 2; n++) {
+        const pm_incident *in = incident(b, 2, n);
+
+        assert_int_equal(in->kinds, in->id == 1 ? PM_KIND_ERRORS : PM_KIND_DOWN);
+        assert_true(in->onset_us < in->end_us);
+    }
+    end_bench(b);
+}
+
 /** A hundred new clients over the second, and twenty that fail, 10 ms apart from `first` ms on. */
 static void strangers(bench *b, uint32_t second, uint64_t first)
 {
@@ -653,6 +719,9 @@ int main(void)
         CASE(an_incident_that_one_run_left_open_goes_on_in_the_next),
         CASE(the_hour_the_day_and_the_week_before_are_told_each_with_its_length),
         CASE(a_server_of_ten_seconds_says_that_its_history_is_ten_seconds),
+        CASE(an_open_incident_ends_where_the_clock_was_set_back_and_no_other_joins_it),
+        CASE(an_open_incident_ends_where_the_clock_was_set_forward),
+        CASE(an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),
         CASE(a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them),

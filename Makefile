@@ -234,7 +234,7 @@ PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev li
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
-            libfaketime libclang-rt-dev
+            libfaketime libclang-rt-dev e2fsprogs
 
 deps:
 	@tests/need-packages $(PACKAGES)

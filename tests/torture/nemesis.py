@@ -31,7 +31,8 @@ class Nemesis:
         if disk.mounted:
             self.acts += [(self.fill_disk, 2), (self.disk_read_only, 1), (self.disk_gone, 1)]
         if disk.can_stick:
-            self.acts += [(self.disk_slow, 1), (self.disk_stuck, 2), (self.write_protect, 1)]
+            self.acts += [(self.disk_slow, 1), (self.disk_stuck, 2), (self.disk_hangs, 1),
+                          (self.write_protect, 1)]
         if clock:
             self.acts += [(self.step_clock, 2)]
         self.destructive = [self.delete_capture, self.truncate_capture, self.overwrite_capture,
@@ -136,6 +137,7 @@ class Nemesis:
 
     def crash_parent(self):
         self.truth.signals += 1
+        self.truth.parents += 1
         self._end_parent(signal.SIGSEGV)
 
     def _end_parent(self, sig):
@@ -149,6 +151,7 @@ class Nemesis:
     def crash_everything(self):
         everybody = self.httpd.processes()
         self.truth.signals += len(everybody)
+        self.truth.parents += 1
         for pid in everybody:
             processes.kill(pid, signal.SIGSEGV)
         self.kill_everything()
@@ -236,6 +239,21 @@ class Nemesis:
         if reloading:
             wait_for(lambda: self.httpd.resumed() > before, 20, "the reload")
 
+    def disk_hangs(self):
+        """So long that a reload does without it."""
+        begin, resumed, heard = self.now(), self.httpd.resumed(), len(self.httpd.said("does not answer"))
+        with self.disk.stuck():
+            time.sleep(self.random.uniform(7, 9))
+            self.httpd.send(signal.SIGUSR1)
+            self.truth.reloads += 1
+            time.sleep(1.5)
+            assert self.httpd.get("/").status == 200
+        wait_for(lambda: self.httpd.resumed() > resumed, 20, "the reload")
+        if len(self.httpd.said("does not answer")) > heard:     # else no recorder was there to try it
+            self.graceful()
+            self.truth.not_kept(self.now() - begin)
+            self.diary.append((begin, self.now(), "disk"))
+
     def disk_slow(self):
         """Each write takes up to a second."""
         for _ in range(self.random.randrange(3, 7)):
@@ -317,5 +335,6 @@ class Nemesis:
                 self.graceful()
         except Timeout as problem:
             raise AssertionError(f"after {act.__name__}: {problem}") from problem
+        for left in (*self.disk.path.glob("*.moved"), *self.disk.path.glob("*.old-*")):
+            left.unlink()       # or the disk is full of them one day
         self.destroyed.append(act.__name__)
-        return act

@@ -29,7 +29,9 @@ from harness.httpd import Httpd  # noqa: E402
 from harness.load import Load  # noqa: E402
 
 FORMATS = ("", "?auto", "?format=json", "?format=prometheus", "?format=csv", "?format=json&since=-1m",
-           "?format=json&view=summary", "?format=json&incident=1", "?since=nonsense")
+           "?format=json&view=summary", "?format=json&view=events", "?format=json&incident=1", "?refresh=5",
+           "?incident=1", "?since=nonsense")
+ACCEPTED = ("*/*", "application/openmetrics-text; version=1.0.0")
 COMMANDS = (("status",), ("list",), ("events",), ("show", "-1"), ("check",), ("report", "-1"),
             ("export", "--format", "jsonl"))
 RETENTION = "PMCaptureRetention seconds=10m minutes=2h incidents=128 events=2048"
@@ -79,7 +81,7 @@ class Readers:
     def _page(self):
         query = self.choose(FORMATS)
         with self.asking:
-            reply = self.httpd.get("/pm-status" + query, timeout=20)
+            reply = self.httpd.get("/pm-status" + query, timeout=20, headers={"Accept": self.choose(ACCEPTED)})
         assert reply.status in (200, 400, 404, 503), (query, reply.status, reply.text)
         if reply.status == 200 and "json" in query:
             document.parse(reply.body)

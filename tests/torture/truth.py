@@ -66,6 +66,7 @@ class Truth:
         self.reloads = 0            # of this parent
         self.resources = None
         self.signals = 0            # deaths by SIGSEGV that the nemesis wanted
+        self.parents = 0            # of them, parents
         self.audits = 0
         self.slack = 0
 
@@ -131,15 +132,18 @@ class Truth:
         seen = [line for line in self.httpd.said("exit signal") if "signal Killed" not in line]
         expect(len(seen) <= self.signals,
                f"{len(seen)} crashes in the error log, the nemesis caused {self.signals}:\n" + "\n".join(seen[-3:]))
+        seen = self.httpd.said("seg fault or similar nasty error")
+        expect(len(seen) <= self.parents, f"{len(seen)} crashes of the parent, the nemesis caused {self.parents}")
         cores = [line for line in self.httpd.errors().splitlines() if "pmcapture" in line and "assert" in line]
         expect(not cores, cores)
 
     def expect_incidents_like(self, diary, final, now):
-        """Each outage of the diary is an incident, and no incident came of nothing. All times are the server's clock's.
-        An incident that spans a step of it begins by one time and ends by another: it is taken to reach from the
-        earlier to the later, so that of false incidents none is found that lies between."""
-        incidents = [(*sorted((document.seconds(i["onset"]), document.seconds(i["end"]) or now)), set(i["kinds"]))
+        """Each outage of the diary is an incident, and no incident came of nothing. All times are the server's clock's;
+        a step of it ends what is open."""
+        incidents = [(document.seconds(i["onset"]), document.seconds(i["end"]) or now, set(i["kinds"]))
                      for i in final["incidents"]]
+        for onset, until, kinds in incidents:
+            expect(onset <= until, f"an incident {kinds} ended before its onset: {time.ctime(until)}, {time.ctime(onset)}")
         for begin, end, what in diary:
             if what == "outage":
                 expect(any(onset <= end and until >= begin and "errors" in kinds

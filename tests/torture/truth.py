@@ -143,7 +143,7 @@ class Truth:
         incidents = [(document.seconds(i["onset"]), document.seconds(i["end"]) or now, set(i["kinds"]))
                      for i in final["incidents"]]
         for onset, until, kinds in incidents:
-            expect(onset <= until, f"an incident {kinds} ended before its onset: {time.ctime(until)}, {time.ctime(onset)}")
+            expect(onset <= until, f"an incident {kinds} of {time.ctime(onset)} ended before, {time.ctime(until)}")
         for begin, end, what in diary:
             if what == "outage":
                 expect(any(onset <= end and until >= begin and "errors" in kinds

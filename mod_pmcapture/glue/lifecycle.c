@@ -49,7 +49,9 @@ static int disk_hangs(void)
         ledger != NULL && ledger->magic == PM_LEDGER_MAGIC ? atomic_load(&ledger->writing_us) : 0;
     int hangs = writing != 0 && pm_time_monotonic() > writing + HANG_US;
 
-    for (int i = 0; i < 8 && pm_time_now() > kept->reload_us + HANG_US; i++) {
+    for (size_t i = 0; i < sizeof(kept->leaving) / sizeof(kept->leaving[0]) &&
+                       pm_time_now() > kept->reload_us + HANG_US;
+         i++) {
         hangs |= kept->leaving[i] > 0 && pm_process_start((uint32_t)kept->leaving[i]) != 0;
     }
     return hangs;

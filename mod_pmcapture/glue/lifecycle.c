@@ -47,7 +47,9 @@ static int disk_hangs(void)
     const pm_ledger *ledger = kept->state.base;
     uint64_t writing =
         ledger != NULL && ledger->magic == PM_LEDGER_MAGIC ? atomic_load(&ledger->writing_us) : 0;
-    int hangs = writing != 0 && pm_time_monotonic() > writing + HANG_US;
+    /* One that died as it wrote has left that mark, until its successor's first tick. */
+    int hangs = writing != 0 && pm_time_monotonic() > writing + HANG_US &&
+                (kept->recorder[0] > 0 || kept->recorder[1] > 0);
 
     for (size_t i = 0; i < sizeof(kept->leaving) / sizeof(kept->leaving[0]) &&
                        pm_time_now() > kept->reload_us + HANG_US;

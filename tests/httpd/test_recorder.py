@@ -45,7 +45,7 @@ def assert_recording_goes_on(httpd, disturb):
 
 def test_a_recorder_lets_workers_finish_their_turn(new_httpd):
     httpd = new_httpd().start()
-    wait_ticking(httpd)
+    document.ticked(httpd, 1)
     of_recorders = {os.sched_getscheduler(pid) for pid in httpd.recorders()}
     of_workers = {os.sched_getscheduler(pid) for pid in httpd.workers()}
     assert (of_recorders, of_workers) == ({os.SCHED_BATCH}, {os.SCHED_OTHER})

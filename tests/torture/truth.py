@@ -189,4 +189,9 @@ class Truth:
             except (AssertionError, OSError):
                 return -1
         first = tick()
-        wait_for(lambda: tick() > max(first, 0), 15, "the recorder ticks")
+        try:
+            wait_for(lambda: tick() > max(first, 0), 30, "the recorder ticks")
+        except Timeout:
+            doing = {pid: Path(f"/proc/{pid}/wchan").read_text() for pid in self.httpd.recorders()}
+            raise Broken(f"no tick: {first}, then {tick()}; writer {self.httpd.writer()} of {doing}; "
+                         + "\n".join(self.httpd.said("pmcapture:")[-5:])) from None

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 FREEZE, THAW = 0xC0045877, 0xC0045878      # FIFREEZE, FITHAW
 MIB = 96
@@ -17,7 +18,8 @@ class Disk:
     def __init__(self, path, say):
         self.path = path
         path.mkdir()
-        self.image = path.with_suffix(".img")
+        # In memory: how fast the machine's own disk is just now is not the question.
+        self.image = Path("/dev/shm") / f"{path.parent.name}.img"
         self.mounted = self.can_stick = False
         if os.getuid() != 0:
             say("not root: the disk is a folder; it is never full, slow, stuck, read-only or gone")

@@ -62,7 +62,8 @@ objects: $(CORE) $(GLUE) $(TOOLS)
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
-	@echo 'Variables: BUILD PREFIX DESTDIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
+	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
+	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED (torture)  FUZZ_SECONDS (fuzz)'
 
 # ---- compile and link ----
 

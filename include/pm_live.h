@@ -344,7 +344,7 @@ static inline pm_pool_sketch *pm_live_sketch(const pm_live *live, uint32_t epoch
     return &live->sketches[epoch % PM_SKETCH_EPOCHS * PM_POOLS + pool];
 }
 
-/** Count a request of which nothing else is to be said: good, quick, not the longest so far (PM_STRIPE's max_us), and
+/** Count a request of which nothing else is to be said: good, quick, not the longest so far (max_us of the stripe), and
  *  its client is counted already in this epoch and virtual host. `hist` and `count` are the virtual host's in the
  *  stripe `to`. Inline, because most requests are like that. */
 static inline void pm_live_count_usual(pm_stripe *to, _Atomic uint64_t *hist, pm_vhost_count *count,

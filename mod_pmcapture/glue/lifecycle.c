@@ -736,8 +736,11 @@ static apr_status_t configuration_goes(void *unused)
     if (pm_ends_in_order()) {
         pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
         pm_recorders_stop();
-        if (pm.capture != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) != 2) {
-            pm_capture_sync(pm.capture); /* the recorder's last tick has not */
+        /* The recorder's last tick has not; one that is still here does it itself, and may be waiting for a disk that
+         * hangs: httpd's end does not. */
+        if (pm.capture != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) != 2 &&
+            kept->recorder[0] == 0 && kept->recorder[1] == 0) {
+            pm_capture_sync(pm.capture);
         }
         remove_drained(kept);
     }

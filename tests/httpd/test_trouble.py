@@ -380,6 +380,31 @@ def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
         disk.close()
 
 
+@needs_root
+def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd):
+    httpd = new_httpd(capture="disk/pmcapture.pmc",
+                      pm="PMCaptureRetention seconds=60s minutes=60m incidents=4 events=64\n")
+    below = Disk(httpd.root / "below", print)
+    disk = Disk(httpd.root / "disk", print, under=below, mib=48)
+    if not disk.can_stick:
+        disk.close()
+        below.close()
+        pytest.skip("nothing can be mounted from a loop device here")
+    try:
+        httpd.start()
+        document.settled(httpd)
+        parent = httpd.parent
+        with below.stuck():
+            time.sleep(2)                     # a recorder waits for the disk
+            httpd.send(signal.SIGTERM)
+            wait_for(lambda: not processes.alive(parent), 10, "the parent ends")
+        httpd.stop()
+    finally:
+        httpd.kill()
+        disk.close()
+        below.close()
+
+
 # ---- shared memory ----
 
 @needs_root

@@ -15,23 +15,25 @@ THAW_ANYWAY = f"import fcntl, os, sys, time; disk = os.open(sys.argv[1], os.O_RD
 
 
 class Disk:
-    def __init__(self, path, say):
+    def __init__(self, path, say, under=None, mib=MIB):
+        """`under`: the disk that this one's image lies on. When that one is stuck, this one takes what is written and
+        never syncs it."""
         self.path = path
         path.mkdir()
         # In memory: how fast the machine's own disk is just now is not the question.
-        self.image = Path("/dev/shm") / f"{path.parent.name}.img"
+        self.image = (under.path if under else Path("/dev/shm")) / f"{path.parent.name}.img"
         self.mounted = self.can_stick = False
         if os.getuid() != 0:
             say("not root: the disk is a folder; it is never full, slow, stuck, read-only or gone")
             return
         with open(self.image, "wb") as image:
-            image.truncate(MIB << 20)
+            image.truncate(mib << 20)
         problem = self._run("mkfs.ext4", "-q", "-F", "-m", "0", self.image) or \
             self._run("mount", "-o", "loop", self.image, path)
         self.mounted = self.can_stick = not problem
         if problem:
             say(f"no loop mount, the disk is a tmpfs: it is never slow, stuck or write-protected ({problem})")
-            problem = self._run("mount", "-t", "tmpfs", "-o", f"size={MIB}m", "none", path)
+            problem = self._run("mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", path)
             self.mounted = not problem
         if problem:
             say(f"nothing can be mounted: the disk is never full, read-only or gone either ({problem})")

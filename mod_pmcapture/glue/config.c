@@ -379,6 +379,9 @@ static void keep(server_rec *s, const char *path, const pm_snapshot *last, pm_sn
     if (fd >= 0 && pm_snapshot_write(now, fd) == APR_SUCCESS) {
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     }
+    if (pm_recorder_is_dismissed()) {
+        return; /* what runs by now is another one */
+    }
     if (path != NULL && (last == NULL || !pm_snapshot_same(last, now) || access(path, F_OK) != 0) &&
         pm_snapshot_save(now, path, &err) != APR_SUCCESS) {
         pm_say(s, APLOG_WARNING, err.text);

@@ -440,18 +440,18 @@ def test_each_of_several_reloads_at_once_is_told_from_the_last_one_that_ran(site
     assert steps == [(f"set X-Inner {v - 1}", f"set X-Inner {v}") for v in range(2, 7)]
 
 
-def kill_at_work(httpd, spared):
-    """SIGKILL to each recorder that has not given up root yet; how many there were."""
-    killed = 0
+def signal_at_work(httpd, spared, sig):
+    """Send it to each recorder that has not given up root yet; who they were."""
+    found = []
     for pid in set(httpd.processes()) - spared:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
             if status.startswith("Name:\tpmcapture\n") and re.search(r"^Uid:\t0\t0\t", status, re.M):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+                os.kill(pid, sig)
+                found.append(pid)
         except OSError:
             continue
-    return killed
+    return found
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="recorders that find out what was loaded are told by being root")
@@ -468,10 +468,10 @@ def test_recorders_killed_while_they_compare_leave_the_load_to_the_next(site, se
     killed = 0
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        found = kill_at_work(site, spared)
+        found = signal_at_work(site, spared, signal.SIGKILL)
         if found and not killed:
             until = time.monotonic() + seconds
-        killed += found
+        killed += len(found)
     assert killed
     wait_for(lambda: site.resumed() >= 2, 20, "the reload")
     site.loads += 1
@@ -481,3 +481,31 @@ def test_recorders_killed_while_they_compare_leave_the_load_to_the_next(site, se
         assert changed["data"]["added"][-1]["args"] == "set X-Inner 2"
     wait_for(lambda: len(site.recorders()) == 2, 20, "two recorders at work")
     assert site.get("/").status < 500
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="recorders that find out what was loaded are told by being root")
+def test_a_change_that_a_slow_recorder_left_to_the_next_reload_is_told_once(site):
+    for number in range(2000):
+        write(site, API.replace("api.", f"v{number}."), f"sites/{number:04}.conf")
+    write(site, inner(1), "sites/own.conf")
+    start(site)
+    all_events(site)
+    spared = set(site.processes())
+    write(site, inner(2), "sites/own.conf")
+    site.reload(wait=False)
+    slow = wait_for(lambda: signal_at_work(site, spared, signal.SIGSTOP), 20, "a recorder at work", 0.001)
+    wait_for(lambda: site.resumed() >= 2, 20, "the reload")
+    slow += signal_at_work(site, spared, signal.SIGSTOP)
+    write(site, inner(3), "sites/own.conf")
+    site.reload()
+    site.loads += 1
+    all_events(site)
+    for pid in set(slow):
+        os.kill(pid, signal.SIGCONT)
+    site.loads += 1
+    changed = events(all_events(site), "config.changed")
+    steps = [(one["removed"][0]["args"], one["added"][0]["args"]) for one in (e["data"] for e in changed)]
+    assert steps == [("set X-Inner 1", "set X-Inner 3")]
+    site.stop()
+    start(site)
+    assert events(all_events(site), "config.load")[-1]["data"]["changes"] == 0

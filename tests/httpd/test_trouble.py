@@ -381,7 +381,8 @@ def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
 
 
 @needs_root
-def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd):
+@pytest.mark.parametrize("takes_writes", [True, False])
+def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd, takes_writes):
     httpd = new_httpd(capture="disk/pmcapture.pmc",
                       pm="PMCaptureRetention seconds=60s minutes=60m incidents=4 events=64\n")
     below = Disk(httpd.root / "below", print)
@@ -394,7 +395,7 @@ def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd):
         httpd.start()
         document.settled(httpd)
         parent = httpd.parent
-        with below.stuck():
+        with (below if takes_writes else disk).stuck():
             time.sleep(2)                     # a recorder waits for the disk
             httpd.send(signal.SIGTERM)
             wait_for(lambda: not processes.alive(parent), 10, "the parent ends")

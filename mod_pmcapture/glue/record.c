@@ -430,7 +430,7 @@ static inline int is_usual(const request_rec *r, const pm_conn *pc, uint64_t too
     return pc != NULL && pc->server == r->server && pc->noted == pm_live_epoch(&pm.live) &&
            r->next == NULL && r->status < 500 && took_us <= pc->threshold_us &&
            took_us <= atomic_load_explicit(&pc->stripe->max_us, memory_order_relaxed) &&
-           !r->header_only && r->useragent_addr == r->connection->client_addr &&
+           r->useragent_addr == r->connection->client_addr &&
            atomic_load_explicit(pc->incident, memory_order_relaxed) == 0;
 }
 
@@ -449,8 +449,9 @@ int pm_request_done(request_rec *r)
     if (!is_usual(r, pc, took)) {
         return done_unusual(r, pc, now);
     }
+    /* A reply to a HEAD, a 204 and a 304 may have had a body that was not sent. */
     pm_live_count_usual(pc->stripe, pc->hist, pc->count, (uint32_t)r->status,
-                        (uint64_t)r->bytes_sent, took);
+                        r->sent_bodyct ? (uint64_t)r->bytes_sent : 0, took);
     leave(r, pc);
     return DECLINED;
 }

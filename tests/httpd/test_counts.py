@@ -218,6 +218,19 @@ def test_bytes_are_those_of_the_access_log(counted):
     assert final["totals"]["bytes"] == sum(entry.bytes for entry in httpd.access_log.entries())
 
 
+def test_a_body_that_httpd_leaves_out_has_no_bytes(new_httpd):
+    """A 204 or 304 for which a handler wrote a body all the same, again and again on one connection."""
+    httpd = new_httpd(modules=("asis",), config="AddHandler send-as-is .asis").start()
+    one = b"GET /%d.asis HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for status in (204, 304):
+        httpd.document(f"{status}.asis", b"Status: %d\nContent-Type: text/plain\n\na body\n" % status)
+        assert httpd.raw(one % status * 30 + last).count(b"HTTP/1.1 %d" % status) == 30
+    final = document.settled(httpd)
+    assert document.status_totals(final) == {"204": 30, "304": 30, "200": 2}
+    assert final["totals"]["bytes"] == sum(entry.bytes for entry in httpd.access_log.entries())
+
+
 def test_the_rows_of_the_series_add_up_to_the_totals(counted):
     _, final = counted
     columns = final["series"]["columns"]

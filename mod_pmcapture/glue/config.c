@@ -7,6 +7,7 @@
 #include <apr_getopt.h>
 #include <apr_strings.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <http_main.h>
 #include <signal.h>
@@ -317,6 +318,9 @@ void pm_config_prepare(server_rec *s)
     kept_config *kept = kept_get();
 
     wait_for_last(kept);
+    if (kept->now >= 0) {
+        fcntl(kept->now, F_ADD_SEALS, F_SEAL_SEAL); /* it was finished by now, or never is */
+    }
     if (is_whole(kept->now)) {
         let_go(&kept->last);
         kept->last = kept->now;
@@ -371,21 +375,22 @@ static pm_snapshot *last_one(server_rec *s, const char *path)
     return last;
 }
 
-static void keep(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
+/** 0 when the next load has not waited for it: what changed is that one's to tell, and to compare with. */
+static int keep(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
 {
     int fd = kept_get()->now;
     pm_error err;
 
-    if (fd >= 0 && pm_snapshot_write(now, fd) == APR_SUCCESS) {
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    }
-    if (pm_recorder_is_dismissed()) {
-        return; /* what runs by now is another one */
+    if (fd >= 0 && pm_snapshot_write(now, fd) == APR_SUCCESS &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 &&
+        errno == EPERM) {
+        return 0;
     }
     if (path != NULL && (last == NULL || !pm_snapshot_same(last, now) || access(path, F_OK) != 0) &&
         pm_snapshot_save(now, path, &err) != APR_SUCCESS) {
         pm_say(s, APLOG_WARNING, err.text);
     }
+    return 1;
 }
 
 /** What one event may hold: no more than a quarter of the ring that three quarters of the events share. */
@@ -428,10 +433,9 @@ const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s)
         free(last);
         return news;
     }
-    if (last != NULL) {
+    if (keep(s, path, last, now) && last != NULL) {
         fill_news(news, pm_config_compare(last, now, pool), pool);
     }
-    keep(s, path, last, now);
     free(last);
     free(now);
     return news;

@@ -208,8 +208,6 @@ void pm_guard_remove(void);
 void pm_recorders_start(apr_pool_t *pconf, server_rec *s);
 /** This generation can record nothing: let those of the last one go. */
 void pm_recorders_dismiss(apr_pool_t *pconf);
-/** In a recorder: is there a newer load, whose recorders take its place? */
-int pm_recorder_is_dismissed(void);
 /** In the parent, every ten seconds or so: fork anew those that are missing. */
 void pm_recorders_check(void);
 /** The server ends in order: the recorders take the last tick and leave. */

@@ -111,10 +111,6 @@ void pm_load_tell(apr_pool_t *pool, server_rec *s)
     }
     else {
         news = pm_config_take(pool, s);
-        if (pm_recorder_is_dismissed()) {
-            news =
-                &unknown; /* the next reload did not wait for it, and tells what changed in both */
-        }
     }
     if (atomic_load(&pm.state->said) != pm.generation + 1) {
         tell(pool, news);

@@ -53,11 +53,6 @@ static void on_term(int sig)
     told_to_go = 1;
 }
 
-int pm_recorder_is_dismissed(void)
-{
-    return told_to_go && !atomic_load(&pm.state->stopping);
-}
-
 /* ---- becoming a recorder ---- */
 
 static int by_number(const void *a, const void *b)

@@ -106,10 +106,16 @@ static void take_totals(pm_fold *f, pm_tick *t)
 
 /* ---- virtual hosts ---- */
 
-/** A time from shared memory: not later than now, 0 when there is none. */
-static uint64_t plausible(uint64_t at, uint64_t now)
+/** A time from shared memory: not later than now, nor of the clock as it was before it was set forward; 0 when there is
+ *  none. */
+static uint64_t plausible(const pm_tick *t, const _Atomic uint64_t *from)
 {
-    return at > now ? now : at;
+    uint64_t at = atomic_load_explicit(from, memory_order_relaxed);
+
+    if (at > t->now_us) {
+        return t->now_us;
+    }
+    return at != 0 && at < t->set_us ? t->set_us : at;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -174,14 +180,11 @@ static void take_clients(const pm_vhost_live *vh, pm_scope_state *scope, pm_figu
 }
 
 /** The times of failures. The counter of one may follow a tick later: then its time waits here. */
-static void take_times(const pm_vhost_live *vh, uint32_t epoch, pm_scope_state *scope,
-                       pm_figures *own, uint64_t now_us)
+static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope,
+                       pm_figures *own)
 {
-    const pm_vhost_epoch *e = &vh->epoch[epoch];
-    uint64_t error =
-        plausible(atomic_load_explicit(&e->first_error_us, memory_order_relaxed), now_us);
-    uint64_t slow =
-        plausible(atomic_load_explicit(&e->first_slow_us, memory_order_relaxed), now_us);
+    const pm_vhost_epoch *e = &vh->epoch[t->epoch];
+    uint64_t error = plausible(t, &e->first_error_us), slow = plausible(t, &e->first_slow_us);
 
     error = earlier(error, scope->first_error_us);
     slow = earlier(slow, scope->first_slow_us);
@@ -192,16 +195,14 @@ static void take_times(const pm_vhost_live *vh, uint32_t epoch, pm_scope_state *
     scope->first_error_us = scope->first_slow_us = 0;
     if (own->errors > 0) {
         own->first_error_us = error;
-        own->last_error_us =
-            plausible(atomic_load_explicit(&vh->last_error_us, memory_order_relaxed), now_us);
+        own->last_error_us = plausible(t, &vh->last_error_us);
     }
     else {
         scope->first_error_us = error;
     }
     if (own->slow > 0) {
         own->first_slow_us = earlier(own->first_slow_us, slow);
-        own->last_slow_us =
-            plausible(atomic_load_explicit(&vh->last_slow_us, memory_order_relaxed), now_us);
+        own->last_slow_us = plausible(t, &vh->last_slow_us);
     }
     else {
         scope->first_slow_us = slow;
@@ -239,7 +240,7 @@ static void take_vhost(pm_fold *f, pm_tick *t, uint32_t v)
     pm_figures *own = &t->figures[v + 1], *all = &t->figures[PM_SCOPE_SERVER];
     const pm_vhost_live *vh = &f->live->vhosts[v];
 
-    take_times(vh, t->epoch, scope, own, t->now_us);
+    take_times(vh, t, scope, own);
     if (own->errors > 0) {
         take_codes(vh, scope, &f->state->scope[PM_SCOPE_SERVER], t->tick);
         take_clients(vh, scope, own, all);

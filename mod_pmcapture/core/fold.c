@@ -250,6 +250,7 @@ static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
     }
     pm_incidents_clock_set(f, s->last_us, t->now_us);
     t->from_us = t->now_us - (uint64_t)(real > 0 ? real : 0);
+    t->set_us = step > 0 && real > 0 ? t->from_us : 0;
 }
 
 static pm_tick *working_memory(pm_fold *f)

@@ -28,6 +28,7 @@ typedef struct pm_heavy_item {
 
 typedef struct pm_tick {
     uint64_t tick, from_us, now_us, span_us;
+    uint64_t set_us; /* the clock was set forward: when this tick began by the new one; else 0 */
     uint32_t scopes;
     uint32_t epoch;       /* the one that ends with this tick */
     uint64_t sample_from; /* number of the first sample of this tick in state->recent */

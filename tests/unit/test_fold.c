@@ -431,6 +431,33 @@ static void an_open_incident_ends_where_the_clock_was_set_forward(void **state)
 }
 
 static void
+what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_clock(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t set;
+
+    quiet(b, 10, 1);
+    requests(b, 1, 40, 503);
+    tick(b);
+    requests(b, 1, 20, 503); /* by the old clock, and not yet taken */
+    set_clock(b, 600);
+    set = b->now;
+    tick(b);
+    requests(b, 1, 40, 503);
+    tick(b);
+    quiet(b, 12, 1);
+    for (size_t n = 0; n < 2; n++) {
+        const pm_incident *in = incident(b, 2, n);
+
+        assert_int_equal(in->open, 0);
+        assert_int_equal(in->errors, in->id == 1 ? 40 : 60);
+        assert_true(in->end_us >= in->onset_us && in->end_us < in->onset_us + 3 * PM_SECOND);
+        assert_true(in->id == 1 ? in->end_us < set - 599 * PM_SECOND : in->onset_us >= set);
+    }
+    end_bench(b);
+}
+
+static void
 an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run(void **state)
 {
     bench *b = make_bench(*state);
@@ -721,6 +748,7 @@ int main(void)
         CASE(a_server_of_ten_seconds_says_that_its_history_is_ten_seconds),
         CASE(an_open_incident_ends_where_the_clock_was_set_back_and_no_other_joins_it),
         CASE(an_open_incident_ends_where_the_clock_was_set_forward),
+        CASE(what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_clock),
         CASE(an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),

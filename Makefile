@@ -39,7 +39,7 @@ APR_LIBS := $(filter-out -lldap -llber,$(shell pkg-config --libs apr-1 apr-util-
 TEST_LIBS = $(shell pkg-config --libs cmocka jansson) -lpthread -lm
 
 WARNINGS := -std=gnu11 -Wall -Wextra -Werror
-PM_CFLAGS = $(HTTPD_CFLAGS) -O2 -g -fPIC $(WARNINGS) $(HTTPD_CPPFLAGS) $(APR_CFLAGS) -Iinclude \
+PM_CFLAGS = $(HTTPD_CFLAGS) -O2 -g -fPIC -fno-plt $(WARNINGS) $(HTTPD_CPPFLAGS) $(APR_CFLAGS) -Iinclude \
             $(EXTRA_CFLAGS)
 SANITIZE := $(filter -fsanitize=%,$(EXTRA_CFLAGS))
 

@@ -69,9 +69,6 @@ typedef struct pm_heavy {
 /** Where a dimension's slots begin; of PM_DIMENSIONS, where they end. */
 uint32_t pm_heavy_first(enum pm_dimension d);
 
-/** A key's hash, keyed by the region: nobody outside can choose keys that collide. Also of a client's hash. */
-uint64_t pm_heavy_group(const struct pm_live *live, const void *key, size_t len);
-
 /** The slot of a key in a virtual host; PM_HEAVY_ALL when it has none. */
 uint32_t pm_heavy_find(const struct pm_live *live, enum pm_dimension d, uint32_t vhost,
                        uint64_t group);

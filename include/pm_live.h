@@ -224,6 +224,9 @@ typedef struct pm_live {
     pm_named *named;
 } pm_live;
 
+/** A hash of what comes from outside, keyed by the region: nobody can choose texts that collide. Never 0. */
+uint64_t pm_live_hash(const pm_live *live, const void *text, size_t len);
+
 /** Room for so many concurrent requests, processes and virtual hosts on so many cores. */
 pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t processes,
                               uint32_t vhosts);

@@ -2,9 +2,21 @@
 /*
  * count.c: the hot path but for its usual case (pm_live.h). No lock, no allocation, no system call.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "pm_live.h"
 
 #define PROBES 16u
+
+uint64_t pm_live_hash(const pm_live *live, const void *text, size_t len)
+{
+    uint64_t seed, hash;
+
+    memcpy(&seed, live->key, sizeof(seed));
+    hash = XXH3_64bits_withSeed(text, len, seed);
+    return hash != 0 ? hash : 1;
+}
 
 /** Lower a time, 0 being none. */
 static void earliest(_Atomic uint64_t *slot, uint64_t at)

@@ -23,14 +23,6 @@ uint32_t pm_heavy_first(enum pm_dimension d)
     return first_of[d];
 }
 
-uint64_t pm_heavy_group(const pm_live *live, const void *key, size_t len)
-{
-    uint64_t seed;
-
-    memcpy(&seed, live->key, sizeof(seed));
-    return XXH3_64bits_withSeed(key, len, seed);
-}
-
 uint64_t pm_heavy_identity(uint64_t group, uint32_t vhost)
 {
     uint64_t x = group + vhost * 0x9e3779b97f4a7c15ull;

@@ -156,8 +156,8 @@ void pm_heavy_recall(pm_fold *f, const pm_incident *in)
         if (strcmp(line->key, PM_OTHER) != 0 && line->first_seen_us != 0) {
             remember(&f->state->heavy,
                      known_of_old(number != 0
-                                      ? pm_heavy_group(f->live, &number, sizeof(number))
-                                      : pm_heavy_group(f->live, line->key, strlen(line->key))),
+                                      ? pm_live_hash(f->live, &number, sizeof(number))
+                                      : pm_live_hash(f->live, line->key, strlen(line->key))),
                      line->first_seen_us);
         }
     }

@@ -2,9 +2,6 @@
 /*
  * hosts.c: which virtual host serves which Host.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <string.h>
 
 #include "pm_live.h"
@@ -38,10 +35,8 @@ static uint32_t vhost_of(uint64_t state)
 
 uint64_t pm_hosts_id(const pm_live *live, const char *host, size_t len, uint32_t port)
 {
-    uint64_t seed, id;
+    uint64_t id = pm_live_hash(live, host, len) + port * 0x9e3779b97f4a7c15ull;
 
-    memcpy(&seed, live->key, sizeof(seed));
-    id = XXH3_64bits_withSeed(host, len, seed + port);
     return id != 0 ? id : 1;
 }
 

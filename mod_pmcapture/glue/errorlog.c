@@ -59,11 +59,11 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
     }
     vhost = info->s != NULL ? pm_conf_of(info->s)->vhost : 0;
     if (number != 0) {
-        group = pm_heavy_group(&pm.live, &number, sizeof(number));
+        group = pm_live_hash(&pm.live, &number, sizeof(number));
     }
     else {
         pm_signature_fold(key, sizeof(key), message, strlen(message));
-        group = pm_heavy_group(&pm.live, key, strlen(key));
+        group = pm_live_hash(&pm.live, key, strlen(key));
     }
     slot = pm_heavy_find(&pm.live, PM_BY_ERROR_LOG, vhost, group);
     if (slot == PM_HEAVY_ALL) {

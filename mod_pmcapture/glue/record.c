@@ -3,9 +3,6 @@
  * record.c: requests. The good one's path is short: a slot when it arrives, a clock and a few adds when
  * it is done. The rest of this file runs for failures and slow requests alone.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "watch.h"
 
 #include <apr_strings.h>
@@ -309,15 +306,13 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where
     }
 }
 
-/** Hand a request over whole, so many a second. */
-static void sample(const request_rec *r, const request_rec *final, const pm_where *where,
-                   const pm_completed *done, int failed)
+/** Hand a request over whole. Apart: the others need not clear so much memory. */
+static __attribute__((noinline)) void sample(const request_rec *r, const request_rec *final,
+                                             const pm_where *where, const pm_completed *done,
+                                             int failed)
 {
     pm_live_sample s = {0};
 
-    if (!pm_live_sample_room(&pm.live)) {
-        return;
-    }
     s.at_us = done->arrival_us;
     s.latency_us = done->done_us - done->arrival_us;
     s.status = done->status;
@@ -333,16 +328,13 @@ static void sample(const request_rec *r, const request_rec *final, const pm_wher
 static uint64_t client_hash(const request_rec *r)
 {
     const apr_sockaddr_t *addr = r->useragent_addr;
-    uint64_t seed, hash;
 
     /* A Unix socket's client has no address to tell it by; APR gives its path as one. */
     if (pm_config->clients == PM_CLIENTS_OFF || addr == NULL || addr->ipaddr_ptr == NULL ||
         (addr->ipaddr_len != 4 && addr->ipaddr_len != 16)) {
         return 0;
     }
-    memcpy(&seed, pm.live.key, sizeof(seed));
-    hash = XXH3_64bits_withSeed(addr->ipaddr_ptr, (size_t)addr->ipaddr_len, seed);
-    return hash != 0 ? hash : 1;
+    return pm_live_hash(&pm.live, addr->ipaddr_ptr, (size_t)addr->ipaddr_len);
 }
 
 /** Failures, slow requests, and all while there is an incident. Before the request is counted: then what is
@@ -357,7 +349,7 @@ __attribute__((noinline)) static void look_closer(request_rec *r, const request_
     if (failed || incident != 0) {
         pm_where_count(&where, r, done, failed, incident);
     }
-    if (failed || done->slow) {
+    if ((failed || done->slow) && pm_live_sample_room(&pm.live)) {
         sample(r, final, &where, done, failed);
     }
     if (incident != 0) {

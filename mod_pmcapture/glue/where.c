@@ -234,11 +234,8 @@ static int begins_monitor(const char *agent)
 }
 
 /** Most places in most user agents are none where a name could be: they are never looked at. */
-int pm_is_monitor(const request_rec *r)
+static int names_monitor(const char *agent, size_t n)
 {
-    const char *agent = apr_table_get(r->headers_in, "User-Agent");
-    size_t n = agent != NULL ? strnlen(agent, AGENT_MOST) : 0;
-
     for (size_t at = 0; at + HEAD <= n;) {
         uint32_t on = skip[PAIR(agent + at + HEAD - 2)];
 
@@ -250,12 +247,30 @@ int pm_is_monitor(const request_rec *r)
     return 0;
 }
 
+/* User agents of late, and what they are: a hash, of which the lowest bit is the verdict. Any thread may write. */
+static _Atomic uint64_t verdicts[64];
+
+int pm_is_monitor(const request_rec *r)
+{
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+    size_t n = agent != NULL ? strnlen(agent, AGENT_MOST) : 0;
+    uint64_t hash = pm_live_hash(&pm.live, agent != NULL ? agent : "", n), seen;
+    _Atomic uint64_t *verdict = &verdicts[hash >> 58];
+
+    seen = atomic_load_explicit(verdict, memory_order_relaxed);
+    if ((seen | 1) != (hash | 1)) {
+        seen = (hash | 1) ^ (names_monitor(agent, n) ? 0u : 1u);
+        atomic_store_explicit(verdict, seen, memory_order_relaxed);
+    }
+    return (int)(seen & 1);
+}
+
 /* ---- counting ---- */
 
 static void count_text(enum pm_dimension d, const char *key, const pm_completed *done, int failed,
                        uint32_t failure)
 {
-    uint64_t group = pm_heavy_group(&pm.live, key, strlen(key));
+    uint64_t group = pm_live_hash(&pm.live, key, strlen(key));
     /* What succeeds is told only of what fails, too. */
     uint32_t slot =
         failed ? pm_heavy_claim(&pm.live, d, done->vhost, group, key, NULL, done->arrival_us)
@@ -286,7 +301,7 @@ static void count_client(const request_rec *r, const pm_completed *done, int fai
 static void count_agent(const request_rec *r, const pm_completed *done, int failed)
 {
     const char *key = pm_is_monitor(r) ? PM_MONITORING : "others";
-    uint64_t group = pm_heavy_group(&pm.live, key, strlen(key));
+    uint64_t group = pm_live_hash(&pm.live, key, strlen(key));
 
     pm_heavy_count(
         &pm.live,

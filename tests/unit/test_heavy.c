@@ -14,7 +14,7 @@
 static void hit(bench *b, enum pm_dimension d, uint32_t vhost, const char *key, int failed,
                 uint32_t failure)
 {
-    uint64_t group = pm_heavy_group(&b->live, key, strlen(key));
+    uint64_t group = pm_live_hash(&b->live, key, strlen(key));
     uint32_t slot = failed ? pm_heavy_claim(&b->live, d, vhost, group, key, "a line", b->now + 1000)
                            : pm_heavy_find(&b->live, d, vhost, group);
 
@@ -140,7 +140,7 @@ static void *count_much(void *arg)
         uint64_t group;
 
         snprintf(key, sizeof(key), "/k%u", n);
-        group = pm_heavy_group(c->live, key, strlen(key));
+        group = pm_live_hash(c->live, key, strlen(key));
         pm_heavy_count(c->live,
                        pm_heavy_claim(c->live, PM_BY_ROUTE, 1, group, key, NULL, pm_time_now()), 1,
                        PM_FAILURE_NONE);
@@ -395,9 +395,8 @@ static void a_signature_that_lost_its_slot_is_not_new_when_it_comes_again(void *
         }
         tick(b);
     }
-    assert_int_equal(
-        pm_heavy_find(&b->live, PM_BY_ERROR_LOG, 1, pm_heavy_group(&b->live, "old", 3)),
-        PM_HEAVY_ALL);
+    assert_int_equal(pm_heavy_find(&b->live, PM_BY_ERROR_LOG, 1, pm_live_hash(&b->live, "old", 3)),
+                     PM_HEAVY_ALL);
     for (int i = 0; i < 5; i++) {
         tick(b);
         hit(b, PM_BY_ERROR_LOG, 1, "old", 1, 0);
@@ -422,7 +421,7 @@ static void a_signature_of_an_incident_on_record_is_not_new_in_the_next_run(void
     for (int run = 1; run <= 2; run++) {
         requests(b, 1, "/a", 50, 500);
         hit(b, PM_BY_ERROR_LOG, 1, "broken {id}", 1, 0);
-        group = pm_heavy_group(&b->live, &number, sizeof(number));
+        group = pm_live_hash(&b->live, &number, sizeof(number));
         pm_heavy_count(
             &b->live,
             pm_heavy_claim(&b->live, PM_BY_ERROR_LOG, 1, group, httpds, "a line", b->now + 1000), 1,

@@ -93,7 +93,7 @@ static void tell_failure(bench *b, const pm_completed *done, uint64_t random)
     strcpy(note.text, "it failed");
     pm_heavy_count(&b->live,
                    pm_heavy_claim(&b->live, PM_BY_ROUTE, done->vhost,
-                                  pm_heavy_group(&b->live, key, strlen(key)), key, NULL,
+                                  pm_live_hash(&b->live, key, strlen(key)), key, NULL,
                                   done->arrival_us),
                    1, PM_FAILURE_NONE);
     if (pm_live_sample_room(&b->live)) {

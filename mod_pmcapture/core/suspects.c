@@ -458,10 +458,26 @@ static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, 
 }
 
 /* From when on every event of this capture is known; EVER when that cannot be said. */
-static uint64_t events_known_since(const pm_model *m)
+static uint64_t events_known_since(const pm_telling *t)
 {
+    const pm_model *m = t->m;
+    pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, PM_HOUR_US), UINT64_MAX - 1);
+    uint64_t least = UINT64_MAX, most = 0;
+    size_t whole = s.last;
+
     if (!m->event_count || m->events_lost) {
         return EVER;
+    }
+    /* A ring has turned where a number is missing. Only nearly are they in the order of their numbers. */
+    for (size_t n = s.last; n > s.first; n--) {
+        uint64_t seq = m->events[n - 1].seq;
+
+        least = seq < least ? seq : least;
+        most = seq > most ? seq : most;
+        whole = most - least + 1 == s.last - (n - 1) ? n - 1 : whole;
+    }
+    if (whole > s.first) {
+        return whole < s.last ? m->events[whole].at_us : EVER;
     }
     return m->events[0].seq == 1 ? m->created_us : m->events[0].at_us;
 }
@@ -579,7 +595,7 @@ static const char *no_configuration(pm_telling *t)
         PM_EV_CONFIG_CHANGED, PM_EV_CONFIG_FAILED,  PM_EV_CONFIG_DRIFT, PM_EV_ROUTE_MOVED,
         PM_EV_FILE_CHANGED,   PM_EV_START_FAILED,
     };
-    uint64_t onset = t->i->onset_us, since = events_known_since(t->m);
+    uint64_t onset = t->i->onset_us, since = events_known_since(t);
     uint64_t from = pm_story_back(onset, PM_HOUR_US);
     char span[PM_TIME_SIZE];
 
@@ -673,7 +689,7 @@ static const char *no_deployment(pm_telling *t)
     static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
                                      PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
                                      PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
-    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t->m);
+    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t);
     char span[PM_TIME_SIZE];
 
     if (!(t->m->server.watched & PM_WATCHED_FILES) || since == EVER ||
@@ -711,7 +727,7 @@ static const char *no_crashes(pm_telling *t)
 
 static const char *too_little_record(const pm_telling *t, uint64_t wanted)
 {
-    uint64_t since = events_known_since(t->m), onset = t->i->onset_us;
+    uint64_t since = events_known_since(t), onset = t->i->onset_us;
     char span[PM_TIME_SIZE];
 
     if (since != EVER && since + wanted <= onset) {

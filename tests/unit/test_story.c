@@ -806,6 +806,26 @@ static void the_configuration_is_cleared_by_what_is_on_record_alone(void **state
     assert_null(cleared(tell(f), "configuration"));
 }
 
+static void what_a_ring_that_turned_took_away_is_not_cleared(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_FILES;
+    f->m.created_us = ONSET - 9000 * S;
+    add_event(f, PM_EV_NOTE, -8000, "x", "{}");
+    add_event(f, PM_EV_NOTE, -3000, "x", "{}");
+    add_event(f, PM_EV_NOTE, -600, "x", "{}");
+    add_event(f, PM_EV_NOTE, -300, "x", "{}");
+    assert_contains(cleared(tell(f), "deployment"), "changed in the 1 h before the onset,");
+    f->events[2].seq++; /* written late: none is missing */
+    f->events[3].seq--;
+    assert_contains(cleared(tell(f), "deployment"), "changed in the 1 h before the onset,");
+    f->events[1].seq -= 2; /* one between them is gone, whatever it said */
+    assert_contains(cleared(tell(f), "deployment"),
+                    "in the 10 min before the onset (all that is on record)");
+}
+
 static void failing_requests_that_went_to_no_backend_clear_backends(void **state)
 {
     fixture *f = errors();
@@ -1106,6 +1126,7 @@ int main(void)
         TEST(a_reload_that_changed_nothing_is_no_candidate_and_clears_the_configuration),
         TEST(no_load_within_the_hour_clears_the_configuration),
         TEST(the_configuration_is_cleared_by_what_is_on_record_alone),
+        TEST(what_a_ring_that_turned_took_away_is_not_cleared),
         TEST(failing_requests_that_went_to_no_backend_clear_backends),
         TEST(an_idle_worker_in_each_second_clears_the_workers),
         TEST(every_second_on_record_clears_the_machine),

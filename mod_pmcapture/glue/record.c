@@ -306,6 +306,12 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where
     }
 }
 
+/** A stream of HTTP/2 is made to end as soon as its reply is sent, which looks as if its client had gone. */
+static int client_gone(const conn_rec *c)
+{
+    return (c->master != NULL ? c->master : c)->aborted;
+}
+
 /** Hand a request over whole. Apart: the others need not clear so much memory. */
 static __attribute__((noinline)) void sample(const request_rec *r, const request_rec *final,
                                              const pm_where *where, const pm_completed *done,
@@ -317,7 +323,8 @@ static __attribute__((noinline)) void sample(const request_rec *r, const request
     s.latency_us = done->done_us - done->arrival_us;
     s.status = done->status;
     s.vhost = done->vhost;
-    s.flags = (r->connection->aborted ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
+    s.flags =
+        (client_gone(r->connection) ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
     fill_sample(&s, r, where);
     pm_ring_write(&pm.live.samples, &s);
     pm_htaccess_failed(r, final);

@@ -24,12 +24,27 @@ end
 """
 
 
+# Who asks has a core of its own, so that the two do not take turns on one: else chance decides what is measured.
+CORES = sorted(os.sched_getaffinity(0))
+APART = ["taskset", "-c", str(CORES[0])] if len(CORES) > 1 else []
+
+
+@contextmanager
+def on_the_other_cores():
+    """What is started meanwhile stays off the core of who asks."""
+    os.sched_setaffinity(0, CORES[1:] or CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, CORES)
+
+
 def wrk(port, path, seconds, keepalive=True, connections=8):
     """Requests a second, and latencies in milliseconds."""
     script = Path(f"/tmp/pmcapture-bench-{os.getpid()}.lua")
     script.write_text(WRK_REPORT)
     try:
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+        command = [*APART, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
         if not keepalive:
             command += ["-H", "Connection: close"]
         out = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True,
@@ -49,7 +64,8 @@ def servers(*variants, **options):
     try:
         for variant in variants:
             made[variant] = Server(variant, **options)
-            made[variant].start()
+            with on_the_other_cores():
+                made[variant].start()
         for server in made.values():
             wait_for(server.resumed, 30, "httpd takes signals") if "notice" in server.own else time.sleep(0.2)
         yield made

@@ -307,7 +307,7 @@ static void wait_for_last(const kept_config *kept)
     pid_t recorder = pm_retained_get()->recorder[0];
 
     for (int ms = 0; ms < LAST_WAIT_MS && kept->now >= 0 && !is_whole(kept->now) && recorder > 0 &&
-                     kill(recorder, 0) == 0;
+                     pm_process_start((uint32_t)recorder) != 0;
          ms += 5) {
         usleep(5000);
     }

@@ -217,19 +217,24 @@ static int same_file(const char *a, const char *b)
     }
 }
 
-/** A name and a place; what they were is kept for who had been served by it. */
+/** A name and a place; what they were is kept for who had been served by it. Workers may have written anything there,
+ *  texts without an end, too. */
 static void describe_vhost(pm_vhost_live *vh, const char *name, const char *defined)
 {
-    int renamed = strcmp(vh->name, name) != 0;
+    char was_name[PM_KEY], was_defined[PM_KEY];
+    int renamed;
 
-    if (!renamed && strcmp(vh->defined, defined) == 0) {
+    apr_cpystrn(was_name, vh->name, PM_KEY);
+    apr_cpystrn(was_defined, vh->defined, PM_KEY);
+    renamed = strcmp(was_name, name) != 0;
+    if (!renamed && strcmp(was_defined, defined) == 0) {
         return;
     }
-    if (renamed || !same_file(vh->defined, defined)) {
+    if (renamed || !same_file(was_defined, defined)) {
         vh->hands = pm.generation;
     }
-    apr_cpystrn(vh->was_name, vh->name, PM_KEY);
-    apr_cpystrn(vh->was_defined, vh->defined, PM_KEY);
+    memcpy(vh->was_name, was_name, PM_KEY);
+    memcpy(vh->was_defined, was_defined, PM_KEY);
     vh->changed = pm.generation;
     apr_cpystrn(vh->name, name, PM_KEY);
     apr_cpystrn(vh->defined, defined, PM_KEY);
@@ -720,15 +725,8 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
 
 /* ---- hooks ---- */
 
-static apr_status_t configuration_goes(void *unused)
+static void end_configuration(pm_retained *kept)
 {
-    pm_retained *kept = pm_retained_get();
-
-    (void)unused;
-    pm_guard_remove();
-    if (kept->parent != getpid() || !kept->started) {
-        return APR_SUCCESS; /* a child, a first pass, or a command beside the server */
-    }
     if (pm.read_fd >= 0) {
         close(pm.read_fd);
         pm.read_fd = -1;
@@ -757,6 +755,23 @@ static apr_status_t configuration_goes(void *unused)
         pm_capture_close(pm.capture);
         pm.capture = NULL;
     }
+}
+
+static apr_status_t configuration_goes(void *unused)
+{
+    pm_retained *kept = pm_retained_get();
+
+    (void)unused;
+    /* Else it is a child, a first pass, or a command beside the server. */
+    if (kept->parent == getpid() && kept->started) {
+        end_configuration(kept);
+        /* Other modules may log a line yet. It is not counted: nothing guards the region any more. */
+        pm.live.header = NULL;
+        for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+            pm.old[i].header = NULL;
+        }
+    }
+    pm_guard_remove();
     return APR_SUCCESS;
 }
 

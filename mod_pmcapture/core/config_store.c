@@ -105,16 +105,16 @@ int pm_snapshot_same(const pm_snapshot *a, const pm_snapshot *b)
 
 /* ---- writing ---- */
 
+/* By place: processes that share a descriptor share where it stands. */
 static apr_status_t write_all(int fd, const char *bytes, size_t size)
 {
-    while (size > 0) {
-        ssize_t n = write(fd, bytes, size);
+    for (size_t used = 0; used < size;) {
+        ssize_t n = pwrite(fd, bytes + used, size - used, (off_t)used);
 
         if (n < 0 && errno != EINTR) {
             return errno;
         }
-        bytes += n > 0 ? n : 0;
-        size -= n > 0 ? (size_t)n : 0;
+        used += n > 0 ? (size_t)n : 0;
     }
     return APR_SUCCESS;
 }
@@ -162,7 +162,7 @@ static void *read_all(int fd, size_t size)
     size_t used = 0;
 
     while (bytes != NULL && used < size) {
-        ssize_t n = read(fd, bytes + used, size - used);
+        ssize_t n = pread(fd, bytes + used, size - used, (off_t)used);
 
         if (n == 0 || (n < 0 && errno != EINTR)) {
             free(bytes);
@@ -204,9 +204,7 @@ apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err
 apr_status_t pm_snapshot_write(const pm_snapshot *s, int fd)
 {
     /* A process that died of it may have begun. */
-    return ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0
-               ? write_all(fd, (const char *)s, pm_snapshot_size(s))
-               : errno;
+    return ftruncate(fd, 0) == 0 ? write_all(fd, (const char *)s, pm_snapshot_size(s)) : errno;
 }
 
 apr_status_t pm_snapshot_read(pm_snapshot **out, int fd)
@@ -216,7 +214,7 @@ apr_status_t pm_snapshot_read(pm_snapshot **out, int fd)
 
     *out = NULL;
     if (fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof(*s) &&
-        (uint64_t)st.st_size <= FILE_MAX && lseek(fd, 0, SEEK_SET) == 0) {
+        (uint64_t)st.st_size <= FILE_MAX) {
         s = read_all(fd, (size_t)st.st_size);
     }
     if (s == NULL || !pm_snapshot_valid(s, (size_t)st.st_size)) {

@@ -509,7 +509,12 @@ static void samples(pm_json *j, const pm_case *c)
         text_member(j, "client", s->client);
         seconds_member(j, "latency", s->latency_us);
         text_member(j, "request_id", s->request_id);
-        bool_member(j, "aborted", (s->flags & PM_SAMPLE_ABORTED) != 0);
+        if (s->flags & PM_SAMPLE_MAYBE_ABORTED) {
+            null_member(j, "aborted");
+        }
+        else {
+            bool_member(j, "aborted", (s->flags & PM_SAMPLE_ABORTED) != 0);
+        }
         bool_member(j, "slow", (s->flags & PM_SAMPLE_SLOW) != 0);
         pm_json_object_end(j);
     }

@@ -306,10 +306,13 @@ static void fill_sample(pm_live_sample *to, const request_rec *r, const pm_where
     }
 }
 
-/** A stream of HTTP/2 is made to end as soon as its reply is sent, which looks as if its client had gone. */
-static int client_gone(const conn_rec *c)
+/** mod_http2 ends a stream when its client does, and likewise when its reply is sent. */
+static uint32_t client_gone(const conn_rec *c)
 {
-    return (c->master != NULL ? c->master : c)->aborted;
+    if (!c->aborted) {
+        return 0;
+    }
+    return c->master == NULL || c->master->aborted ? PM_SAMPLE_ABORTED : PM_SAMPLE_MAYBE_ABORTED;
 }
 
 /** Hand a request over whole. Apart: the others need not clear so much memory. */
@@ -323,8 +326,7 @@ static __attribute__((noinline)) void sample(const request_rec *r, const request
     s.latency_us = done->done_us - done->arrival_us;
     s.status = done->status;
     s.vhost = done->vhost;
-    s.flags =
-        (client_gone(r->connection) ? PM_SAMPLE_ABORTED : 0u) | (failed ? 0u : PM_SAMPLE_SLOW);
+    s.flags = client_gone(r->connection) | (failed ? 0u : PM_SAMPLE_SLOW);
     fill_sample(&s, r, where);
     pm_ring_write(&pm.live.samples, &s);
     pm_htaccess_failed(r, final);

@@ -181,6 +181,8 @@ apr_status_t pm_capture_seconds_around(pm_capture *c, uint64_t tick, uint64_t mo
                                        pm_row **rows, size_t *count, apr_pool_t *pool);
 /** at_us of the oldest second that the ring still holds at `tick`, 0 when it holds none. */
 uint64_t pm_capture_oldest_second(pm_capture *c, uint64_t tick);
+/** From when on no event has been pushed out by newer ones; 0 = none ever was, UINT64_MAX = nothing sound is left. */
+uint64_t pm_capture_events_since(pm_capture *c);
 /** Events with from_us <= at_us < to_us, in order of at_us, then seq. */
 apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, pm_event **events, size_t *count,
                                apr_pool_t *pool);

@@ -96,6 +96,7 @@ typedef struct pm_model {
     size_t case_count;
     const pm_event *events;        /* in order of at_us */
     size_t event_count;
+    uint64_t events_since_us;      /* as pm_capture_events_since */
     const pm_row *rows;            /* seconds when they are there, else minutes; each row says its span */
     size_t row_count;
     uint64_t resolution_us;        /* 1 s, or 60 s when only minutes cover what was asked for */

@@ -518,3 +518,33 @@ apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint32_t 
     *count = kept;
     return APR_SUCCESS;
 }
+
+/** When the oldest event that a ring still holds happened; 0 when none was pushed out, UINT64_MAX when nothing is
+ *  left that is sound. */
+static uint64_t kept_since(pm_capture *c, enum pm_ring ring)
+{
+    uint64_t next = c->next[ring], room = c->layout.blocks[ring];
+    pm_event_body body;
+    pm_block b;
+
+    if (next <= room) {
+        return 0;
+    }
+    for (uint64_t at = next - room; at < next; at++) {
+        if (load_block(c, ring, at, &b) == PM_SOUND && b.index == 0) {
+            memcpy(&body, b.payload, sizeof(body));
+            return body.at_us;
+        }
+    }
+    return UINT64_MAX;
+}
+
+uint64_t pm_capture_events_since(pm_capture *c)
+{
+    uint64_t core, flood;
+
+    pm_capture_last_event(c);
+    core = kept_since(c, PM_RING_CORE);
+    flood = kept_since(c, PM_RING_FLOOD);
+    return core > flood ? core : flood;
+}

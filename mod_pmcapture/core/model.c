@@ -463,6 +463,7 @@ static apr_status_t load_events(loading *l, enum reach reach)
         rv = pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &m->event_count,
                                       l->pool);
     }
+    m->events_since_us = pm_capture_events_since(l->capture);
     if (rv == APR_SUCCESS) {
         m->events = events;
         drop_newer_events(l, events);

@@ -431,16 +431,21 @@ static int every_second(const pm_telling *t, uint64_t from, uint64_t until)
     return covered + slack >= until && covered > from;
 }
 
-/* Where the watching begins: `reach` before the onset, or at the first row if that is 5 s at least;
- * EVER when there is less. */
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Where the watching begins: `reach` before the onset, or at the first row, or where events have not been pushed out, if
+ * that is 5 s at least; EVER when there is less. */
 static uint64_t watched_from(const pm_telling *t, uint64_t reach)
 {
-    uint64_t from = pm_story_back(t->i->onset_us, reach);
+    uint64_t from = later(pm_story_back(t->i->onset_us, reach), t->m->events_since_us);
 
-    if (t->m->row_count && t->m->rows[0].at_us > from) {
-        from = t->m->rows[0].at_us;
+    if (t->m->row_count) {
+        from = later(from, t->m->rows[0].at_us);
     }
-    return from + LEAST_HISTORY <= t->i->onset_us ? from : EVER;
+    return from < t->i->onset_us && from + LEAST_HISTORY <= t->i->onset_us ? from : EVER;
 }
 
 static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
@@ -464,11 +469,12 @@ static uint64_t events_known_since(const pm_telling *t)
     pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, PM_HOUR_US), UINT64_MAX - 1);
     uint64_t least = UINT64_MAX, most = 0;
     size_t whole = s.last;
+    uint64_t since;
 
     if (!m->event_count || m->events_lost) {
         return EVER;
     }
-    /* A ring has turned where a number is missing. Only nearly are they in the order of their numbers. */
+    /* Something is lost where a number is missing. Only nearly are they in the order of their numbers. */
     for (size_t n = s.last; n > s.first; n--) {
         uint64_t seq = m->events[n - 1].seq;
 
@@ -476,10 +482,10 @@ static uint64_t events_known_since(const pm_telling *t)
         most = seq > most ? seq : most;
         whole = most - least + 1 == s.last - (n - 1) ? n - 1 : whole;
     }
-    if (whole > s.first) {
-        return whole < s.last ? m->events[whole].at_us : EVER;
-    }
-    return m->events[0].seq == 1 ? m->created_us : m->events[0].at_us;
+    since = whole > s.first         ? m->events[whole].at_us
+            : m->events[0].seq == 1 ? m->created_us
+                                    : m->events[0].at_us;
+    return later(since, m->events_since_us);
 }
 
 static uint32_t most_in_flight(const pm_telling *t)
@@ -506,8 +512,7 @@ static const char *no_traffic_surge(pm_telling *t)
 
     if ((i->kinds & PM_KIND_DOWN) || i->before_us < LEAST_HISTORY || usual <= 0 ||
         !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
-        (!i->vhost[0] &&
-         row_rate(t, pm_story_back(i->onset_us, MINUTE), i->onset_us) > 1.5 * usual)) {
+        (row_rate(t, pm_story_back(i->onset_us, MINUTE), i->onset_us) > 1.5 * usual)) {
         return NULL;
     }
     return apr_psprintf(t->pool, "No more traffic than usual: %s", rates_text(t, during));
@@ -723,6 +728,8 @@ static const char *no_crashes(pm_telling *t)
         pm_time_span(t->i->onset_us - from, span));
 }
 
+#define PUSHED_OUT "events of that time have been pushed out of the record by newer ones"
+
 /* ---- what nobody watched; each returns what is missing, or NULL: it was watched ---- */
 
 static const char *too_little_record(const pm_telling *t, uint64_t wanted)
@@ -735,6 +742,9 @@ static const char *too_little_record(const pm_telling *t, uint64_t wanted)
     }
     if (t->m->events_lost) {
         return "events were lost, so that it cannot be said that there was none";
+    }
+    if (since != EVER && since > onset) {
+        return PUSHED_OUT;
     }
     return since == EVER ? "no event is on record"
                          : apr_psprintf(t->pool, "the record begins %s before the onset",
@@ -800,12 +810,17 @@ static const char *unknown_workers(pm_telling *t)
 
 static const char *unknown_crashes(pm_telling *t)
 {
-    return t->m->server.watched & PM_WATCHED_CRASHES ? NULL : "worker processes were not watched";
+    if (!(t->m->server.watched & PM_WATCHED_CRASHES)) {
+        return "worker processes were not watched";
+    }
+    return t->m->events_since_us > t->i->onset_us ? PUSHED_OUT : NULL;
 }
 
 static const char *unknown_machine(pm_telling *t)
 {
-    return watched_from(t, MINUTE) == EVER ? "no 5 s are on record before the onset" : NULL;
+    return watched_from(t, MINUTE) != EVER          ? NULL
+           : t->m->events_since_us > t->i->onset_us ? PUSHED_OUT
+                                                    : "no 5 s are on record before the onset";
 }
 
 static const struct {

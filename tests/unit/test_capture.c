@@ -167,6 +167,7 @@ static void flood_displaces_no_core_event(void **state)
     put_event(c, 1, PM_EV_CONFIG_CHANGED, 3000);
     put_event(c, 2, PM_EV_SERVER_START, 0);
     for (uint64_t n = 3; n < 5000; n++) {
+        assert_int_equal(pm_capture_events_since(c) == 0, n <= 3 + 16);
         put_event(c, n, n % 2 ? PM_EV_ERROR_LOG : PM_EV_CHILD_CRASH, n % 900);
     }
     pm_capture_events(c, 0, UINT64_MAX, &events, &count, f->pool);
@@ -174,6 +175,8 @@ static void flood_displaces_no_core_event(void **state)
     assert_int_equal(events[1].seq, 2);
     assert_int_equal(count, 2 + 16);
     assert_int_equal(events[count - 1].seq, 4999);
+    assert_int_equal(pm_capture_events_since(c), events[2].at_us);
+    assert_int_equal(pm_capture_events_since(reopen(f)), events[2].at_us);
     assert_int_equal(pm_capture_damage(c).records, 0);
 }
 

@@ -46,6 +46,17 @@ static const char *cleared(const pm_case *c, const char *hypothesis)
     return NULL;
 }
 
+static const char *unwatched(const pm_case *c, const char *hypothesis)
+{
+    for (size_t n = 0; n < c->unwatched_count; n++) {
+        if (strcmp(c->unwatched[n].hypothesis, hypothesis) == 0) {
+            assert_null(cleared(c, hypothesis));
+            return c->unwatched[n].summary;
+        }
+    }
+    return NULL;
+}
+
 static void assert_contains(const char *text, const char *part)
 {
     assert_non_null(text);
@@ -826,6 +837,33 @@ static void what_a_ring_that_turned_took_away_is_not_cleared(void **state)
                     "in the 10 min before the onset (all that is on record)");
 }
 
+static void what_newer_events_pushed_out_clears_nobody(void **state)
+{
+    fixture *f = errors();
+
+    (void)state;
+    f->m.server.watched = PM_WATCHED_FILES | PM_WATCHED_CRASHES;
+    add_event(f, PM_EV_NOTE, -7000, "x", "{}");
+    assert_non_null(cleared(tell(f), "crashes"));
+    assert_non_null(cleared(&f->cases[0], "machine"));
+    f->m.events_since_us = ONSET - 1200 * S;
+    assert_contains(cleared(tell(f), "deployment"),
+                    "in the 20 min before the onset (all that is on record)");
+    assert_contains(cleared(&f->cases[0], "crashes"), "from 1 min before the onset");
+    f->m.events_since_us = ONSET - 20 * S;
+    assert_contains(cleared(tell(f), "crashes"), "from 20 s before the onset");
+    f->m.events_since_us = ONSET + 1;
+    tell(f);
+    for (const char **suspect =
+             (const char *[]){"configuration", "deployment", "crashes", "machine", NULL};
+         *suspect != NULL; suspect++) {
+        assert_null(cleared(&f->cases[0], *suspect));
+        assert_contains(unwatched(&f->cases[0], *suspect), "pushed out");
+    }
+    f->m.events_since_us = UINT64_MAX;
+    assert_null(cleared(tell(f), "machine"));
+}
+
 static void failing_requests_that_went_to_no_backend_clear_backends(void **state)
 {
     fixture *f = errors();
@@ -969,17 +1007,6 @@ static void what_nobody_watches_is_never_cleared(void **state)
     add_event(f, PM_EV_CONFIG_LOAD, -7000, "Loaded.", "{}");
     assert_null(cleared(tell(f), "deployment"));
     assert_null(cleared(tell(f), "crashes"));
-}
-
-static const char *unwatched(const pm_case *c, const char *hypothesis)
-{
-    for (size_t n = 0; n < c->unwatched_count; n++) {
-        if (strcmp(c->unwatched[n].hypothesis, hypothesis) == 0) {
-            assert_null(cleared(c, hypothesis));
-            return c->unwatched[n].summary;
-        }
-    }
-    return NULL;
 }
 
 static void what_nobody_watches_is_said_to_be_not_watched(void **state)
@@ -1127,6 +1154,7 @@ int main(void)
         TEST(no_load_within_the_hour_clears_the_configuration),
         TEST(the_configuration_is_cleared_by_what_is_on_record_alone),
         TEST(what_a_ring_that_turned_took_away_is_not_cleared),
+        TEST(what_newer_events_pushed_out_clears_nobody),
         TEST(failing_requests_that_went_to_no_backend_clear_backends),
         TEST(an_idle_worker_in_each_second_clears_the_workers),
         TEST(every_second_on_record_clears_the_machine),

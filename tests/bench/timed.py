@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from servers import BUILD, PMCAPTURE, PMDUMP, Server, wait_for
@@ -213,11 +214,11 @@ class Site:
     def start(self):
         """Seconds of processor that a start takes, until it serves."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begin = time.monotonic()
+        begin = time.time()
         resumed = self.server.resumed()
         self.server.start()
         wait_for(lambda: self.server.resumed() > resumed, 60, "httpd takes signals")
-        wall = time.monotonic() - begin
+        wall = self.resumed_at() - begin
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         # the first pass is the command's, the second one the server's
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -229,12 +230,18 @@ class Site:
         return self.start()
 
     def reload(self):
-        before, begin = used(self.server.parent), time.monotonic()
+        before, begin = used(self.server.parent), time.time()
         self.server.reload()
-        wall = time.monotonic() - begin
+        wall = self.resumed_at() - begin
         wait_for(lambda: len(self.server.workers()) >= 2, 30, "workers of the new generation")
         time.sleep(0.3)     # the last generation's children are reaped on the parent's time
-        return {"cpu": used(self.server.parent) - before, "wall": wall}
+        return {"cpu": used(self.server.parent) - before, "wall": wall,
+                "recorders": sum(map(used, self.server.recorders()))}
+
+    def resumed_at(self):
+        """When httpd said that it serves, by its own clock: whoever asks now and then learns it late."""
+        line = re.findall(r"^\[([^]]+)\] .*resuming normal operations", self.server.errors(), re.M)[-1]
+        return datetime.strptime(line, "%a %b %d %H:%M:%S.%f %Y").timestamp()
 
     def reload_at_work(self):
         """While a client takes its time over a download, so that a process of the last generation stays.

@@ -7,6 +7,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,15 +97,30 @@ static inline void feed_patch(feed *f, void *into, size_t size)
 
 /* ---- places ---- */
 
-/** A new folder, in memory where there is room: many inputs a second are written there. */
+static char fuzz_folder_path[64];
+
+static inline void fuzz_remove_folder(void)
+{
+    DIR *d = opendir(fuzz_folder_path);
+    struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    rmdir(fuzz_folder_path);
+}
+
+/** A new folder until the program ends, in memory where there is room: many inputs a second are written there. */
 static inline const char *fuzz_folder(void)
 {
-    static char folder[64];
-
-    snprintf(folder, sizeof(folder), "%s/pmcapture-fuzz-XXXXXX",
+    snprintf(fuzz_folder_path, sizeof(fuzz_folder_path), "%s/pmcapture-fuzz-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    fuzz_expect(mkdtemp(folder) != NULL, "a folder can be made");
-    return folder;
+    fuzz_expect(mkdtemp(fuzz_folder_path) != NULL, "a folder can be made");
+    atexit(fuzz_remove_folder);
+    return fuzz_folder_path;
 }
 
 /* ---- outputs ---- */

@@ -71,7 +71,7 @@ def ask(port, count, padding=0, case=GOOD):
 def serve_single(server, tool):
     """The single-process httpd under `tool`, ready."""
     server.write_config()
-    hand_over(server.root)
+    hand_over(server)
     process = subprocess.Popen(
         as_worker(*tool, APACHE, "-X", "-f", str(server.conf), "-d", str(server.root)),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """A private httpd for measuring: as little in it as possible, so that what is compared is all that differs."""
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from harness.paths import APACHE, BUILD, MODULES, PMCAPTURE, PMDUMP  # noqa: E40
 from harness.wait import wait_for  # noqa: E402, F401
 
 MODULE = BUILD / "mod_pmcapture.so"
+SHM = Path("/dev/shm")
 COMBINED = '"%h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\" %D"'
 
 # What users would run instead, and what they run now.
@@ -48,6 +50,9 @@ class Server(Httpd):
         Server.number += 0 if single else 1
         root.mkdir()
         super().__init__(mpm=mpm, module=None, root=root)
+        if os.access(SHM, os.W_OK):     # memory, as Debian's own runtime directory is
+            self.runtime = SHM / root.name
+            self.runtime.mkdir()
         self.variant = variant
         self.own = config
         self.limits = MPM_CONFIG[mpm].format(n=children, w=workers or 25 * children)
@@ -56,6 +61,10 @@ class Server(Httpd):
         self.capture_directive = "logs/pmcapture.pmc"
         # A file that was just written has a weak ETag for a second: some bytes more.
         os.utime(self.document("1k.txt", b"x" * 1024), (1.7e9, 1.7e9))
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def write_config(self):
         # All of them have a <Location>: what httpd needs to look for one is not the module's cost.
@@ -93,7 +102,7 @@ def as_worker(*command):
     return ["setpriv", "--reuid=www-data", f"--regid={group_of('www-data')}", "--clear-groups", *command]
 
 
-def hand_over(root):
-    """Give a server's folder to the workers' user."""
+def hand_over(server):
+    """Give a server's folders to the workers' user."""
     if os.getuid() == 0:
-        subprocess.run(["chown", "-R", "www-data:", str(root)], check=True)
+        subprocess.run(["chown", "-R", "www-data:", str(server.root), str(server.runtime)], check=True)

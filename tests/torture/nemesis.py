@@ -22,6 +22,7 @@ class Nemesis:
         self.diary = []             # (begin, end, what), by the server's clock
         self.clock = clock          # libfaketime's file, None without
         self.ahead = 0              # how far the server's clock is ahead of ours
+        self.was_ahead, self.stepped = 0, 0.0   # before its last step, and when that was
         self.disk = disk
         self.acts = [(self.graceful, 4), (self.hard, 2), (self.refused, 1), (self.fails_to_reload, 1),
                      (self.kill_worker, 3), (self.crash_worker, 3), (self.kill_recorder, 3),
@@ -48,6 +49,9 @@ class Nemesis:
 
     def down(self, begin):
         self.diary.append((begin, self.now(), "down"))
+        if time.time() < self.stepped + 4:      # the recorder may have seen no second by the new clock
+            back = self.was_ahead - self.ahead
+            self.diary.append((begin + back, self.now() + back, "down, by the clock before"))
 
     # ---- reloads ----
 
@@ -189,6 +193,7 @@ class Nemesis:
         self.diary.append((begin, self.now(), "outage"))
 
     def step_clock(self):
+        self.was_ahead, self.stepped = self.ahead, time.time()
         self.ahead = self.random.choice((0, 3600, -3600, 86400, 2, -2))
         self.clock.write_text(f"{self.ahead:+d}\n")
 

@@ -7,6 +7,12 @@
  * death lies in a pm_ledger: shared memory that only the parent and the recorders have (workers unmap it).
  * One process ticks at a time: the holder of the lease (pm_lease.h).
  *
+ * Workers time requests by the wall clock. When that is set forward, those that came before count as come then: in
+ * flight they are slow once they have lasted so long since, and where one fails, no incident begins before. Where one
+ * completes as slow, no request to its virtual host in that tick is taken for slow (row.slow, too): nobody knows which
+ * are. All are counted, each with the time that its worker took: p99_us and max_us of such a second, and the longest of
+ * all, may show by how much the clock was set.
+ *
  * core knows no httpd: the glue fills pm_fold and lends a function that counts workers.
  */
 #ifndef PM_FOLD_H
@@ -118,6 +124,7 @@ typedef struct pm_ledger {
     /* the tick's own */
     uint64_t started;                    /* 1 after the first tick of the run */
     uint64_t last_us, last_monotonic_us; /* of the last tick */
+    uint64_t set_us; /* when the clock was last set forward, by what it is now; 0 = not in this run */
     uint64_t written_tick;               /* rows up to here are in the file */
     uint64_t shipped_event, shipped_minute; /* PMCaptureEventLog has what is up to here */
     uint64_t journal_at, samples_at, pending_since;

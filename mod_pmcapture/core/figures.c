@@ -108,14 +108,14 @@ static void take_totals(pm_fold *f, pm_tick *t)
 
 /** A time from shared memory: not later than now, nor of the clock as it was before it was set forward; 0 when there is
  *  none. */
-static uint64_t plausible(const pm_tick *t, const _Atomic uint64_t *from)
+static uint64_t plausible(const pm_tick *t, uint64_t at)
 {
-    uint64_t at = atomic_load_explicit(from, memory_order_relaxed);
+    return at > t->now_us ? t->now_us : pm_by_the_clock(t, at);
+}
 
-    if (at > t->now_us) {
-        return t->now_us;
-    }
-    return at != 0 && at < t->set_us ? t->set_us : at;
+static uint64_t load(const _Atomic uint64_t *from)
+{
+    return atomic_load_explicit(from, memory_order_relaxed);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -179,30 +179,33 @@ static void take_clients(const pm_vhost_live *vh, pm_scope_state *scope, pm_figu
     }
 }
 
-/** The times of failures. The counter of one may follow a tick later: then its time waits here. */
+/** The times of failures. The counter of one may follow a tick later: then its time waits here, as it was written. */
 static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope,
                        pm_figures *own)
 {
     const pm_vhost_epoch *e = &vh->epoch[t->epoch];
-    uint64_t error = plausible(t, &e->first_error_us), slow = plausible(t, &e->first_slow_us);
+    uint64_t error = earlier(load(&e->first_error_us), scope->first_error_us);
+    uint64_t slow = earlier(load(&e->first_slow_us), scope->first_slow_us);
 
-    error = earlier(error, scope->first_error_us);
-    slow = earlier(slow, scope->first_slow_us);
+    if (own->slow > 0 && pm_before_set(t, slow)) {
+        /* Their worker took the clock's step for time. Which of all are slow, nobody knows. */
+        own->slow = slow = 0;
+    }
     for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
         pm_clients_add(own->ok_clients,
                        atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed));
     }
     scope->first_error_us = scope->first_slow_us = 0;
     if (own->errors > 0) {
-        own->first_error_us = error;
-        own->last_error_us = plausible(t, &vh->last_error_us);
+        own->first_error_us = plausible(t, error);
+        own->last_error_us = plausible(t, load(&vh->last_error_us));
     }
     else {
         scope->first_error_us = error;
     }
     if (own->slow > 0) {
-        own->first_slow_us = earlier(own->first_slow_us, slow);
-        own->last_slow_us = plausible(t, &vh->last_slow_us);
+        own->first_slow_us = earlier(own->first_slow_us, plausible(t, slow));
+        own->last_slow_us = plausible(t, load(&vh->last_slow_us));
     }
     else {
         scope->first_slow_us = slow;
@@ -281,7 +284,7 @@ static void see_flight(pm_fold *f, pm_tick *t, pm_flight *flight, uint64_t arriv
     uint32_t who = atomic_load_explicit(&flight->who, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&flight->state, memory_order_relaxed);
     uint32_t v = who & 0xffff;
-    uint64_t age = forward(t->now_us, arrival);
+    uint64_t since = pm_by_the_clock(t, arrival), age = forward(t->now_us, since);
     pm_figures *own;
 
     if (age > 2 * PM_SECOND && abandoned(f, flight, arrival, who >> 16)) {
@@ -297,7 +300,7 @@ static void see_flight(pm_fold *f, pm_tick *t, pm_flight *flight, uint64_t arriv
     own = &t->figures[v + 1];
     if (state == PM_FLIGHT_WORKING && f->vhost_slow[v].on && age > f->vhost_slow[v].threshold_us) {
         own->slow_in_flight++;
-        own->first_slow_us = earlier(own->first_slow_us, arrival);
+        own->first_slow_us = earlier(own->first_slow_us, since);
     }
 }
 

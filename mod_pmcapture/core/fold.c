@@ -248,9 +248,14 @@ static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
                       "The clock was set %s by %lld.%03lld s", step > 0 ? "forward" : "back",
                       (long long)(llabs(step) / 1000000), (long long)(llabs(step) / 1000 % 1000));
     }
-    pm_incidents_clock_set(f, s->last_us, t->now_us);
     t->from_us = t->now_us - (uint64_t)(real > 0 ? real : 0);
-    t->set_us = step > 0 && real > 0 ? t->from_us : 0;
+    if (step < 0) { /* by the clock as it is now it was set forward so much earlier */
+        s->set_us -= s->set_us < (uint64_t)-step ? s->set_us : (uint64_t)-step;
+    }
+    else if (real > 0) {
+        s->set_us = t->from_us;
+    }
+    pm_incidents_clock_set(f, s->last_us, t->now_us);
 }
 
 static pm_tick *working_memory(pm_fold *f)
@@ -303,6 +308,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     t->now_us = now_us;
     t->from_us = s->last_us != 0 ? s->last_us : now_us;
     check_clock(f, t, monotonic_us);
+    t->set_us = s->set_us;
     t->span_us = t->now_us > t->from_us ? t->now_us - t->from_us : 1;
     s->checkpoint.tick = t->tick;
     pm_figures_take(f, t);

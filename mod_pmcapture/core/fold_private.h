@@ -28,7 +28,7 @@ typedef struct pm_heavy_item {
 
 typedef struct pm_tick {
     uint64_t tick, from_us, now_us, span_us;
-    uint64_t set_us; /* the clock was set forward: when this tick began by the new one; else 0 */
+    uint64_t set_us; /* as the ledger's */
     uint32_t scopes;
     uint32_t epoch;       /* the one that ends with this tick */
     uint64_t sample_from; /* number of the first sample of this tick in state->recent */
@@ -46,6 +46,18 @@ typedef struct pm_tick {
 } pm_tick;
 
 #define PM_SCOPE_SERVER 0u
+
+/** Did something happen before the clock was set forward? Its time is none of the clock as it is. */
+static inline int pm_before_set(const pm_tick *t, uint64_t at)
+{
+    return at != 0 && at < t->set_us;
+}
+
+/** A time by the clock as it is, as far as that can be known; 0 when there is none. */
+static inline uint64_t pm_by_the_clock(const pm_tick *t, uint64_t at)
+{
+    return pm_before_set(t, at) ? t->set_us : at;
+}
 
 /** The slot of a tick in the rings of the last seconds. */
 static inline pm_second *pm_second_of(pm_ledger *s, uint64_t tick)

@@ -457,6 +457,156 @@ what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_cl
     end_bench(b);
 }
 
+/** Requests that arrive now, and are in flight until `land`. */
+static void take_off(bench *b, uint32_t n, uint64_t arrival)
+{
+    b->live.children[0].pid = (uint32_t)getpid();
+    b->live.children[0].start = pm_process_start((uint32_t)getpid());
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(pm_live_arrived(&b->live, i, arrival + i, 0, 1), i);
+    }
+}
+
+/** `n` of them, from the first on, complete in the second that is now filling: as workers tell it, by the wall clock. */
+static void land(bench *b, uint32_t from, uint32_t n, uint64_t arrival, uint32_t status)
+{
+    for (uint32_t i = from; i < from + n; i++) {
+        pm_completed done = {.arrival_us = arrival + i,
+                             .done_us = b->now + 20000 + i,
+                             .client = (i + 1) * 0x9e3779b97f4a7c15ull,
+                             .status = status,
+                             .vhost = 1,
+                             .stripe = i,
+                             .slow = b->now + 20000 - arrival > PM_SECOND};
+
+        pm_live_left(&b->live, i, arrival + i);
+        pm_live_count(&b->live, &done);
+        b->counted++;
+        b->failed += status >= 500;
+    }
+}
+
+static uint64_t slow_in_rows(bench *b, uint64_t from)
+{
+    pm_row *rows;
+    size_t count;
+    uint64_t slow = 0;
+
+    assert_int_equal(pm_capture_seconds(b->fold.capture, from, b->now, &rows, &count, b->f->pool),
+                     APR_SUCCESS);
+    for (size_t i = 0; i < count; i++) {
+        slow += rows[i].slow;
+    }
+    return slow;
+}
+
+static void a_hang_around_a_clock_set_forward_is_no_longer_than_it_was(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t arrival, set;
+
+    quiet(b, 10, 1);
+    arrival = b->now + 100000;
+    take_off(b, 30, arrival);
+    for (int i = 0; i < 4; i++) {
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->onset_us, arrival);
+    set_clock(b, 600);
+    set = b->now;
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    for (int i = 0; i < 3; i++) {
+        tick(b);
+    }
+    assert_true(b->state->checkpoint.server.oldest_ms <= 4000);
+    land(b, 0, 30, arrival, 200);
+    quiet(b, 12, 1);
+    for (size_t n = 0; n < 2; n++) {
+        const pm_incident *in = incident(b, 2, n);
+
+        assert_int_equal(in->open, 0);
+        assert_true(in->end_us > in->onset_us && in->end_us < in->onset_us + 6 * PM_SECOND);
+        assert_true(in->id == 1 ? in->onset_us == arrival : in->onset_us == set);
+    }
+    assert_int_equal(requests_on_disk(b), b->counted);
+    end_bench(b);
+}
+
+static void good_requests_in_flight_when_the_clock_is_set_forward_are_not_slow(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t from = b->now, arrival;
+
+    for (int second = 0; second < 10; second++) {
+        requests(b, 1, 100, 200);
+        tick(b);
+    }
+    arrival = b->now + 600000;
+    take_off(b, 30, arrival);
+    requests(b, 1, 70, 200);
+    set_clock(b, 600);
+    land(b, 0, 10, arrival, 200);
+    tick(b); /* the others are in flight, by the wall clock for ten minutes */
+    land(b, 10, 20, arrival, 200);
+    requests(b, 1, 10, 200);
+    tick(b);
+    quiet(b, 5, 1);
+    incident(b, 0, 0);
+    assert_int_equal(slow_in_rows(b, from), 0);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    arrival = b->now;
+    take_off(b, 30, arrival);
+    tick(b);
+    tick(b);
+    land(b, 0, 30, arrival, 200); /* these are */
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->onset_us, arrival);
+    assert_int_equal(slow_in_rows(b, from), 30);
+    end_bench(b);
+}
+
+static void what_fails_long_after_the_clock_was_set_forward_did_not_begin_before(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t arrival, set;
+
+    quiet(b, 10, 1);
+    arrival = b->now + 500000;
+    take_off(b, 40, arrival);
+    quiet(b, 1, 1);
+    b->slow[0].on = b->slow[1].on = b->fold.slow.on = 0;
+    set_clock(b, 600);
+    set = b->now;
+    quiet(b, 30, 1);
+    land(b, 0, 40, arrival, 504);
+    quiet(b, 12, 1);
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    assert_int_equal(incident(b, 1, 0)->errors, 40);
+    assert_true(incident(b, 1, 0)->onset_us >= set);
+    assert_true(incident(b, 1, 0)->end_us > incident(b, 1, 0)->onset_us);
+    end_bench(b);
+}
+
+static void a_clock_set_forward_and_back_leaves_the_times_of_what_comes_then_alone(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t arrival;
+
+    quiet(b, 10, 1);
+    set_clock(b, 600);
+    quiet(b, 10, 1);
+    set_clock(b, -300);
+    quiet(b, 10, 1);
+    arrival = b->now + 100000;
+    take_off(b, 30, arrival);
+    for (int i = 0; i < 4; i++) {
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->onset_us, arrival);
+    end_bench(b);
+}
+
 static void
 an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run(void **state)
 {
@@ -749,6 +899,10 @@ int main(void)
         CASE(an_open_incident_ends_where_the_clock_was_set_back_and_no_other_joins_it),
         CASE(an_open_incident_ends_where_the_clock_was_set_forward),
         CASE(what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_clock),
+        CASE(a_hang_around_a_clock_set_forward_is_no_longer_than_it_was),
+        CASE(good_requests_in_flight_when_the_clock_is_set_forward_are_not_slow),
+        CASE(what_fails_long_after_the_clock_was_set_forward_did_not_begin_before),
+        CASE(a_clock_set_forward_and_back_leaves_the_times_of_what_comes_then_alone),
         CASE(an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),

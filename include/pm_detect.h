@@ -33,7 +33,7 @@
  *
  * The window goes by time, not by count: late, long and missing intervals are fine, and what an interval
  * brought happened at its end. At most PM_WINDOW_MAX intervals with traffic are kept. A clock that steps, back
- * or ahead, empties the window; the sequential sum, which knows only order, stays.
+ * or ahead, empties the window; the sequential sum, which knows only order, stays (pm_detect_clock_set).
  *
  * Onset: of the window's suffixes the one whose share of failures is the least likely at the allowed ratio
  * (the maximum-likelihood beginning), so that a stray failure among successes before a burst is not its
@@ -161,6 +161,10 @@ typedef struct pm_verdict {
  *  window once, and once more while a rule holds. */
 void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_rule *slow,
                     const pm_figures *figures, pm_verdict *verdict);
+
+/** The clock was set between two intervals; by the new one it was `at_us` then. The window is empty. What the sequential
+ *  sum holds began then, unless an incident has told it already: then it is 0. */
+void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told);
 
 /** Natural logarithm of a positive, normal x, within 1e-9: httpd does not load libm. */
 double pm_detect_log(double x);

@@ -383,3 +383,17 @@ void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_r
         verdict->errors_onset_us = scope->cusum_since_us;
     }
 }
+
+void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told)
+{
+    scope->kept = 0;
+    if (told) {
+        scope->cusum = 0;
+        scope->cusum_since_us = 0;
+        scope->cusum_failures = 0;
+        scope->sequential = 0;
+    }
+    else if (scope->cusum_since_us != 0) {
+        scope->cusum_since_us = at_us;
+    }
+}

@@ -255,7 +255,7 @@ static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
     else if (real > 0) {
         s->set_us = t->from_us;
     }
-    pm_incidents_clock_set(f, s->last_us, t->now_us);
+    pm_incidents_clock_set(f, t);
 }
 
 static pm_tick *working_memory(pm_fold *f)

@@ -86,9 +86,9 @@ void pm_heavy_resume(pm_open *o);
 void pm_heavy_recall(pm_fold *f, const pm_incident *in);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
-/** The clock was set after `last_us`, to `now_us`: what is open ends there, as the times of an incident are all by one clock. What
- *  goes on failing opens another. */
-void pm_incidents_clock_set(pm_fold *f, uint64_t last_us, uint64_t now_us);
+/** The clock was set since the last tick: what is open ends with that, as the times of an incident are all by one clock.
+ *  What goes on failing opens another. */
+void pm_incidents_clock_set(pm_fold *f, const pm_tick *t);
 /** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. */
 void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us);
 /** Is an incident open, of whatever scope? */

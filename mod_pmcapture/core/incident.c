@@ -313,18 +313,21 @@ static void forget_future(pm_scope_state *scope, uint64_t now_us)
     }
 }
 
-void pm_incidents_clock_set(pm_fold *f, uint64_t last_us, uint64_t now_us)
+void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
 {
+    int told = pm_incident_any_open(f);
+
     for (uint32_t i = 0; i < f->state->scopes; i++) {
-        forget_future(&f->state->scope[i], now_us);
+        forget_future(&f->state->scope[i], t->now_us);
+        pm_detect_clock_set(&f->state->scope[i].detect, t->from_us, told);
     }
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) { /* workers only raise these */
         pm_vhost_live *vh = &f->live->vhosts[v];
 
-        if (atomic_load(&vh->last_error_us) > now_us) {
+        if (atomic_load(&vh->last_error_us) > t->now_us) {
             atomic_store(&vh->last_error_us, 0);
         }
-        if (atomic_load(&vh->last_slow_us) > now_us) {
+        if (atomic_load(&vh->last_slow_us) > t->now_us) {
             atomic_store(&vh->last_slow_us, 0);
         }
     }
@@ -333,7 +336,7 @@ void pm_incidents_clock_set(pm_fold *f, uint64_t last_us, uint64_t now_us)
 
         if (is_open(o)) {
             o->incident.open = 0;
-            o->incident.closed_us = last_us;
+            o->incident.closed_us = f->state->last_us;
             say_closed(f, &o->incident);
         }
     }

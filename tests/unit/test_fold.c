@@ -457,6 +457,70 @@ what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_cl
     end_bench(b);
 }
 
+static void
+what_failed_before_the_clock_was_set_forward_a_little_opens_nothing_after_it(void **state)
+{
+    bench *b = make_bench(*state);
+
+    quiet(b, 10, 1);
+    requests(b, 1, 40, 503);
+    tick(b);
+    set_clock(b, 3); /* less than the window is long */
+    quiet(b, 12, 1);
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    assert_int_equal(incident(b, 1, 0)->errors, 40);
+    end_bench(b);
+}
+
+/** One failure every two seconds, and nothing else. */
+static void fail_slowly(bench *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        request(b, 1, i, 503, 1000, 1000);
+        tick(b);
+        tick(b);
+    }
+}
+
+static void
+a_quiet_sites_outage_goes_on_in_another_incident_when_the_clock_was_set_forward(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t set;
+
+    fail_slowly(b, 6);
+    assert_int_equal(incident(b, 1, 0)->errors, 6);
+    set_clock(b, 600);
+    set = b->now;
+    for (int i = 0; i < 10; i++) {
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->open, 0); /* nothing has failed since */
+    fail_slowly(b, 6);
+    assert_int_equal(incident(b, 2, 0)->errors, 6);
+    assert_int_equal(incident(b, 2, 1)->errors, 6);
+    for (size_t n = 0; n < 2; n++) {
+        const pm_incident *in = incident(b, 2, n);
+
+        assert_true(in->open ? in->onset_us >= set : in->onset_us < set);
+    }
+    end_bench(b);
+}
+
+static void a_quiet_sites_failures_count_across_a_clock_set_forward(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t set;
+
+    fail_slowly(b, 3);
+    set_clock(b, 600);
+    set = b->now;
+    fail_slowly(b, 3);
+    assert_int_equal(incident(b, 1, 0)->errors, 6);
+    assert_true(incident(b, 1, 0)->onset_us >= set);
+    end_bench(b);
+}
+
 /** Requests that arrive now, and are in flight until `land`. */
 static void take_off(bench *b, uint32_t n, uint64_t arrival)
 {
@@ -899,6 +963,9 @@ int main(void)
         CASE(an_open_incident_ends_where_the_clock_was_set_back_and_no_other_joins_it),
         CASE(an_open_incident_ends_where_the_clock_was_set_forward),
         CASE(what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_clock),
+        CASE(what_failed_before_the_clock_was_set_forward_a_little_opens_nothing_after_it),
+        CASE(a_quiet_sites_outage_goes_on_in_another_incident_when_the_clock_was_set_forward),
+        CASE(a_quiet_sites_failures_count_across_a_clock_set_forward),
         CASE(a_hang_around_a_clock_set_forward_is_no_longer_than_it_was),
         CASE(good_requests_in_flight_when_the_clock_is_set_forward_are_not_slow),
         CASE(what_fails_long_after_the_clock_was_set_forward_did_not_begin_before),

@@ -106,6 +106,19 @@ static void add_to_minute(pm_fold *f, pm_tick *t, const pm_row *row)
 
 /* ---- what others handed over ---- */
 
+/** A failure of a request that came before the clock was set forward. One that is slow keeps its time: no incident since
+ *  takes it then. */
+static void by_the_clock(const pm_tick *t, pm_live_sample *s)
+{
+    uint64_t done = s->at_us + s->latency_us;
+
+    if (pm_before_set(t, s->at_us) && (s->flags & PM_SAMPLE_SLOW) == 0) {
+        /* done before that it is by the old clock, as it was when it came */
+        s->latency_us = done > t->set_us ? done - t->set_us : s->latency_us;
+        s->at_us = t->set_us;
+    }
+}
+
 void pm_samples_drain(pm_fold *f, pm_tick *t)
 {
     pm_ledger *s = f->state;
@@ -130,6 +143,7 @@ void pm_samples_drain(pm_fold *f, pm_tick *t)
             to->request_id[sizeof(to->request_id) - 1] = '\0';
             to->vhost = to->vhost < f->live->geo.vhosts ? to->vhost : 0;
             to->at_us = to->at_us > t->now_us ? t->now_us : to->at_us;
+            by_the_clock(t, to);
         }
     }
 }

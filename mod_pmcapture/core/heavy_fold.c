@@ -189,7 +189,7 @@ static int adopt(pm_fold *f, const pm_tick *t, uint32_t slot, uint64_t id)
         return 0;
     }
     k->vhost = k->vhost < f->live->geo.vhosts ? k->vhost : 0;
-    k->first_us = k->first_us < t->now_us ? k->first_us : t->now_us;
+    k->first_us = k->first_us < t->now_us ? pm_by_the_clock(t, k->first_us) : t->now_us;
     memset(&k->total, 0, sizeof(k->total));
     k->weight = k->cells = 0;
     pm_text_clean(k->key, sizeof(k->key), key, PM_KEY);

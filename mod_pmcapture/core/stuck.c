@@ -15,10 +15,10 @@
 void pm_stuck_see(pm_fold *f, pm_tick *t, uint32_t flight, uint64_t arrival)
 {
     uint32_t state = atomic_load_explicit(&f->live->flights[flight].state, memory_order_relaxed);
+    uint64_t due = pm_by_the_clock(t, arrival) + STUCK_US;
 
     /* Those that have reached the age since the last tick; a slow client's transfer and a tunnel may last. */
-    if (state != PM_FLIGHT_WORKING || arrival + STUCK_US > t->now_us ||
-        arrival + STUCK_US <= t->from_us) {
+    if (state != PM_FLIGHT_WORKING || due > t->now_us || due <= t->from_us) {
         return;
     }
     if (t->stuck++ == 0 || arrival < t->stuck_arrival_us) {

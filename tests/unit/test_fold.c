@@ -652,6 +652,61 @@ static void what_fails_long_after_the_clock_was_set_forward_did_not_begin_before
     end_bench(b);
 }
 
+static void
+a_sample_of_what_came_before_the_clock_was_set_forward_is_kept_by_the_new_clock(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t arrival, set;
+    pm_sample *samples;
+    size_t count;
+
+    quiet(b, 10, 1);
+    arrival = b->now + 500000;
+    quiet(b, 1, 1);
+    set_clock(b, 600);
+    set = b->now;
+    quiet(b, 3, 1);
+    for (uint32_t i = 0; i < 40; i++) {
+        pm_live_sample sample = {.at_us = arrival,
+                                 .latency_us = b->now + 5000 - arrival,
+                                 .status = 504,
+                                 .vhost = 1,
+                                 .uri = "/waited"};
+
+        pm_ring_write(&b->live.samples, &sample);
+        request(b, 1, i, 504, 5000, sample.latency_us);
+    }
+    tick(b);
+    assert_int_equal(
+        pm_capture_samples(b->fold.capture, incident(b, 1, 0), &samples, &count, b->f->pool),
+        APR_SUCCESS);
+    assert_int_equal(count, 4);
+    assert_int_equal(samples[0].at_us, set);
+    assert_int_equal(samples[0].latency_us, 3 * PM_SECOND + 5000);
+    end_bench(b);
+}
+
+static void a_request_that_hangs_since_before_the_clock_was_set_forward_is_named_once(void **state)
+{
+    bench *b = make_bench(*state);
+    pm_event *events;
+    size_t count, named = 0;
+
+    b->slow[0].on = b->slow[1].on = b->fold.slow.on = 0;
+    quiet(b, 3, 1);
+    take_off(b, 1, b->now);
+    quiet(b, 3, 1);
+    set_clock(b, 600);
+    quiet(b, 70, 1);
+    assert_int_equal(pm_capture_events(b->fold.capture, 0, UINT64_MAX, &events, &count, b->f->pool),
+                     APR_SUCCESS);
+    for (size_t i = 0; i < count; i++) {
+        named += strstr(events[i].text, "for more than a minute") != NULL;
+    }
+    assert_int_equal(named, 1);
+    end_bench(b);
+}
+
 static void a_clock_set_forward_and_back_leaves_the_times_of_what_comes_then_alone(void **state)
 {
     bench *b = make_bench(*state);
@@ -969,6 +1024,8 @@ int main(void)
         CASE(a_hang_around_a_clock_set_forward_is_no_longer_than_it_was),
         CASE(good_requests_in_flight_when_the_clock_is_set_forward_are_not_slow),
         CASE(what_fails_long_after_the_clock_was_set_forward_did_not_begin_before),
+        CASE(a_sample_of_what_came_before_the_clock_was_set_forward_is_kept_by_the_new_clock),
+        CASE(a_request_that_hangs_since_before_the_clock_was_set_forward_is_named_once),
         CASE(a_clock_set_forward_and_back_leaves_the_times_of_what_comes_then_alone),
         CASE(an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from servers import AGENT, APACHE, MODULES, VARIANTS, Server, as_worker, hand_over, wait_for
+from servers import AGENT, APACHE, MODULES, VARIANTS, Server, as_worker, free_port, hand_over, wait_for
 from timed import PMDUMP
 
 # An incident that opens at once, and one that never does: of its ratio nothing can be more.
@@ -69,15 +69,23 @@ def ask(port, count, padding=0, case=GOOD):
 
 
 def serve_single(server, tool):
-    """The single-process httpd under `tool`, ready."""
+    """The single-process httpd under `tool`, ready. A port that was free may be another connection's a moment later."""
+    for _ in range(3):
+        process = start_single(server, tool)
+        if wait_for(lambda: process.poll() is not None or not server.port_is_free(), 60, "httpd listens") \
+                and process.poll() is None:
+            return process
+        server.port = free_port()
+    raise RuntimeError(f"httpd does not stay: {server.errors()}")
+
+
+def start_single(server, tool):
     server.write_config()
     hand_over(server)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         as_worker(*tool, APACHE, "-X", "-f", str(server.conf), "-d", str(server.root)),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", **dict([server.marker.split("=")])})
-    wait_for(lambda: not server.port_is_free(), 60, "httpd listens")
-    return process
 
 
 def end(process):

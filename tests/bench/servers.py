@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "httpd"))
 
-from harness.httpd import Httpd, group_of  # noqa: E402
+from harness.httpd import Httpd, free_port, group_of  # noqa: E402, F401
 from harness.paths import APACHE, BUILD, MODULES, PMCAPTURE, PMDUMP  # noqa: E402, F401
 from harness.wait import wait_for  # noqa: E402, F401
 

@@ -148,7 +148,7 @@ $(BUILD)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(LIB) Makefile
 	$(call say,CC)$(CC) $(PM_CFLAGS) -Imod_pmcapture/core -fsanitize=fuzzer -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) \
 	    $(APR_LIBS)
 
-# Quarter of an hour; QUICK=1 takes two minutes, BENCH='--only pages polling' a part.
+# Quarter of an hour; QUICK=1 takes some three minutes, BENCH='--only pages polling' a part.
 bench: all $(BUILD)/bench/core
 	@BUILD='$(BUILD)' $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCH)
 

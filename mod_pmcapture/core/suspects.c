@@ -512,7 +512,7 @@ static const char *no_traffic_surge(pm_telling *t)
 
     if ((i->kinds & PM_KIND_DOWN) || i->before_us < LEAST_HISTORY || usual <= 0 ||
         !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
-        (row_rate(t, pm_story_back(i->onset_us, MINUTE), i->onset_us) > 1.5 * usual)) {
+        row_rate(t, pm_story_back(i->onset_us, MINUTE), i->onset_us) > 1.5 * usual) {
         return NULL;
     }
     return apr_psprintf(t->pool, "No more traffic than usual: %s", rates_text(t, during));

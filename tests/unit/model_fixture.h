@@ -30,7 +30,7 @@ typedef struct fixture {
     pm_sample samples[16];
 } fixture;
 
-static void set_row(pm_row *row, uint64_t at_us, uint64_t requests, uint64_t errors)
+static inline void set_row(pm_row *row, uint64_t at_us, uint64_t requests, uint64_t errors)
 {
     *row = (pm_row){.tick = at_us / S,
                     .at_us = at_us,
@@ -55,7 +55,7 @@ static void set_row(pm_row *row, uint64_t at_us, uint64_t requests, uint64_t err
 }
 
 /* Rows from 1800 s before the onset to 100 s after it, 20 requests each. */
-static fixture *fixture_make(apr_pool_t *pool)
+static inline fixture *fixture_make(apr_pool_t *pool)
 {
     fixture *f = apr_pcalloc(pool, sizeof(*f));
     pm_server *s = &f->m.server;
@@ -102,8 +102,8 @@ static fixture *fixture_make(apr_pool_t *pool)
 }
 
 /* An event `offset_s` seconds after the onset; keep them in order of time. */
-static pm_event *add_event(fixture *f, uint32_t type, double offset_s, const char *text,
-                           const char *data)
+static inline pm_event *add_event(fixture *f, uint32_t type, double offset_s, const char *text,
+                                  const char *data)
 {
     pm_event *e = &f->events[f->m.event_count++];
 
@@ -119,7 +119,7 @@ static pm_event *add_event(fixture *f, uint32_t type, double offset_s, const cha
 }
 
 /* Closed, 12.3 s long, 45 of 60 requests failed. */
-static pm_incident *add_incident(fixture *f, uint32_t kinds)
+static inline pm_incident *add_incident(fixture *f, uint32_t kinds)
 {
     pm_case *c = &f->cases[f->m.case_count++];
     pm_incident *i = apr_pcalloc(f->pool, sizeof(*i));
@@ -151,7 +151,7 @@ static pm_incident *add_incident(fixture *f, uint32_t kinds)
 }
 
 /* A failing request of the first incident, `offset_s` after the onset. */
-static pm_sample *add_sample(fixture *f, double offset_s, const char *backend)
+static inline pm_sample *add_sample(fixture *f, double offset_s, const char *backend)
 {
     pm_case *c = &f->cases[0];
     pm_sample *s = &f->samples[c->sample_count++];
@@ -169,7 +169,8 @@ static pm_sample *add_sample(fixture *f, double offset_s, const char *backend)
     return s;
 }
 
-static pm_tally *add_tally(pm_tally *list, const char *key, uint64_t requests, uint64_t errors)
+static inline pm_tally *add_tally(pm_tally *list, const char *key, uint64_t requests,
+                                  uint64_t errors)
 {
     while (list->errors) {
         list++;
@@ -179,7 +180,7 @@ static pm_tally *add_tally(pm_tally *list, const char *key, uint64_t requests, u
     return list;
 }
 
-static const pm_case *tell(fixture *f)
+static inline const pm_case *tell(fixture *f)
 {
     for (size_t n = 0; n < f->m.case_count; n++) {
         pm_story_tell(&f->m, &f->cases[n], f->pool);

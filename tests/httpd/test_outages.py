@@ -284,7 +284,6 @@ def test_an_edit_of_an_htaccess_file_is_told_with_the_file_and_no_reload(new_htt
     httpd.start()
     with Load(httpd.port) as load:
         load.stream("/app/page.html", rate=20, count=60).wait()
-        time.sleep(1.1)
         (folder / ".htaccess").write_text("Redirect 503 /app/page.html\n")
         edited = time.time()
         stream = load.stream("/app/page.html", rate=20)

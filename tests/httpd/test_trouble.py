@@ -515,7 +515,7 @@ def test_a_sigbus_in_the_parent_is_logged_by_httpd_and_ends_it(new_httpd):
     document.settled(httpd)
     for _ in range(2):      # the handler is given back and taken again with each reload
         httpd.reload()
-    time.sleep(1)
+    document.ticked(httpd, 1)
     httpd.send(signal.SIGBUS)
     wait_for(lambda: not processes.alive(httpd.parent), 10, "the parent ends")
     assert httpd.said("seg fault or similar nasty error detected in the parent process")

@@ -223,6 +223,8 @@ endif
 
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
 lint:
+	@if grep -rnE 'include *[<"]xxhash' --include='*.[ch]' --exclude=pm_hash.h include mod_pmcapture tests; then \
+	    echo 'lint: include pm_hash.h instead of xxhash.h' >&2; exit 1; fi
 	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture

@@ -12,10 +12,8 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "capture_private.h"
+#include "pm_hash.h"
 #include "pm_time.h"
 
 #define LOCK_POLL_US 500u

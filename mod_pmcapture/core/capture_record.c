@@ -6,10 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "capture_private.h"
+#include "pm_hash.h"
 
 #define LOAD_FIRST 4096u
 #define LOAD_ALWAYS 3

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "pm_hash.h"
 #include "pm_text.h"
 #include "pm_time.h"
 

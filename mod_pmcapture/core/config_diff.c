@@ -12,8 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "pm_hash.h"
 
 #define NONE UINT32_MAX
 

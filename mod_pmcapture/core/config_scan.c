@@ -21,9 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "pm_hash.h"
 #include "pm_time.h"
 
 #define DEPTH_MAX 128       /* httpd's own bound on files that include files */

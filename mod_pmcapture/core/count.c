@@ -2,9 +2,7 @@
 /*
  * count.c: the hot path but for its usual case (pm_live.h). No lock, no allocation, no system call.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "pm_hash.h"
 #include "pm_live.h"
 
 #define PROBES 16u

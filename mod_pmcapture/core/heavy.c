@@ -2,12 +2,10 @@
 /*
  * heavy.c: heavy hitters, the workers' side.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <string.h>
 
 #include "heavy_private.h"
+#include "pm_hash.h"
 #include "shared.h"
 
 #define CROWDED 8u /* slots in use: from here on a newcomer must come twice */

@@ -2,9 +2,6 @@
 /*
  * live.c: the live region: making it, attaching to it, draining it.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pm_hash.h"
 #include "pm_live.h"
 #include "pm_time.h"
 

@@ -2,11 +2,9 @@
 /*
  * ring.c: the journal in shared memory.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <string.h>
 
+#include "pm_hash.h"
 #include "pm_ring.h"
 #include "shared.h"
 

@@ -6,13 +6,11 @@
  * A look is compared with what was said last, never with the look before: so nothing is said twice, and nothing that
  * came about while nobody looked is left out.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pm_hash.h"
 #include "pm_text.h"
 #include "pm_time.h"
 #include "watch_private.h"

@@ -4,9 +4,6 @@
  *
  * No memory is allocated: a thread that hangs here is left behind for good.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +13,7 @@
 #include <unistd.h>
 
 #include "pm_config.h"
+#include "pm_hash.h"
 #include "pm_text.h"
 #include "pm_time.h"
 #include "watch_private.h"

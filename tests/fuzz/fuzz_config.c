@@ -11,10 +11,8 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "config_private.h"
+#include "pm_hash.h"
 
 static const uint8_t key[16] = "0123456789abcdef";
 static apr_pool_t *pool;

@@ -14,10 +14,8 @@
 
 #include <apr_general.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "pm_fold.h"
+#include "pm_hash.h"
 #include "pm_source.h"
 #include "pm_time.h"
 

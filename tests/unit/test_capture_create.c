@@ -11,10 +11,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "../../mod_pmcapture/core/capture_private.h"
+#include "pm_hash.h"
 #include "splitmix.h"
 
 static void refused(fixture *f, const char *part)

@@ -884,11 +884,8 @@ static void claim_child(void)
 
 /** A worker keeps the live region, and a descriptor to read history with. Nothing with which history could
  *  be written. */
-void pm_child_init(apr_pool_t *pchild, server_rec *s)
+static void leave_parent(const pm_retained *kept)
 {
-    pm_retained *kept = pm_retained_get();
-
-    (void)s;
     if (pm.capture != NULL) {
         pm_capture_close(pm.capture);
         pm.capture = NULL;
@@ -906,6 +903,17 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
         if (kept->old[i].base != NULL) {
             munmap(kept->old[i].base, kept->old[i].size);
         }
+    }
+}
+
+void pm_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    const pm_retained *kept = pm_retained_get();
+
+    (void)s;
+    /* With -X the process that serves is the parent, too, and needs all that at its end. */
+    if (kept->parent != getpid()) {
+        leave_parent(kept);
     }
     pm_guard_install();
     if (pm.live.header != NULL) {

@@ -136,9 +136,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
 /** A worker hears for nobody: with each line of a request's it would ask the kernel who it is. */
 void pm_refused_leave(void)
 {
-    if (heard.owner != getpid()) { /* with -X it is the parent, too */
-        heard.owner = 0;
-    }
+    heard.owner = 0;
 }
 
 static void reach(enum stage stage)

@@ -364,19 +364,6 @@ def test_a_module_that_ends_the_start_by_exit_is_on_record_with_what_it_said(sto
     assert "the rude module has had enough" in found["data"]["message"]
 
 
-def test_a_server_in_the_foreground_that_is_stopped_has_not_failed(stopped):
-    stopped.write_config()
-    single = subprocess.Popen(["/usr/sbin/apache2", "-X", "-f", stopped.conf, "-d", stopped.root])
-    try:
-        wait_for(lambda: not stopped.port_is_free(), 10, "it listens")
-        time.sleep(1.5)     # it serves for a while
-        single.send_signal(signal.SIGTERM)
-        single.wait(20)
-    finally:
-        single.kill()
-    assert failures(stopped) == []
-
-
 def test_hostile_bytes_and_endless_lines_are_kept_clean_and_cut(running):
     with open(running.conf, "ab") as conf:
         conf.write(b"Non\xff\xfe\x1b[31m\x07sense " + b"\x01" * 5000 + b'"x" ' * 300000 + b"\n")

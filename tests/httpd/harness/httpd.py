@@ -170,17 +170,20 @@ class Httpd:
 
     def command(self, *arguments, timeout=30):
         """Run `apache2 -f conf …` to its end; the result has returncode and output."""
-        environment = {"PATH": os.environ["PATH"], "LANG": "C", **self.environment}
-        name, _, value = self.marker.partition("=")
-        environment[name] = value
         output = self.root / "console.log"
         with open(output, "wb") as console:     # a file, as the daemon would keep a pipe open
-            done = subprocess.run(
-                [*self.prefix, APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
-                timeout=timeout, preexec_fn=_no_core)
+            done = subprocess.run(self._command_line(arguments), stdout=console, stderr=console,
+                                  timeout=timeout, **self._surroundings())
         done.output = output.read_text(errors="replace")
         return done
+
+    def _command_line(self, arguments):
+        return [*self.prefix, APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments]
+
+    def _surroundings(self):
+        name, _, value = self.marker.partition("=")
+        environment = {"PATH": os.environ["PATH"], "LANG": "C", **self.environment, name: value}
+        return {"stdin": subprocess.DEVNULL, "env": environment, "preexec_fn": _no_core}
 
     def start(self, wait=True):
         self.write_config()
@@ -191,7 +194,17 @@ class Httpd:
             self.wait_started()
         return self
 
-    def wait_started(self):
+    def start_single(self):
+        """Run `apache2 -X`: one process that is the parent and serves. Gives it, to wait for its end."""
+        self.write_config()
+        with open(self.root / "console.log", "wb") as console:
+            single = subprocess.Popen(self._command_line(["-X"]), stdout=console, stderr=console,
+                                      **self._surroundings())
+        self.wait_started(signal.SIGWINCH)      # it has no handler for a reload
+        assert self.get("/").status == 200      # one that does not serve yet may miss a signal
+        return single
+
+    def wait_started(self, last_caught=signal.SIGUSR1):
         def serving():
             try:
                 self.parent = int(self.pid_file.read_text())
@@ -204,7 +217,7 @@ class Httpd:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 # before it has its handlers a signal ends it at once, with its pid file left
-                return processes.catches(self.parent, signal.SIGUSR1)
+                return processes.catches(self.parent, last_caught)
             except OSError:
                 return False
 

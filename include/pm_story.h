@@ -4,7 +4,7 @@
  *
  * Changes, timeline, candidate causes, suspects that are cleared and that nobody watched, all computed from the model, never stored. It
  * says what was seen and how much history stands behind it; what was not watched clears nobody, and a
- * candidate is a coincidence with evidence, not a verdict. The rules are tables in suspects.c.
+ * candidate is a coincidence with evidence, not a verdict. The rules are tables in suspects.c and cleared.c.
  */
 #ifndef PM_STORY_H
 #define PM_STORY_H

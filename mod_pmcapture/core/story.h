@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * story.h: what the two halves of the story share: story.c tells what happened, suspects.c weighs why.
+ * story.h: what the parts of the story share: story.c tells what happened, suspects.c weighs why, cleared.c says why not.
  */
 #ifndef PM_STORY_PRIVATE_H
 #define PM_STORY_PRIVATE_H

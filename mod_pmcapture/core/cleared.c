@@ -1,0 +1,462 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * cleared.c: which suspects the figures clear, and which nobody watched (pm_story.h).
+ *
+ * A suspect is cleared only by what was watched.
+ */
+#include "suspects.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+/* ---- what is cleared; each returns its sentence, or NULL: not cleared ---- */
+
+/* Every second from `from` to `until` has a row: no gap, no missing start or end. */
+static int every_second(const pm_telling *t, uint64_t from, uint64_t until)
+{
+    const pm_model *m = t->m;
+    uint64_t slack = 3 * PM_SECOND / 2; /* a tick may be late */
+    uint64_t covered = from;
+    pm_slice s = pm_story_rows_over(t, from, until);
+
+    if (m->resolution_us != PM_SECOND) {
+        return 0;
+    }
+    for (size_t n = s.first; n < s.last; n++) {
+        if (m->rows[n].at_us > covered + slack) {
+            return 0;
+        }
+        covered = m->rows[n].at_us + m->rows[n].span_us;
+    }
+    return covered + slack >= until && covered > from;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Where the watching begins: `reach` before the onset, or at the first row, or where events have not been pushed out, if
+ * that is 5 s at least; PM_EVER when there is less. */
+static uint64_t watched_from(const pm_telling *t, uint64_t reach)
+{
+    uint64_t from = later(pm_story_back(t->i->onset_us, reach), t->m->events_since_us);
+
+    if (t->m->row_count) {
+        from = later(from, t->m->rows[0].at_us);
+    }
+    return from < t->i->onset_us && from + PM_LEAST_HISTORY_US <= t->i->onset_us ? from : PM_EVER;
+}
+
+static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
+{
+    pm_slice s = pm_story_events(t, from, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        for (size_t k = 0; k < count; k++) {
+            if (t->m->events[n].type == types[k] && !pm_changed_nothing(&t->m->events[n])) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* From when on every event of this capture is known; PM_EVER when that cannot be said. */
+static uint64_t events_known_since(const pm_telling *t)
+{
+    const pm_model *m = t->m;
+    pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, PM_HOUR_US), UINT64_MAX - 1);
+    uint64_t least = UINT64_MAX, most = 0;
+    size_t whole = s.last;
+    uint64_t since;
+
+    if (!m->event_count || m->events_lost) {
+        return PM_EVER;
+    }
+    /* Something is lost where a number is missing. Only nearly are they in the order of their numbers. */
+    for (size_t n = s.last; n > s.first; n--) {
+        uint64_t seq = m->events[n - 1].seq;
+
+        least = seq < least ? seq : least;
+        most = seq > most ? seq : most;
+        whole = most - least + 1 == s.last - (n - 1) ? n - 1 : whole;
+    }
+    since = whole > s.first         ? m->events[whole].at_us
+            : m->events[0].seq == 1 ? m->created_us
+                                    : m->events[0].at_us;
+    return later(since, m->events_since_us);
+}
+
+static uint32_t most_in_flight(const pm_telling *t)
+{
+    uint32_t most = 0;
+    pm_slice s = pm_story_rows_over(t, t->i->onset_us, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        uint32_t in_flight = t->m->rows[n].in_flight;
+
+        most = in_flight != PM_UNKNOWN && in_flight > most ? in_flight : most;
+    }
+    return most;
+}
+
+/* What arrived is at most what completed and what was still in flight: a hang hides no surge. The minute
+ * before the onset counts too: a surge may come before the failures that it causes. */
+static const char *no_traffic_surge(pm_telling *t)
+{
+    const pm_incident *i = t->i;
+    double usual = i->before_requests_per_second;
+    double during = pm_rate_during(t);
+    double at_most = during + (double)most_in_flight(t) / pm_served_seconds(t);
+
+    if ((i->kinds & PM_KIND_DOWN) || i->before_us < PM_LEAST_HISTORY_US || usual <= 0 ||
+        !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
+        pm_row_rate(t, pm_story_back(i->onset_us, PM_MINUTE_US), i->onset_us) > 1.5 * usual) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool, "No more traffic than usual: %s", pm_rates_text(t, during));
+}
+
+static size_t busiest_sampled_client(const pm_telling *t, size_t *known)
+{
+    size_t best = 0;
+
+    for (size_t a = 0; a < t->c->sample_count; a++) {
+        size_t same = 0;
+
+        for (size_t b = 0; b < t->c->sample_count; b++) {
+            same += !strcmp(t->c->samples[a].client, t->c->samples[b].client);
+        }
+        if (t->c->samples[a].client[0]) {
+            ++*known;
+            best = same > best ? same : best;
+        }
+    }
+    return best;
+}
+
+/* Since detection every client was counted: who asked most asked little, and met few of the errors. */
+static const char *no_busy_client(pm_telling *t)
+{
+    const pm_incident *i = t->i;
+    char traffic[PM_STORY_PERCENT], errors[PM_STORY_PERCENT];
+
+    if (!i->busiest.requests || i->busiest.requests * 5 > i->counted_requests ||
+        !i->by_client[0].errors || i->by_client[0].errors * 2 > i->errors) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool,
+                        "Not one client: errors met about %.0f different clients, the one that met "
+                        "most of them %s; the busiest made %s of the requests",
+                        i->error_clients,
+                        pm_story_percent(i->by_client[0].errors, i->errors, errors),
+                        pm_story_percent(i->busiest.requests, i->counted_requests, traffic));
+}
+
+/* Proved by counting (each further client met one error at least), or by the sample of failing requests. */
+static const char *no_single_client(pm_telling *t)
+{
+    const pm_incident *i = t->i;
+    double at_least = i->error_clients * (1 - 2 * PM_SKETCH_ERROR);
+    size_t known = 0, best = busiest_sampled_client(t, &known);
+
+    if (!i->clients_known || at_least < 2.5 ||
+        i->busiest.requests * 2 > i->counted_requests) { /* it may have done the others harm */
+        return NULL;
+    }
+    if ((at_least - 1) * 2 >= (double)i->errors) {
+        return apr_psprintf(t->pool,
+                            "Not one client: %" APR_UINT64_T_FMT
+                            " errors met about %.0f different clients",
+                            i->errors, i->error_clients);
+    }
+    if (known >= 8 && known == t->c->sample_count && best * 2 <= known) {
+        return apr_psprintf(
+            t->pool,
+            "Not one client: errors met about %.0f different clients, and the busiest "
+            "address stands behind %d of %d sampled failures",
+            i->error_clients, (int)best, (int)known);
+    }
+    return no_busy_client(t);
+}
+
+static int loaded_again(const pm_telling *t, uint64_t from)
+{
+    pm_slice s = pm_story_events(t, from, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        if (pm_changed_nothing(&t->m->events[n])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *no_configuration(pm_telling *t)
+{
+    static const uint32_t types[] = {
+        PM_EV_SERVER_START,   PM_EV_SERVER_UNCLEAN, PM_EV_CONFIG_LOAD,  PM_EV_CONFIG_RELOAD,
+        PM_EV_CONFIG_CHANGED, PM_EV_CONFIG_FAILED,  PM_EV_CONFIG_DRIFT, PM_EV_ROUTE_MOVED,
+        PM_EV_FILE_CHANGED,   PM_EV_START_FAILED,
+    };
+    uint64_t onset = t->i->onset_us, since = events_known_since(t);
+    uint64_t from = pm_story_back(onset, PM_HOUR_US);
+    char span[PM_TIME_SIZE];
+
+    if (since == PM_EVER || since + PM_MINUTE_US > onset) {
+        return NULL;
+    }
+    from = since > from ? since : from;
+    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+        return NULL;
+    }
+    if (loaded_again(t, from)) {
+        return apr_psprintf(
+            t->pool,
+            "What the server loaded again in the %s before the onset%s and during the incident was "
+            "the configuration that it had: nothing in it changed",
+            pm_time_span(onset - from, span),
+            onset - from < PM_HOUR_US ? " (all that is on record)" : "");
+    }
+    return apr_psprintf(
+        t->pool,
+        "The server loaded no configuration in the %s before the onset%s, nor during "
+        "the incident; generation %u ran throughout",
+        pm_time_span(onset - from, span),
+        onset - from < PM_HOUR_US ? " (all that is on record)" : "", t->i->generation);
+}
+
+static const char *no_backend(pm_telling *t)
+{
+    const pm_incident *i = t->i;
+    const char *name = NULL;
+
+    if (!(i->kinds & PM_KIND_ERRORS) || i->by_backend[0].errors || pm_samples_to(t, &name) ||
+        (t->c->sample_count < 8 && t->c->sample_count < i->errors) || !t->c->sample_count) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool,
+                        "Not a backend: none of the %d failing requests kept (of %" APR_UINT64_T_FMT
+                        ") had gone to one",
+                        (int)t->c->sample_count, i->errors);
+}
+
+static const char *no_shortage_of_workers(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_WORKERS_EXHAUSTED};
+    uint64_t from = watched_from(t, 10 * PM_SECOND);
+    uint32_t least = PM_UNKNOWN, limit = PM_UNKNOWN;
+    char span[PM_TIME_SIZE], before[PM_TIME_SIZE];
+    pm_slice s;
+
+    if (from == PM_EVER || !every_second(t, from, t->until_us) || any_event(t, from, types, 1)) {
+        return NULL;
+    }
+    s = pm_story_rows_over(t, from, t->until_us);
+    for (size_t n = s.first; n < s.last; n++) {
+        const pm_row *row = &t->m->rows[n];
+
+        if (row->idle == PM_UNKNOWN || row->idle == 0) {
+            return NULL;
+        }
+        least = row->idle < least ? row->idle : least;
+        limit = row->limit;
+    }
+    if (least == PM_UNKNOWN || limit == PM_UNKNOWN) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool,
+                        "Workers were free: at least %u of at most %u were idle at the end of each "
+                        "second in %s from %s before the onset",
+                        least, limit, pm_time_span(t->until_us - from, span),
+                        pm_time_span(t->i->onset_us - from, before));
+}
+
+static const char *no_machine(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT, PM_EV_CLOCK_STEP};
+    uint64_t from = watched_from(t, PM_MINUTE_US);
+    char span[PM_TIME_SIZE];
+
+    if ((t->i->kinds & PM_KIND_DOWN) || from == PM_EVER || !every_second(t, from, t->until_us) ||
+        any_event(t, from, types, 3)) {
+        return NULL;
+    }
+    return apr_psprintf(t->pool,
+                        "The machine was up: every second is on record from %s before the onset to "
+                        "the end, with no restart and no step of the clock",
+                        pm_time_span(t->i->onset_us - from, span));
+}
+
+static const char *no_deployment(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
+                                     PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
+                                     PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
+    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t);
+    char span[PM_TIME_SIZE];
+
+    if (!(t->m->server.watched & PM_WATCHED_FILES) || since == PM_EVER ||
+        since + PM_LEAST_HISTORY_US > t->i->onset_us) {
+        return NULL;
+    }
+    from = since > from ? since : from;
+    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool,
+        "No library, configuration file, .htaccess or top of a DocumentRoot that is "
+        "watched changed in the %s before the onset%s, nor during the incident",
+        pm_time_span(t->i->onset_us - from, span),
+        t->i->onset_us - from < PM_HOUR_US ? " (all that is on record)" : "");
+}
+
+static const char *no_crashes(pm_telling *t)
+{
+    static const uint32_t types[] = {PM_EV_CHILD_CRASH, PM_EV_SERVER_UNCLEAN};
+    uint64_t from = watched_from(t, PM_MINUTE_US);
+    char span[PM_TIME_SIZE];
+
+    if (!(t->m->server.watched & PM_WATCHED_CRASHES) || from == PM_EVER || t->m->events_lost != 0 ||
+        any_event(t, from, types, 2)) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool, "No worker process crashed or was killed from %s before the onset to the end",
+        pm_time_span(t->i->onset_us - from, span));
+}
+
+#define PUSHED_OUT "events of that time have been pushed out of the record by newer ones"
+
+/* ---- what nobody watched; each returns what is missing, or NULL: it was watched ---- */
+
+static const char *too_little_record(const pm_telling *t, uint64_t wanted)
+{
+    uint64_t since = events_known_since(t), onset = t->i->onset_us;
+    char span[PM_TIME_SIZE];
+
+    if (since != PM_EVER && since + wanted <= onset) {
+        return NULL;
+    }
+    if (t->m->events_lost) {
+        return "events were lost, so that it cannot be said that there was none";
+    }
+    if (since != PM_EVER && since > onset) {
+        return PUSHED_OUT;
+    }
+    return since == PM_EVER ? "no event is on record"
+                            : apr_psprintf(t->pool, "the record begins %s before the onset",
+                                           pm_time_span(onset > since ? onset - since : 0, span));
+}
+
+static const char *unknown_traffic(pm_telling *t)
+{
+    return t->i->before_us < PM_LEAST_HISTORY_US
+               ? "no 5 s of traffic are on record before the onset"
+               : NULL;
+}
+
+static const char *unknown_clients(pm_telling *t)
+{
+    return t->i->clients_known ? NULL : "clients were not counted";
+}
+
+/* A change is on record: of what the record lacks nothing has to be said. */
+static int change_is_blamed(const pm_telling *t)
+{
+    for (size_t n = 0; n < t->c->cause_count; n++) {
+        const char *kind = t->c->causes[n].kind;
+
+        if (!strcmp(kind, "route.moved") || !strcmp(kind, "file.changed") ||
+            !strncmp(kind, "config.", 7) || !strncmp(kind, "dependency.", 11)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *unknown_configuration(pm_telling *t)
+{
+    return change_is_blamed(t) ? NULL : too_little_record(t, PM_MINUTE_US);
+}
+
+static const char *unknown_deployment(pm_telling *t)
+{
+    if (!(t->m->server.watched & PM_WATCHED_FILES)) {
+        return "files were not watched";
+    }
+    return change_is_blamed(t) ? NULL : too_little_record(t, PM_LEAST_HISTORY_US);
+}
+
+static const char *unknown_backend(pm_telling *t)
+{
+    return t->i->errors && !t->i->by_backend[0].errors && !t->c->sample_count
+               ? "no failing request was kept"
+               : NULL;
+}
+
+static const char *unknown_workers(pm_telling *t)
+{
+    pm_slice s = pm_story_rows_over(t, t->i->onset_us, t->until_us);
+
+    for (size_t n = s.first; n < s.last; n++) {
+        if (t->m->rows[n].idle != PM_UNKNOWN) {
+            return NULL;
+        }
+    }
+    return "how many were idle is not on record";
+}
+
+static const char *unknown_crashes(pm_telling *t)
+{
+    if (!(t->m->server.watched & PM_WATCHED_CRASHES)) {
+        return "worker processes were not watched";
+    }
+    return t->m->events_since_us > t->i->onset_us ? PUSHED_OUT : NULL;
+}
+
+static const char *unknown_machine(pm_telling *t)
+{
+    return watched_from(t, PM_MINUTE_US) != PM_EVER ? NULL
+           : t->m->events_since_us > t->i->onset_us ? PUSHED_OUT
+                                                    : "no 5 s are on record before the onset";
+}
+
+static const struct {
+    const char *hypothesis;
+    const char *(*clear)(pm_telling *);
+    const char *(*unknown)(pm_telling *);
+} clear_rules[] = {
+    {"traffic_surge", no_traffic_surge, unknown_traffic},
+    {"single_client", no_single_client, unknown_clients},
+    {"configuration", no_configuration, unknown_configuration},
+    {"deployment", no_deployment, unknown_deployment},
+    {"backend", no_backend, unknown_backend},
+    {"workers", no_shortage_of_workers, unknown_workers},
+    {"crashes", no_crashes, unknown_crashes},
+    {"machine", no_machine, unknown_machine},
+};
+#define CLEAR_RULES (sizeof(clear_rules) / sizeof(clear_rules[0]))
+
+void pm_tell_cleared(pm_telling *t)
+{
+    pm_cleared *cleared = apr_palloc(t->pool, CLEAR_RULES * sizeof(*cleared));
+    pm_cleared *unwatched = apr_palloc(t->pool, CLEAR_RULES * sizeof(*unwatched));
+
+    t->c->cleared = cleared;
+    t->c->unwatched = unwatched;
+    t->c->cleared_count = t->c->unwatched_count = 0;
+    for (size_t n = 0; n < CLEAR_RULES; n++) {
+        const char *summary = clear_rules[n].clear(t), *missing = NULL;
+
+        if (summary) {
+            cleared[t->c->cleared_count++] = (pm_cleared){clear_rules[n].hypothesis, summary};
+        }
+        else if ((missing = clear_rules[n].unknown(t)) != NULL) {
+            unwatched[t->c->unwatched_count++] = (pm_cleared){clear_rules[n].hypothesis, missing};
+        }
+    }
+}

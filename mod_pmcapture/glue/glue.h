@@ -6,6 +6,7 @@
  *   directives.c      the directives
  *   record.c          requests -> live region (the hot path), samples
  *   where.c           what a request was about: route, Host, backend, who asked
+ *   moved.c           a Host that another virtual host serves since a reload
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
  *   retained.c        what the parent remembers across reloads, and how the glue speaks
@@ -161,10 +162,12 @@ void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed 
                     uint32_t incident);
 /** Leave a note of the open incident for those who log the request after us. */
 void pm_where_mark(request_rec *r, uint32_t incident);
-/** Tells when the request's Host was served by another virtual host before a reload. */
-void pm_where_check_host(request_rec *r, uint32_t vhost);
 /** Health checkers, exporters and the like, by user agent. */
 int pm_is_monitor(const request_rec *r);
+
+/* moved.c */
+/** Tells when the request's Host was served by another virtual host before a reload. */
+void pm_where_check_host(request_rec *r, uint32_t vhost);
 
 /* errorlog.c */
 /** Async-signal-safe. */

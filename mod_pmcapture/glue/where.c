@@ -1,17 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * where.c: what a request was about: route, Host, backend, who asked. Runs for failures, and for all
- * requests of a virtual host that has an incident open. And, with every request, whether its Host is served by whom
- * it always was.
+ * requests of a virtual host that has an incident open.
  */
 #include "glue.h"
 
 #include <ap_release.h>
 #include <apr_strings.h>
 #include <mod_proxy.h> /* what it holds; nothing of it is called */
-#include <unistd.h>
-
-#include "pm_json.h"
 
 #define SOCKETS_MAX 64 /* of one server; those beyond are told by their URL */
 
@@ -332,132 +328,5 @@ void pm_where_mark(request_rec *r, uint32_t incident)
     for (; r != NULL; r = r->next) {
         apr_table_setn(r->notes, "pm-incident", id);
         apr_table_setn(r->subprocess_env, "pm-incident", id);
-    }
-}
-
-/* ---- moved routes ---- */
-
-static int matches_one(const request_rec *r, const apr_array_header_t *names, int wild)
-{
-    for (int i = 0; names != NULL && i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-
-        if (name != NULL &&
-            (wild ? ap_strcasecmp_match(r->hostname, name) : strcasecmp(r->hostname, name)) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/** Does a ServerName or ServerAlias match the Host, or does the server answer because none does? */
-static int is_named(void *ctx)
-{
-    const request_rec *r = ctx;
-    const server_rec *s = r->server;
-
-    return (s->server_hostname != NULL && strcasecmp(r->hostname, s->server_hostname) == 0) ||
-           matches_one(r, s->names, 0) || matches_one(r, s->wild_names, 1);
-}
-
-static int may_tell(void *ctx)
-{
-    (void)ctx;
-    return pm_live_note_room(&pm.live, PM_NOTE_MOVED);
-}
-
-/** A virtual host's name and place, from memory that others may write to. */
-typedef struct place {
-    char name[PM_KEY], defined[PM_KEY];
-} place;
-
-static place place_of(uint32_t vhost, uint32_t generation)
-{
-    const pm_vhost_live *vh = &pm.live.vhosts[vhost < pm.live.geo.vhosts ? vhost : 0];
-    int was = generation < vh->changed && vh->was_name[0] != '\0';
-    place p = {"", ""};
-
-    pm_text_clean(p.name, sizeof(p.name), was ? vh->was_name : vh->name, PM_KEY);
-    pm_text_clean(p.defined, sizeof(p.defined), was ? vh->was_defined : vh->defined, PM_KEY);
-    return p;
-}
-
-static void put_place(pm_json *j, const char *key, const place *p)
-{
-    pm_json_key(j, key);
-    if (p == NULL) {
-        pm_json_null(j);
-        return;
-    }
-    pm_json_object(j);
-    pm_json_key(j, "vhost");
-    pm_json_string(j, p->name);
-    pm_json_key(j, "defined");
-    pm_json_string(j, p->defined[0] != '\0' ? p->defined : NULL);
-    pm_json_object_end(j);
-}
-
-static void fill_moved(pm_live_note *note, const char *host, const place *from, const place *to,
-                       int named)
-{
-    pm_bounded data = {note->data, sizeof(note->data), 0};
-    char text[4 * PM_KEY + 256];
-    pm_json j;
-
-    pm_json_begin(&j, pm_into_bounded, &data);
-    pm_json_object(&j);
-    pm_json_key(&j, "host");
-    pm_json_string(&j, host);
-    put_place(&j, "from", from);
-    put_place(&j, "to", named ? to : NULL);
-    pm_json_object_end(&j);
-    if (pm_json_end(&j) != APR_SUCCESS) {
-        apr_cpystrn(note->data, "{\"truncated\":true}", sizeof(note->data));
-    }
-    apr_snprintf(text, sizeof(text),
-                 named ? "Requests for %s, served by %s (%s) before the reload, now go to %s (%s)"
-                       : "No ServerName or ServerAlias matches %s any more: it was served by %s "
-                         "(%s), now %s (%s) answers because it is the default",
-                 host, from->name, from->defined, to->name, to->defined);
-    pm_text_clean(note->text, sizeof(note->text), text, sizeof(text));
-}
-
-static void tell_moved(const request_rec *r, uint32_t from, uint32_t since, uint32_t to, int named)
-{
-    place before = place_of(from, since), now = place_of(to, pm.generation);
-    pm_live_note note = {.at_us = (uint64_t)r->request_time,
-                         .type = PM_EV_ROUTE_MOVED,
-                         .severity = PM_WARNING,
-                         .pid = (uint32_t)getpid()};
-    char host[96];
-
-    pm_text_clean(host, sizeof(host), r->hostname, 4 * sizeof(host));
-    fill_moved(&note, host, &before, &now, named);
-    pm_ring_write(&pm.live.journal, &note);
-}
-
-/** Apart, so that a Host that is served as ever does not pay for the frame. */
-static __attribute__((noinline)) void learn_host(request_rec *r, uint32_t vhost, uint64_t id)
-{
-    uint32_t from, since;
-    enum pm_hosts_result found =
-        pm_hosts_learn(&pm.live, id, vhost, pm.generation, pm.live.vhosts[vhost].hands, is_named,
-                       may_tell, r, &from, &since);
-
-    if (found != PM_HOSTS_LEARNT) {
-        tell_moved(r, from, since, vhost, found == PM_HOSTS_MOVED);
-    }
-}
-
-void pm_where_check_host(request_rec *r, uint32_t vhost)
-{
-    uint64_t id;
-
-    if (vhost == 0 || r->hostname == NULL || r->connection->local_addr == NULL) {
-        return;
-    }
-    id = pm_hosts_id(&pm.live, r->hostname, strlen(r->hostname), r->connection->local_addr->port);
-    if (!pm_hosts_usual(&pm.live, id, vhost, pm.generation)) {
-        learn_host(r, vhost, id);
     }
 }

@@ -114,6 +114,47 @@ def test_a_reload_that_moves_nothing_and_a_scanner_with_many_hosts_tell_nothing(
     assert document.events(final, "route.moved") == []
 
 
+def test_a_host_that_a_more_specific_address_takes_is_told_to_be_named_still(new_httpd):
+    httpd = new_httpd(pm=RULES)
+    hosts = (f"<VirtualHost *:{httpd.port}>\n    ServerName a.example\n</VirtualHost>\n"
+             f"<VirtualHost *:{httpd.port}>\n    ServerName b.example\n</VirtualHost>\n")
+    httpd.config = hosts
+    httpd.start()
+    ask(httpd, "/", 5, "b.example")
+    httpd.config = hosts.replace("*:", "127.0.0.1:", 1)
+    httpd.write_config()
+    httpd.reload()
+    ask(httpd, "/", 5, "b.example")
+    final = wait_for_document(httpd, lambda d: document.events(d, "route.moved"), 10, "a move")
+    [moved] = document.events(final, "route.moved")
+    named, taken = line_of(httpd, "<VirtualHost", 2), line_of(httpd, "<VirtualHost", 1)
+    assert moved["data"]["to"] == {"vhost": f"a.example:{httpd.port}", "defined": taken}
+    assert "any more" not in moved["text"]
+    assert (f"now go to a.example:{httpd.port} ({taken}), whose address is more specific: "
+            f"127.0.0.1:{httpd.port}") in moved["text"]
+    assert f"b.example:{httpd.port} ({named}) still has that name" in moved["text"]
+
+
+def test_a_host_whose_only_name_left_is_at_another_address_is_told_to_be_named_there(new_httpd):
+    httpd = new_httpd(pm=RULES)
+    other = free_port()
+    hosts = (f"<VirtualHost *:{httpd.port}>\n    ServerName a.example\n</VirtualHost>\n"
+             f"<VirtualHost *:{httpd.port}>\n    ServerName b.example\n</VirtualHost>\n")
+    httpd.config = hosts
+    httpd.start()
+    ask(httpd, "/", 5, "b.example")
+    httpd.config = (f"<VirtualHost *:{httpd.port}>\n    ServerName a.example\n</VirtualHost>\n"
+                    f"<VirtualHost 127.0.0.1:{other}>\n    ServerName b.example\n</VirtualHost>\n")
+    httpd.write_config()
+    httpd.reload()
+    ask(httpd, "/", 5, "b.example")
+    final = wait_for_document(httpd, lambda d: document.events(d, "route.moved"), 10, "a move")
+    [moved] = document.events(final, "route.moved")
+    assert moved["data"]["to"]["vhost"] == f"a.example:{httpd.port}"
+    assert f"; b.example:{other} ({line_of(httpd, '<VirtualHost', 2)}) has that name" in moved["text"]
+    assert "more specific" not in moved["text"]
+
+
 # ---- what failures have in common ----
 
 def test_logins_that_fail_now_and_then_name_route_backend_and_signature(new_httpd, mpm, backend):

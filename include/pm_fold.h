@@ -60,6 +60,11 @@ typedef struct pm_open {
     uint64_t succeeded; /* since the last failure */
     uint64_t whole;     /* requests of all seconds that the window touches ... */
     uint64_t before, after; /* ... and what succeeded in them outside of it, by proportion */
+    uint64_t before_most, after_most; /* all that succeeded in the seconds in which it begins and ends */
+    uint32_t boundless;               /* it began before the figures that are kept: there were more */
+    uint32_t carried_more;            /* requests that may be missing of what the run before counted */
+    double carried_doubt;             /* clients of the run before that may have come outside */
+    uint64_t missed, missed_failing;  /* requests and failures of seconds whose clients are forgotten */
     uint64_t pending_requests, pending_errors, pending_slow;
     uint64_t pending_code[PM_ECODES];
     uint64_t pending_hist[PM_HIST_BUCKETS];

@@ -128,7 +128,7 @@ _Static_assert(sizeof(pm_sample) == 776, "pm_sample is stored on disk");
 #define PM_TALLIES 12              /* of each dimension, heaviest first; errors == 0 ends the list. Last may be "(other)" */
 #define PM_COUNTS 8                /* likewise */
 #define PM_SAMPLES_MAX 256
-#define PM_INCIDENT_STATUSES 16
+#define PM_INCIDENT_STATUSES 13    /* PM_ECODES: no more are counted apart */
 
 typedef struct pm_quantiles {
     uint64_t p50_us, p90_us, p99_us, count;
@@ -156,9 +156,16 @@ typedef struct pm_incident {
     uint64_t peak_at_us;
     double peak_errors_per_second, peak_ratio;
     uint32_t status_code[PM_INCIDENT_STATUSES]; /* 5xx, most frequent first; 0 ends */
+    /* These, and those after status_count, are 0 in a file of the first releases: status_code had 16 places there. */
+    uint32_t clear_s;              /* quiet seconds after which it closes; 0 = not known */
+    uint32_t since_end;            /* while it is open: what failed or was slow since, and was too little to extend it */
+    uint32_t affected_more;        /* as pm_estimates.h has it */
     uint32_t clients_known;        /* 0 = clients is null */
     uint32_t sample_count;         /* kept */
     uint64_t status_count[PM_INCIDENT_STATUSES];
+    uint32_t clients_least, clients_most;     /* most 0 = not known */
+    uint32_t requests_fewer, requests_more;   /* UINT32_MAX = no bound is known */
+    uint64_t spare;
     uint64_t sample_seen;          /* offered to the reservoir */
     double clients, error_clients; /* distinct over the window */
     pm_quantiles before, during;

@@ -4,13 +4,12 @@
  *
  * 2^PM_SKETCH_BITS one-byte registers, a 64-bit hash. Estimator: Ertl, "New cardinality estimation
  * algorithms for HyperLogLog sketches" (2017), section 2 (the "improved raw" estimator), unbiased
- * from 0 upwards without a table. Its standard error is 1.04 / sqrt(2^13) = 1.15 %: one estimate in
- * twenty is off by more than twice of that, which nobody could be promised. What is stated, here and
- * beside each estimate, is therefore twice the standard error, PM_SKETCH_ERROR: one estimate in twenty
- * is off by more than is stated, and one in 16,000 by more than twice of it.
- * Two clients that meet in one register count as one: of a few clients (n) the estimate is one too low
- * with a chance of about n^2 / 16384, which is more than is stated when they are fewer than 44; else it
- * is exact when rounded.
+ * from 0 upwards without a table. Its standard error is 1.04 / sqrt(2^13) = 1.15 %, and 0.8 % of up to some
+ * 5,000. What is stated, here and beside each estimate, is PM_SKETCH_ERROR, three times the former: one estimate in
+ * 370 is off by more, and of those that are small enough one in 10,000.
+ * Two clients that meet in one register count as one: of a few clients (n) the estimate is one too low with a chance
+ * of about n^2 / 16384. From PM_SKETCH_EXACT on that is one in 300 and more, so at least 1 is stated; else it is exact
+ * when rounded.
  * Merging is the register-wise maximum, so the union of seconds is the count of a window.
  */
 #ifndef PM_SKETCH_H
@@ -21,7 +20,8 @@
 
 #define PM_SKETCH_BITS 13
 #define PM_SKETCH_SIZE (1u << PM_SKETCH_BITS) /* registers = bytes */
-#define PM_SKETCH_ERROR 0.023                 /* stated: twice the relative standard error */
+#define PM_SKETCH_ERROR 0.035                 /* stated: three times the relative standard error */
+#define PM_SKETCH_EXACT 8                     /* fewer clients are counted exactly */
 #define PM_SKETCH_MAX 4e9 /* no estimate is higher: it fits a uint32_t and is never UINT32_MAX */
 
 /** Add a hash to a sketch in shared memory. Thread- and process-safe; usually one load. */
@@ -49,7 +49,15 @@ void pm_sketch_load(uint8_t *registers, const uint8_t stored[PM_SKETCH_STORED]);
  *  taken as the highest possible one. 0 .. PM_SKETCH_MAX, never NaN. */
 double pm_sketch_count(const uint8_t *registers);
 
-/** Stated error (twice the standard error) of the share p = affected / total, 0..1, both estimates
+/** Stated error of a rounded estimate: 0 of fewer than PM_SKETCH_EXACT. */
+static inline double pm_sketch_error(double clients)
+{
+    double error = PM_SKETCH_ERROR * clients;
+
+    return clients < PM_SKETCH_EXACT - 0.5 ? 0 : error < 1 ? 1 : error;
+}
+
+/** Stated error (three times the standard error) of the share p = affected / total, 0..1, both estimates
  * from sketches over the same hash, affected a subset of total: PM_SKETCH_ERROR * p * sqrt(2 * (1 - p)).
  * Both have the relative error e, but not independently. A register is the first of exponential arrivals: rate A
  * for affected, T for total, T's the earlier of A's and the others'. So cov = 1/T^2 and the

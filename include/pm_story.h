@@ -27,9 +27,6 @@ uint64_t pm_story_until(const pm_model *m, const pm_incident *i);
 #define PM_STORY_HEADLINE 512
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE]);
 
-/** Fewer clients than these are counted to within half a client (PM_SKETCH_ERROR): not "about". */
-#define PM_STORY_EXACT_CLIENTS 20
-
 /** "75 %", "0.4 %"; never "100 %" of less than all, nor "0 %" of something; "-" of nothing. */
 #define PM_STORY_PERCENT 16
 const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT]);

@@ -159,7 +159,7 @@ static const char *no_busy_client(pm_telling *t)
 static const char *no_single_client(pm_telling *t)
 {
     const pm_incident *i = t->i;
-    double at_least = i->error_clients * (1 - 2 * PM_SKETCH_ERROR);
+    double at_least = i->error_clients - pm_sketch_error(i->error_clients);
     size_t known = 0, best = busiest_sampled_client(t, &known);
 
     if (!i->clients_known || at_least < 2.5 ||

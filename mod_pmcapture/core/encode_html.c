@@ -11,6 +11,7 @@
 
 #include <apr_strings.h>
 
+#include "pm_estimates.h"
 #include "pm_hist.h"
 #include "pm_story.h"
 #include "pm_text.h"
@@ -363,19 +364,24 @@ static void latency_figure(pm_out *o, const char *name, const pm_quantiles *q)
     figure_end(o);
 }
 
+/** "45 of 60 requests (75 %)": the part large, the rest small. */
+static void of_whole(pm_out *o, const char *words)
+{
+    const char *of = strstr(words, " of ");
+
+    pm_out_format(o, "%.*s<small>%s</small>", (int)(of != NULL ? of - words : 0), words,
+                  of != NULL ? of + 1 : words);
+}
+
 static void client_figure(pm_out *o, const pm_incident *i)
 {
-    uint64_t hit = (uint64_t)(i->error_clients + 0.5), all = (uint64_t)(i->clients + 0.5);
+    char words[PM_ESTIMATE_WORDS];
 
-    if (!i->clients_known || !all) {
-        return;
+    if (pm_clients_words(i, words)[0] != '\0') {
+        figure(o, "Clients hit");
+        of_whole(o, words);
+        figure_end(o);
     }
-    figure(o, "Clients hit");
-    pm_out_format(o, "%s%" APR_UINT64_T_FMT "<small>of %" APR_UINT64_T_FMT ", ",
-                  all < PM_STORY_EXACT_CLIENTS ? "" : "about ", hit, all);
-    percent(o, hit, all < hit ? hit : all);
-    pm_out_raw(o, "</small>");
-    figure_end(o);
 }
 
 static void incident_figures(pm_out *o, const pm_model *m, const pm_incident *i)
@@ -389,11 +395,10 @@ static void incident_figures(pm_out *o, const pm_model *m, const pm_incident *i)
     span(o, pm_story_until(m, i) - i->onset_us);
     figure_end(o);
     if (i->requests) {
+        char words[PM_ESTIMATE_WORDS];
+
         figure(o, "Failed");
-        number(o, i->errors);
-        pm_out_format(o, "<small>of %" APR_UINT64_T_FMT " requests, ", i->requests);
-        percent(o, i->errors, i->requests);
-        pm_out_raw(o, "</small>");
+        of_whole(o, pm_requests_words(i, i->errors, words));
         figure_end(o);
     }
     if (i->kinds & PM_KIND_SLOW) {

@@ -9,8 +9,8 @@
 
 #include <apr_strings.h>
 
+#include "pm_estimates.h"
 #include "pm_hist.h"
-#include "pm_sketch.h"
 #include "pm_story.h"
 #include "pm_time.h"
 
@@ -265,6 +265,7 @@ static void quantiles(pm_json *j, const char *key, const pm_quantiles *q)
 static void clients(pm_json *j, const pm_incident *i)
 {
     double total = i->clients, affected = i->error_clients;
+    pm_estimates error;
 
     if (!i->clients_known) {
         null_member(j, "clients");
@@ -275,9 +276,10 @@ static void clients(pm_json *j, const pm_incident *i)
     uint_member(j, "affected", (uint64_t)(affected + 0.5));
     ratio_member(j, "affected_ratio", affected, total);
     object_member(j, "error");
-    double_member(j, "total", PM_SKETCH_ERROR * total);
-    double_member(j, "affected", PM_SKETCH_ERROR * affected);
-    double_member(j, "affected_ratio", pm_sketch_share_error(affected, total));
+    pm_clients_estimates(i, &error);
+    double_member(j, "total", error.total);
+    double_member(j, "affected", error.affected);
+    double_member(j, "affected_ratio", error.affected_ratio);
     pm_json_object_end(j);
     pm_json_object_end(j);
 }
@@ -342,9 +344,25 @@ static void before(pm_json *j, const pm_incident *i)
     pm_json_object_end(j);
 }
 
+static void bounds(pm_json *j, const pm_incident *i)
+{
+    pm_bounds b = pm_requests_bounds(i);
+
+    object_member(j, "requests_bounds");
+    uint_member(j, "least", b.least);
+    if (b.most == UINT64_MAX) {
+        null_member(j, "most");
+    }
+    else {
+        uint_member(j, "most", b.most);
+    }
+    pm_json_object_end(j);
+}
+
 static void figures(pm_json *j, const pm_incident *i)
 {
     uint_member(j, "requests", i->requests);
+    bounds(j, i);
     uint_member(j, "errors", i->errors);
     ratio_member(j, "error_ratio", (double)i->errors, (double)i->requests);
     uint_member(j, "slow", i->slow);

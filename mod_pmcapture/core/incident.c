@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "incident_private.h"
+#include "pm_estimates.h"
 #include "pm_text.h"
 #include "pm_time.h"
 
@@ -251,7 +252,7 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
 
 static void say_closed(pm_fold *f, const pm_incident *in)
 {
-    char span[PM_TIME_SIZE], data[96];
+    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS], data[96];
 
     snprintf(data, sizeof(data), "{\"incident\":%llu}", (unsigned long long)in->id);
     if (in->kinds == PM_KIND_DOWN) {
@@ -261,10 +262,9 @@ static void say_closed(pm_fold *f, const pm_incident *in)
         return;
     }
     pm_fold_event(f, in->closed_us, PM_EV_INCIDENT_CLOSE, PM_INFO, data,
-                  "Incident %llu closed: %s for %s%s%s, %llu of %llu requests failed",
-                  (unsigned long long)in->id, kind_words(in->kinds),
-                  pm_time_span(in->end_us - in->onset_us, span), in->vhost[0] ? " on " : "",
-                  in->vhost, (unsigned long long)in->errors, (unsigned long long)in->requests);
+                  "Incident %llu closed: %s for %s%s%s, %s failed", (unsigned long long)in->id,
+                  kind_words(in->kinds), pm_time_span(in->end_us - in->onset_us, span),
+                  in->vhost[0] ? " on " : "", in->vhost, pm_requests_words(in, in->errors, words));
 }
 
 /** For how long all must be well: by the rules of the kinds that it is of. */
@@ -445,6 +445,22 @@ void pm_incidents_step(pm_fold *f, pm_tick *t)
 
 /* ---- across runs ---- */
 
+/** How far what the last run counted may be off, the next one cannot make better. */
+static void carry_doubt(pm_open *o)
+{
+    const pm_incident *in = &o->incident;
+    double clients = pm_sketch_count(o->sketch[0]);
+
+    o->boundless = in->requests_more == UINT32_MAX;
+    o->before_most = in->requests_fewer;
+    o->carried_more = o->boundless ? 0 : in->requests_more;
+    if (in->clients_most != 0) {
+        o->carried_doubt = clients > in->clients_least ? clients - in->clients_least : 0;
+        o->missed = in->clients_most > clients + 1 ? in->clients_most - (uint64_t)clients - 1 : 0;
+        o->missed_failing = in->affected_more;
+    }
+}
+
 void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample *samples,
                         size_t count)
 {
@@ -482,6 +498,7 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
     pm_sketch_load(o->sketch[0], incident->sketch_all);
     pm_sketch_load(o->sketch[1], incident->sketch_error);
     memcpy(o->inner, o->sketch[0], sizeof(o->inner)); /* its ends are not known apart */
+    carry_doubt(o);
 }
 
 /** Newton's: httpd does not load libm. */

@@ -10,6 +10,8 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 
+#include "pm_estimates.h"
+
 #define CHANGES_MAX 100     /* of one incident: the nearest */
 #define OTHER_EVENTS_MAX 40 /* on one timeline: error log lines and the like */
 #define STEPS_MAX 30        /* lines of figures on one timeline */
@@ -78,11 +80,10 @@ static void add(char *out, const char *format, ...)
 
 static void add_share(char *out, uint64_t part, const pm_incident *i, const char *what)
 {
-    char percent[PM_STORY_PERCENT];
+    char words[PM_ESTIMATE_WORDS];
 
     if (i->requests) {
-        add(out, "%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " requests (%s) %s", part,
-            i->requests, pm_story_percent(part, i->requests, percent), what);
+        add(out, "%s %s", pm_requests_words(i, part, words), what);
     }
     else {
         add(out, "No request was completed");
@@ -102,8 +103,7 @@ static void add_unserved(char *out, const pm_incident *i)
 
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE])
 {
-    char span[PM_TIME_SIZE], percent[PM_STORY_PERCENT];
-    uint64_t hit = (uint64_t)(i->error_clients + 0.5), clients = (uint64_t)(i->clients + 0.5);
+    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS];
 
     out[0] = '\0';
     if (i->kinds & PM_KIND_DOWN) {
@@ -127,11 +127,8 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
         add(out, i->open ? " in %s so far" : " in %s",
             pm_time_span(pm_story_until(m, i) - i->onset_us, span));
     }
-    if (i->clients_known && hit) {
-        clients = clients < hit ? hit : clients;
-        add(out, "; %s%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " clients (%s) met an error",
-            clients < PM_STORY_EXACT_CLIENTS ? "" : "about ", hit, clients,
-            pm_story_percent(hit, clients, percent));
+    if (pm_clients_words(i, words)[0] != '\0') {
+        add(out, "; %s met an error", words);
     }
     return out;
 }

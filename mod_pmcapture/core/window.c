@@ -119,7 +119,8 @@ static double count_with(const pm_open *o, int first, int last)
     return pm_sketch_count(sum);
 }
 
-/** Who came in the first or the last second alone, and met no error, is divided by time, as requests are. */
+/** Who came in the first or the last second alone, and met no error, is divided by time, as requests are; all of them
+ *  may as well have come within the window, or none (pm_estimates.h). */
 static double clients_within(const pm_open *o)
 {
     double whole = count_with(o, 1, 1);
@@ -130,12 +131,30 @@ static double clients_within(const pm_open *o)
     return whole - outside - (both > 0 ? o->outside[0] * o->outside[1] * both : 0);
 }
 
+static uint32_t to_u32(double n)
+{
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/** Those of the first and the last second may lie within or not; those of seconds whose clients are forgotten were at
+ *  most as many as their requests. */
+static void fill_bounds(pm_open *o)
+{
+    pm_incident *in = &o->incident;
+    double least = count_with(o, 0, 0) - o->carried_doubt;
+
+    in->clients_least = to_u32(least > 0 ? least + 0.5 : 0);
+    in->clients_most = to_u32(count_with(o, 1, 1) + (double)o->missed + 0.5);
+    in->affected_more = to_u32((double)o->missed_failing);
+}
+
 static void fill_clients(pm_fold *f, pm_open *o)
 {
     pm_incident *in = &o->incident;
 
-    in->clients_known =
-        f->clients && (o->scope == PM_SCOPE_SERVER || pool_of(f, o->scope) < PM_POOLS);
+    in->clients_known = f->clients && !o->boundless &&
+                        (o->scope == PM_SCOPE_SERVER || pool_of(f, o->scope) < PM_POOLS);
+    fill_bounds(o);
     in->clients = clients_within(o);
     in->error_clients = pm_sketch_count(o->sketch[1]);
     if (in->error_clients > in->clients) {
@@ -247,11 +266,16 @@ static uint64_t outside(const pm_interval *w, uint64_t us)
                    w->requests > w->errors ? w->requests - w->errors : 0);
 }
 
+static int begins_before(const pm_interval *w, uint64_t onset)
+{
+    return onset > w->at_us - (w->span_us ? w->span_us : PM_SECOND);
+}
+
 static uint64_t before_onset(const pm_interval *w, uint64_t onset)
 {
     uint64_t from = w->at_us - (w->span_us ? w->span_us : PM_SECOND);
 
-    return onset > from ? outside(w, onset - from) : 0;
+    return begins_before(w, onset) ? outside(w, onset - from) : 0;
 }
 
 static uint64_t after_end(const pm_interval *w, uint64_t end)
@@ -259,12 +283,17 @@ static uint64_t after_end(const pm_interval *w, uint64_t end)
     return end < w->at_us ? outside(w, w->at_us - end) : 0;
 }
 
+static uint64_t succeeded(const pm_interval *w)
+{
+    return w->requests > w->errors ? w->requests - w->errors : 0;
+}
+
 static void trim(pm_fold *f, pm_open *o)
 {
     const pm_scope *d = &f->state->scope[o->scope].detect;
     uint64_t kept = d->kept < PM_WINDOW_MAX ? d->kept : PM_WINDOW_MAX;
 
-    o->before = o->after = 0;
+    o->before = o->after = o->before_most = o->after_most = 0;
     for (uint64_t i = 1; i <= kept; i++) {
         const pm_interval *w = &d->window[(d->kept - i) % PM_WINDOW_MAX];
 
@@ -273,15 +302,30 @@ static void trim(pm_fold *f, pm_open *o)
         }
         o->before += before_onset(w, o->incident.onset_us);
         o->after += after_end(w, o->incident.end_us);
+        if (begins_before(w, o->incident.onset_us)) {
+            o->before_most += succeeded(w);
+        }
+        else if (o->incident.end_us < w->at_us) {
+            o->after_most += succeeded(w);
+        }
     }
 }
 
 static void settle_requests(pm_open *o)
 {
-    uint64_t outside = o->before + o->after;
+    pm_incident *in = &o->incident;
+    uint64_t outside = o->before + o->after, most = o->before_most + o->after_most, least;
 
-    o->incident.requests = o->whole > outside ? o->whole - outside : 0;
-    o->incident.requests = later(o->incident.requests, o->incident.errors);
+    in->requests = o->whole > outside ? o->whole - outside : 0;
+    in->requests = later(in->requests, in->errors);
+    least = later(o->whole > most ? o->whole - most : 0, in->errors);
+    in->requests_fewer =
+        (uint32_t)at_most(in->requests - at_most(least, in->requests), UINT32_MAX - 1);
+    in->requests_more =
+        o->boundless
+            ? UINT32_MAX
+            : (uint32_t)at_most(later(o->whole, in->requests) - in->requests + o->carried_more,
+                                UINT32_MAX - 1);
 }
 
 static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
@@ -340,16 +384,22 @@ static void collect_from_onset(pm_fold *f, pm_tick *t, pm_open *o)
     uint64_t codes[PM_ECODES] = {0};
     uint64_t first = t->tick > PM_SECONDS_KEPT ? t->tick - PM_SECONDS_KEPT + 1 : 1;
 
+    o->missed = o->missed_failing = 0;
     for (uint64_t tick = first; tick <= t->tick; tick++) {
         const pm_second *s = pm_second_of(f->state, tick);
 
         if (s->row.tick != tick || s->row.at_us + s->row.span_us <= in->onset_us) {
             continue;
         }
+        o->boundless |= tick == first && first > 1 && s->row.at_us > in->onset_us;
         add_codes(f, o->scope, tick, codes);
         if (tick + PM_SKETCHES_KEPT > t->tick) {
             add_sketch(f, o->scope, tick, o->sketch[0], o->sketch[1]);
             note_second(f, t, o, s);
+        }
+        else {
+            o->missed += s->row.requests;
+            o->missed_failing += s->row.errors;
         }
         for (uint32_t b = 0; b < PM_HIST_BUCKETS && o->scope == PM_SCOPE_SERVER; b++) {
             in->hist[b] += s->hist[b];
@@ -426,12 +476,14 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_scope_state *scope = &f->state->scope[o->scope];
 
+    o->boundless = 0;
     count_from_onset(f, o, o->incident.onset_us);
     if (o->incident.errors < scope->detect.cusum_failures &&
         scope->detect.cusum_since_us == o->incident.onset_us) {
         /* A quiet site's excursion is older than the window: at least its failures are known. */
         o->incident.errors = scope->detect.cusum_failures;
         o->whole = later(o->whole, o->incident.errors);
+        o->boundless = 1;
     }
     memset(o->incident.status_code, 0, sizeof(o->incident.status_code));
     memset(o->incident.status_count, 0, sizeof(o->incident.status_count));
@@ -449,8 +501,8 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
     }
     count_vhosts_from_onset(f, o, o->incident.onset_us);
     trim(f, o);
-    settle_requests(o);
     collect_from_onset(f, t, o);
+    settle_requests(o);
     find_peaks_from_onset(f, o);
     pm_heavy_open(f, t, o);
     pm_window_before(f, o);
@@ -532,8 +584,9 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     memset(o->pending_code, 0, sizeof(o->pending_code));
     memset(o->pending_hist, 0, sizeof(o->pending_hist));
     memset(o->pending_sketch, 0, sizeof(o->pending_sketch));
-    o->after = 0;
+    o->after = o->after_most = 0;
     if (in->end_us < t->now_us && fig->requests > fig->errors) {
+        o->after_most = fig->requests - fig->errors;
         o->after = at_most(part(fig->requests, t->now_us - in->end_us, t->span_us),
                            fig->requests - fig->errors);
     }

@@ -8,7 +8,9 @@
 
 #include <apr_strings.h>
 
+#include "pm_estimates.h"
 #include "pm_source.h"
+#include "splitmix.h"
 
 #define CLIENTS 40u
 
@@ -20,7 +22,7 @@ static void request(bench *b, uint32_t vhost, uint32_t client, uint32_t status, 
     pm_completed done = {.arrival_us = done_us - took,
                          .done_us = done_us,
                          .bytes = 100,
-                         .client = (client + 1) * 0x9e3779b97f4a7c15ull,
+                         .client = splitmix_hash(client + 1),
                          .status = status,
                          .vhost = vhost,
                          .stripe = client};
@@ -860,6 +862,95 @@ static void clients_before_the_onset_and_after_the_end_are_not_counted(void **st
     end_bench(b);
 }
 
+/* ---- estimates: what is stated with its error holds ---- */
+
+#define BURST 1000u
+
+/** A site of its own clients, and a burst of as many others, of whom every `nth` fails, from `from_us` on for `span_us`. Who
+ *  came within the burst is counted as the incident will have it: by completion, from its onset to its end. */
+typedef struct truth {
+    uint64_t from_us, span_us;
+    uint32_t nth, next, usual, came, failed;
+    uint64_t first_us, last_us;
+} truth;
+
+static void one_of_burst(bench *b, truth *is)
+{
+    uint64_t done_us = is->from_us + 500 + is->next * is->span_us / BURST;
+    int fails = is->next % is->nth == 0;
+
+    request(b, 1, 100000 + is->next, fails ? 503 : 200, done_us - b->now, 500);
+    is->first_us = is->first_us == 0 ? done_us - 500 : is->first_us;
+    is->last_us = fails ? done_us : is->last_us;
+    is->failed += (uint32_t)fails;
+    is->next++;
+}
+
+/** One second of it; who else comes asks every 5 ms. */
+static void second_of_burst(bench *b, truth *is)
+{
+    for (uint64_t at = 0; at < PM_SECOND; at += 500) {
+        if (at % 5000 == 0) {
+            request(b, 1, 200000 + is->usual++, 200, at, 300);
+        }
+        while (is->next < BURST &&
+               is->from_us + 500 + is->next * is->span_us / BURST < b->now + at + 500) {
+            one_of_burst(b, is);
+        }
+    }
+    tick(b);
+}
+
+static int holds(double stated, double error, double is)
+{
+    return is >= stated - error - 0.5 && is <= stated + error + 0.5;
+}
+
+static void check_estimates(const pm_incident *in, const truth *is)
+{
+    /* of the others, 200 a second come evenly; of the burst's own, all until the last that failed */
+    double span = (double)(in->end_us - in->onset_us);
+    double others = span / 5000, own = span / (double)is->span_us * BURST;
+    double total = others + (own < BURST ? own : BURST);
+    pm_bounds requests = pm_requests_bounds(in);
+    pm_estimates e;
+
+    pm_clients_estimates(in, &e);
+    assert_true(in->onset_us == is->first_us && in->end_us == is->last_us);
+    if (!holds(in->clients, e.total, total) || !holds(in->error_clients, e.affected, is->failed) ||
+        fabs(in->error_clients / in->clients - is->failed / total) > e.affected_ratio + 0.002 ||
+        requests.least > total + 0.5 || requests.most < total - 0.5) {
+        fail_msg("burst of %u us at %u us: %.0f +- %.0f clients, %.0f came; %.0f +- %.0f met an "
+                 "error, %u did; "
+                 "share %.3f +- %.3f is %.3f; %u to %u requests",
+                 (unsigned)is->span_us, (unsigned)(is->from_us % PM_SECOND), in->clients, e.total,
+                 total, in->error_clients, e.affected, is->failed, in->error_clients / in->clients,
+                 e.affected_ratio, is->failed / total, (unsigned)requests.least,
+                 (unsigned)requests.most);
+    }
+}
+
+static void
+a_short_incidents_figures_hold_within_what_is_stated_however_it_lies_to_the_second(void **state)
+{
+    const uint64_t spans[] = {150000, 500000, 900000, 1300000, 2000000};
+    const uint32_t nths[] = {2, 3, 9};
+
+    for (int way = 0; way < 75; way++) {
+        bench *b = make_bench(*state);
+        truth is = {.nth = nths[way % 3], .span_us = spans[way % 5]};
+
+        quiet(b, 3, 1);
+        is.from_us = b->now + PM_SECOND + (uint64_t)(way * 137 % 1000) * 1000;
+        for (int second = 0; second < 6; second++) {
+            second_of_burst(b, &is);
+        }
+        check_estimates(incident(b, 1, 0), &is);
+        end_bench(b);
+        remove(((fixture *)*state)->path);
+    }
+}
+
 static void clients_are_counted_with_those_that_met_an_error(void **state)
 {
     bench *b = make_bench(*state);
@@ -1030,6 +1121,7 @@ int main(void)
         CASE(an_incident_of_before_the_clock_was_set_back_is_not_resumed_by_the_next_run),
         CASE(clients_before_the_onset_and_after_the_end_are_not_counted),
         CASE(clients_are_counted_with_those_that_met_an_error),
+        CASE(a_short_incidents_figures_hold_within_what_is_stated_however_it_lies_to_the_second),
         CASE(a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them),
         CASE(a_region_of_random_bytes_ends_no_tick),
         CASE(what_could_not_be_written_is_written_with_a_later_tick),

@@ -34,15 +34,15 @@ static double count(sketch s)
     return pm_sketch_count((const uint8_t *)s);
 }
 
-/* Twice the stated error is four standard errors: every estimate keeps it. The root mean square over the seeds
- * is half the stated error, the standard one. Few clients are told apart but for two that meet in one register. */
-static void from_1_to_1000000_clients_no_estimate_is_off_by_twice_the_stated_error(void **state)
+/* Four thirds of the stated error are four standard errors: every estimate keeps it. The root mean square over the
+ * seeds is a third of the stated error, the standard one. Few clients are told apart but for two that meet in one register. */
+static void from_1_to_1000000_clients_no_estimate_is_off_by_much_more_than_is_stated(void **state)
 {
     enum { SEEDS = 48, POINTS = 20 };
     static const uint64_t points[POINTS] = {1,     2,     3,      5,      10,     20,     50,
                                             100,   200,   500,    1000,   2000,   5000,   10000,
                                             20000, 50000, 100000, 200000, 500000, 1000000};
-    const double standard_error = PM_SKETCH_ERROR / 2;
+    const double standard_error = PM_SKETCH_ERROR / 3;
     double sum[POINTS] = {0}, squares[POINTS] = {0}, most = 0;
     sketch s;
 
@@ -54,7 +54,7 @@ static void from_1_to_1000000_clients_no_estimate_is_off_by_twice_the_stated_err
 
             add_range(s, seed, i > 0 ? points[i - 1] : 0, points[i]);
             off = count(s) - n;
-            assert_true(fabs(off) <= fmax(2 * PM_SKETCH_ERROR * n, 1));
+            assert_true(fabs(off) <= fmax(4.0 / 3 * PM_SKETCH_ERROR * n, 1));
             most = n > 50 ? fmax(most, fabs(off) / n) : most;
             sum[i] += off / n;
             squares[i] += off / n * off / n;
@@ -212,8 +212,8 @@ static void the_error_of_a_share_is_more_than_is_usually_seen(void **state)
         }
         seen = sqrt(squares / SEEDS);
         print_message("share %.2f: stated %.4f, seen %.4f\n", shares[i], stated, seen);
-        assert_true(seen < stated); /* half of it is the standard error */
-        assert_true(seen > stated / 3);
+        assert_true(seen < stated / 2); /* a third of it is the standard error */
+        assert_true(seen > stated / 5);
     }
 }
 
@@ -234,7 +234,7 @@ static void a_share_without_doubt_has_no_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(from_1_to_1000000_clients_no_estimate_is_off_by_twice_the_stated_error),
+        cmocka_unit_test(from_1_to_1000000_clients_no_estimate_is_off_by_much_more_than_is_stated),
         cmocka_unit_test(up_to_five_clients_are_told_apart),
         cmocka_unit_test(the_union_of_the_parts_is_the_whole),
         cmocka_unit_test(what_was_stored_is_loaded_as_it_was),

@@ -89,6 +89,12 @@ uint32_t pm_gather_container(pm_gather *g, uint32_t parent, const char *directiv
                              const char *label, const char *file, uint32_t line);
 void pm_gather_directive(pm_gather *g, uint32_t container, const char *directive, const char *args,
                          const char *file, uint32_t line);
+/** What Define lines in active sections have defined, in their order, when all files are read; in the gather's pool. */
+typedef struct pm_config_define {
+    const char *name;
+    int valued; /* the line gives it a value */
+} pm_config_define;
+const pm_config_define *pm_gather_defines(const pm_gather *g, size_t *count);
 /** As a directive, whose place the scan found. `value` may be NULL. */
 void pm_gather_define(pm_gather *g, const char *name, const char *value);
 void pm_gather_module(pm_gather *g, const char *name, const char *path);

@@ -38,6 +38,7 @@ pm_gather *pm_gather_begin(enum pm_config_detail detail, const uint8_t key[16], 
     g->seen = apr_hash_make(pool);
     g->known = apr_hash_make(pool);
     g->places = apr_hash_make(pool);
+    g->defines = apr_array_make(pool, 8, sizeof(pm_config_define));
     g->words = apr_hash_make(pool);
     g->directives = apr_hash_make(pool);
     pm_config_put(&g->text, "", 1);

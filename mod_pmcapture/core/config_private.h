@@ -139,6 +139,7 @@ struct pm_gather {
     apr_hash_t *known;              /* path -> pm_snapshot_file of the last snapshot */
     uint64_t trusted_us;            /* of them, those that had not changed since then */
     apr_hash_t *places;             /* "Define NAME" -> pm_config_found */
+    apr_array_header_t *defines;    /* pm_config_define; name NULL: an UnDefine followed */
     apr_hash_t *words;              /* text -> offset + 1 */
     apr_hash_t *directives;         /* name -> struct directive_kind */
     pm_config_buffer containers, entries, marks, files, text;

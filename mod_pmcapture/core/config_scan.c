@@ -28,6 +28,7 @@
 #define FOLDER_DEPTH_MAX 20 /* and on folders in folders */
 #define FILES_MAX 100000
 #define PATTERNS_MAX 10000
+#define DEFINES_MAX 10000
 
 /* ---- one file ---- */
 
@@ -249,8 +250,42 @@ static void section(scan *s, const char *name, char *line)
     }
 }
 
+static pm_config_define *define_of(const pm_gather *g, const char *name)
+{
+    for (int i = g->defines->nelts - 1; i >= 0; i--) {
+        pm_config_define *d = &APR_ARRAY_IDX(g->defines, i, pm_config_define);
+
+        if (d->name != NULL && strcmp(d->name, name) == 0) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+static void found_undefine(scan *s, const char *name, const char *value, uint32_t line)
+{
+    pm_config_define *known = define_of(s->g, s->world->expand(s->world->ctx, name));
+
+    (void)value;
+    (void)line;
+    if (known != NULL) {
+        known->name = NULL;
+    }
+}
+
 static void found_define(scan *s, const char *name, const char *value, uint32_t line)
 {
+    pm_config_define *known;
+
+    name = s->world->expand(s->world->ctx, name);
+    known = define_of(s->g, name);
+    if (known == NULL && s->g->defines->nelts < DEFINES_MAX) {
+        known = apr_array_push(s->g->defines);
+        *known = (pm_config_define){.name = apr_pstrdup(s->g->pool, name)};
+    }
+    if (known != NULL) {
+        known->valued |= value != NULL; /* without one, a second Define leaves the first one's */
+    }
     remember(s, "Define", name, line);
     if (value != NULL && pm_config_secret_name(name, strlen(name))) {
         /* An UnDefine may follow: then nobody else knows it. */
@@ -271,6 +306,7 @@ static void scan_line(scan *s, char *line, uint32_t number)
         const char *name;
         void (*found)(scan *, const char *, const char *, uint32_t);
     } kinds[] = {{"Define", found_define},
+                 {"UnDefine", found_undefine},
                  {"LoadModule", found_module},
                  {"Include", found_include},
                  {"IncludeOptional", found_include}};
@@ -307,7 +343,7 @@ static int matters(const scan *s, const char *line)
     if (line[0] == '<') {
         return s->skipping > 0 || ((line[1] | 0x20) == 'i' && (line[2] | 0x20) == 'f');
     }
-    return memchr("idl", line[0] | 0x20, 3) != NULL;
+    return memchr("idlu", line[0] | 0x20, 4) != NULL;
 }
 
 /** A line that goes on in the next: put together in place, as httpd does. Returns what follows it. */
@@ -399,6 +435,21 @@ void pm_gather_text(pm_gather *g, const char *text, const pm_config_world *world
     scan s = {.g = g, .world = world};
 
     scan_content(&s, apr_pstrdup(g->pool, text));
+}
+
+const pm_config_define *pm_gather_defines(const pm_gather *g, size_t *count)
+{
+    apr_array_header_t *left = apr_array_make(g->pool, g->defines->nelts, sizeof(pm_config_define));
+
+    for (int i = 0; i < g->defines->nelts; i++) {
+        const pm_config_define *d = &APR_ARRAY_IDX(g->defines, i, pm_config_define);
+
+        if (d->name != NULL) {
+            *(pm_config_define *)apr_array_push(left) = *d;
+        }
+    }
+    *count = (size_t)left->nelts;
+    return (const pm_config_define *)(void *)left->elts;
 }
 
 void pm_gather_named_file(pm_gather *g, const char *path)

@@ -54,7 +54,7 @@ static kept_config *kept_get(void)
 
 /** ${NAME} replaced, as when the line was read. httpd warns of each name without a value, and has no quieter way
  *  to ask. */
-static const char *expand(void *pool, const char *text)
+static const char *expand_in(apr_pool_t *pool, const char *text)
 {
     int level = ap_default_loglevel;
     const char *value;
@@ -68,15 +68,99 @@ static const char *expand(void *pool, const char *text)
     return value;
 }
 
-static const char *absolute(void *pool, const char *name)
+/** The command line, which httpd keeps as it came. */
+typedef struct arguments {
+    const char *file, *root;
+    apr_array_header_t *defines;        /* of -D */
+    apr_array_header_t *before, *after; /* lines of -C and -c */
+    int debug;                          /* -X: "DEBUG" is defined, too */
+} arguments;
+
+static int has(const apr_array_header_t *names, const char *name)
 {
-    return ap_server_root_relative(pool, name);
+    for (int i = 0; i < names->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(names, i, const char *), name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
-static int is_defined(void *pool, const char *name)
+static void take_argument(arguments *a, char option, const char *value)
 {
-    (void)pool;
-    return ap_exists_config_define(name);
+    switch (option) {
+    case 'f':
+        a->file = value;
+        break;
+    case 'd':
+        a->root = value;
+        break;
+    case 'D':
+        if (!has(a->defines, value)) {
+            APR_ARRAY_PUSH(a->defines, const char *) = value;
+        }
+        break;
+    case 'C':
+        APR_ARRAY_PUSH(a->before, const char *) = value;
+        break;
+    case 'c':
+        APR_ARRAY_PUSH(a->after, const char *) = value;
+        break;
+    case 'X':
+        a->debug = 1;
+        break;
+    default:
+        break;
+    }
+}
+
+static arguments read_arguments(server_rec *s, apr_pool_t *pool)
+{
+    arguments a = {.file = SERVER_CONFIG_FILE, .root = HTTPD_ROOT};
+    apr_getopt_t *options;
+    const char *value;
+    char option;
+
+    a.defines = apr_array_make(pool, 4, sizeof(const char *));
+    a.before = apr_array_make(pool, 4, sizeof(const char *));
+    a.after = apr_array_make(pool, 4, sizeof(const char *));
+    if (apr_getopt_init(&options, pool, s->process->argc, s->process->argv) == APR_SUCCESS) {
+        options->errfn = NULL;
+        while (apr_getopt(options, AP_SERVER_BASEARGS, &option, &value) == APR_SUCCESS) {
+            take_argument(&a, option, value);
+        }
+    }
+    return a;
+}
+
+/** What the scan is about. */
+typedef struct world {
+    apr_pool_t *pool;
+    const arguments *arguments;
+    const pm_gather *gather;
+} world;
+
+static int has_define(const pm_gather *g, const char *name)
+{
+    size_t count;
+    const pm_config_define *defines = pm_gather_defines(g, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(defines[i].name, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** httpd's own list is not asked: it holds names in memory that modules have given back. */
+static int is_defined(void *ctx, const char *name)
+{
+    const world *w = ctx;
+
+    return has(w->arguments->defines, name) ||
+           (w->arguments->debug && strcmp(name, "DEBUG") == 0) ||
+           (pm_defines_known() ? pm_is_defined_by_load(name) : has_define(w->gather, name));
 }
 
 static const char *module_symbol(apr_pool_t *pool, const module *m)
@@ -86,13 +170,15 @@ static const char *module_symbol(apr_pool_t *pool, const module *m)
     return name != NULL ? apr_pstrcat(pool, name, "_module", NULL) : m->name;
 }
 
-static int is_loaded(void *pool, const char *name)
+static int is_loaded(void *ctx, const char *name)
 {
+    const world *w = ctx;
+
     if (ap_find_linked_module(name) != NULL) {
         return 1;
     }
     for (module **m = ap_loaded_modules; *m != NULL; m++) {
-        if (strcmp(module_symbol(pool, *m), name) == 0) {
+        if (strcmp(module_symbol(w->pool, *m), name) == 0) {
             return 1;
         }
     }
@@ -101,15 +187,31 @@ static int is_loaded(void *pool, const char *name)
 
 static const char *value_of_define(apr_pool_t *pool, const char *name)
 {
-    const char *asked = apr_pstrcat(pool, "${", name, "}", NULL), *value = expand(pool, asked);
+    const char *asked = apr_pstrcat(pool, "${", name, "}", NULL), *value = expand_in(pool, asked);
 
     return strcmp(value, asked) != 0 ? value : NULL;
+}
+
+static const char *expand(void *ctx, const char *text)
+{
+    const world *w = ctx;
+
+    return expand_in(w->pool, text);
+}
+
+static const char *absolute(void *ctx, const char *name)
+{
+    const world *w = ctx;
+
+    return ap_server_root_relative(w->pool, name);
 }
 
 /* ---- gathering ---- */
 
 static void gather_secrets(pm_gather *g, apr_pool_t *pool)
 {
+    const char *name;
+
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         const char *value = strchr(*e, '=');
 
@@ -117,8 +219,8 @@ static void gather_secrets(pm_gather *g, apr_pool_t *pool)
             pm_gather_secret(g, value + 1);
         }
     }
-    for (int i = 0; i < ap_server_config_defines->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(ap_server_config_defines, i, const char *), *value;
+    for (int i = 0; (name = pm_define_of_load(i)) != NULL; i++) {
+        const char *value;
 
         if (pm_config_secret_name(name, strlen(name)) &&
             (value = value_of_define(pool, name)) != NULL) {
@@ -130,38 +232,48 @@ static void gather_secrets(pm_gather *g, apr_pool_t *pool)
 static void gather_lines(pm_gather *g, const apr_array_header_t *lines,
                          const pm_config_world *world)
 {
-    for (int i = 0; lines != NULL && i < lines->nelts; i++) {
+    for (int i = 0; i < lines->nelts; i++) {
         pm_gather_text(g, APR_ARRAY_IDX(lines, i, const char *), world);
     }
 }
 
 /** The file that httpd began with: -f, or the one it was built with. */
-static const char *main_file(server_rec *s, apr_pool_t *pool)
+static const char *main_file(const arguments *a, apr_pool_t *pool)
 {
-    const char *file = SERVER_CONFIG_FILE, *root = HTTPD_ROOT, *value;
-    apr_getopt_t *options;
-    char option, *path;
+    char *path;
 
-    if (apr_getopt_init(&options, pool, s->process->argc, s->process->argv) == APR_SUCCESS) {
-        options->errfn = NULL;
-        while (apr_getopt(options, AP_SERVER_BASEARGS, &option, &value) == APR_SUCCESS) {
-            file = option == 'f' ? value : file;
-            root = option == 'd' ? value : root;
-        }
-    }
-    return apr_filepath_merge(&path, root, file, APR_FILEPATH_TRUENAME, pool) == APR_SUCCESS ? path
-                                                                                             : file;
+    return apr_filepath_merge(&path, a->root, a->file, APR_FILEPATH_TRUENAME, pool) == APR_SUCCESS
+               ? path
+               : a->file;
 }
 
-static void gather_definitions(pm_gather *g, apr_pool_t *pool)
+/** Those of the command line and of Define lines. What a module's code defines is no part of the configuration. */
+static void gather_defines(pm_gather *g, apr_pool_t *pool, const arguments *a)
+{
+    size_t count;
+    const pm_config_define *defines = pm_gather_defines(g, &count);
+
+    for (int i = 0; i < a->defines->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(a->defines, i, const char *);
+
+        if (!has_define(g, name)) {
+            pm_gather_define(g, name, NULL);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *name = defines[i].name;
+
+        /* The scan takes more sections for active than are. */
+        if (!pm_defines_known() || pm_is_defined_by_load(name) || has(a->defines, name)) {
+            pm_gather_define(g, name, defines[i].valued ? value_of_define(pool, name) : NULL);
+        }
+    }
+}
+
+static void gather_modules(pm_gather *g, apr_pool_t *pool)
 {
     Dl_info where;
 
-    for (int i = 0; i < ap_server_config_defines->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(ap_server_config_defines, i, const char *);
-
-        pm_gather_define(g, name, value_of_define(pool, name));
-    }
     for (module **m = ap_loaded_modules; *m != NULL; m++) {
         if ((*m)->dynamic_load_handle != NULL && dladdr(*m, &where) != 0) {
             pm_gather_module(g, module_symbol(pool, *m), where.dli_fname);
@@ -266,21 +378,66 @@ static void say_unread(server_rec *s, apr_pool_t *pool)
 
 static pm_snapshot *take(apr_pool_t *pool, server_rec *s, const pm_snapshot *last)
 {
-    const pm_config_world world = {pool, expand, absolute, is_defined, is_loaded};
+    const arguments a = read_arguments(s, pool);
     pm_gather *g = pm_gather_begin(pm_config->diff, kept_get()->key, pool);
+    world own = {pool, &a, g};
+    const pm_config_world world = {&own, expand, absolute, is_defined, is_loaded};
 
     if (last != NULL) {
         pm_gather_known(g, last);
     }
     gather_secrets(g, pool);
-    gather_lines(g, ap_server_pre_read_config, &world);
-    pm_gather_file(g, main_file(s, pool), &world);
-    gather_lines(g, ap_server_post_read_config, &world);
-    gather_definitions(g, pool);
+    gather_lines(g, a.before, &world);
+    pm_gather_file(g, main_file(&a, pool), &world);
+    gather_lines(g, a.after, &world);
+    gather_defines(g, pool, &a);
+    gather_modules(g, pool);
     gather_tree(g, ap_conftree, 0, 0);
     publish(g, pool);
     say_unread(s, pool);
     return pm_gather_done(g);
+}
+
+/* ---- what is read after post_config ---- */
+
+/** The copy that lasts, of a name that is known by its address. */
+static const char *lasting(apr_pool_t *pconf, apr_hash_t *copies, const char *name)
+{
+    const char *copy = apr_hash_get(copies, &name, sizeof(name));
+
+    if (copy == NULL) {
+        const char **key = apr_pmemdup(apr_hash_pool_get(copies), &name, sizeof(name));
+
+        copy = apr_pstrdup(pconf, name);
+        apr_hash_set(copies, key, sizeof(*key), copy);
+    }
+    return copy;
+}
+
+static void keep_names(apr_pool_t *pconf, apr_hash_t *copies, ap_directive_t *d)
+{
+    const char *last = NULL, *copy = NULL;
+
+    for (; d != NULL; d = d->next) {
+        if (d->filename != NULL && d->filename != last) {
+            last = d->filename;
+            copy = lasting(pconf, copies, last);
+        }
+        d->filename = d->filename != NULL ? copy : NULL;
+        keep_names(pconf, copies, d->first_child);
+    }
+}
+
+/** The names of files belong to whoever opened them. mod_macro's, a sentence that says where a macro is used, lie in the
+ *  temporary pool, and recorders are forked after that has gone: at the server's start, and when one has died. */
+static void keep_places(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server)
+{
+    apr_hash_t *copies = apr_hash_make(ptemp);
+
+    keep_names(pconf, copies, ap_conftree);
+    for (server_rec *s = main_server; s != NULL; s = s->next) {
+        s->defn_name = s->defn_name != NULL ? lasting(pconf, copies, s->defn_name) : NULL;
+    }
 }
 
 /* ---- keeping ---- */
@@ -313,10 +470,11 @@ static void wait_for_last(const kept_config *kept)
     }
 }
 
-void pm_config_prepare(server_rec *s)
+void pm_config_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     kept_config *kept = kept_get();
 
+    keep_places(pconf, ptemp, s);
     wait_for_last(kept);
     if (kept->now >= 0) {
         fcntl(kept->now, F_ADD_SEALS, F_SEAL_SEAL); /* it was finished by now, or never is */

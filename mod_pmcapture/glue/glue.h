@@ -21,6 +21,7 @@
  *   watch.c           which files are watched (watch.h)
  *   objects.c         what is mapped into the server
  *   config.c          what configuration runs, and what changed in it
+ *   defines.c         which names this load has defined
  */
 #ifndef PM_GLUE_H
 #define PM_GLUE_H
@@ -240,8 +241,9 @@ typedef struct pm_config_news {
     const char *sentence; /* of config.changed, when there are changes */
     const char *data;
 } pm_config_news;
-/** In the parent: room that outlives this generation, for what a recorder finds out. */
-void pm_config_prepare(server_rec *s);
+/** In the parent, in post_config: room that outlives this generation, for what a recorder finds out. And what it reads
+ *  then is to be there still. */
+void pm_config_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 /** In that recorder: gather it, compare, and keep it for the next time. */
 const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s);
 /** Descriptors that it needs until then; -1 = none. */
@@ -252,6 +254,15 @@ void pm_config_leave(void);
  *  wildcards, and folders (with a slash at the end). After pm_config_take, in the same process. */
 const pm_config_file *pm_config_files(size_t *count);
 const char *const *pm_config_patterns(size_t *count);
+
+/* defines.c */
+/** Before the configuration is read. */
+void pm_register_defines(apr_pool_t *pconf);
+/** Names that this load has defined, by its own lines or by a module's code, numbered from 0; NULL = no more. */
+const char *pm_define_of_load(int i);
+int pm_is_defined_by_load(const char *name);
+/** 0: nobody can tell; then there are none. */
+int pm_defines_known(void);
 
 /* eventlog.c */
 void pm_eventlog_open(apr_pool_t *pconf, server_rec *s);

@@ -46,7 +46,7 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         kept->reload_us = load.at_us;
     }
     atomic_store(&pm.state->load_tries, 0);
-    pm_config_prepare(s);
+    pm_config_prepare(pconf, ptemp, s);
     pm_watch_prepare(pconf, ptemp, s);
 }
 

@@ -16,6 +16,7 @@ static void register_hooks(apr_pool_t *pconf)
 {
     /* Whatever the configuration says first is to be on record, so its defaults stand before it is read. */
     pm_global_defaults(pconf);
+    pm_register_defines(pconf);
     pm_register_refused(pconf);
     pm_register_filters();
     pm_where_prepare();

@@ -102,6 +102,7 @@ typedef struct pm_crash {
 } pm_crash;
 #define PM_CRASH_SILENT 0  /* killed, and httpd logged no signal: it never does for SIGKILL */
 #define PM_CRASH_UNSEEN -1 /* httpd's line about the signal does not reach us */
+#define PM_CRASH_EXITED -2 /* exit() was called in it */
 
 typedef struct pm_second {
     pm_row row;

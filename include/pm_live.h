@@ -171,10 +171,17 @@ typedef struct pm_child {
     _Atomic uint32_t state; /* PM_CHILD_* */
     _Atomic uint64_t start; /* /proc/<pid>/stat field 22 */
     _Atomic uint32_t generation;
-    uint32_t pad;
+    _Atomic uint16_t signal; /* that ended the process that it had forked to serve, by its own word; 0 = none */
+    _Atomic uint16_t of;     /* number + 1 of the one that forked it; PM_CHILD_FORKS: it has forked such; 0 = neither */
 } pm_child;
 _Static_assert(sizeof(pm_child) == 24, "the same in all layouts");
-enum { PM_CHILD_ALIVE = 1, PM_CHILD_ENDED = 2 };
+enum {
+    PM_CHILD_ALIVE = 1,
+    PM_CHILD_ENDED = 2, /* in order */
+    PM_CHILD_EXITED = 3 /* by exit(), out of order */
+};
+#define PM_CHILD_FORKS UINT16_MAX
+#define PM_NO_CHILD ((uint32_t)UINT16_MAX) /* no room: its requests in flight are not kept, for nobody would miss it */
 
 /** A failing or slow request as a worker hands it over. */
 typedef struct pm_live_sample {
@@ -317,6 +324,8 @@ static inline void pm_flight_leave(pm_flight *f, uint64_t arrival_us)
 uint32_t pm_live_arrived(const pm_live *live, uint32_t hint, uint64_t arrival_us, uint32_t child,
                          uint32_t vhost);
 void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us);
+/** A process has died: its requests are in flight no more. */
+void pm_live_abandon(const pm_live *live, uint32_t child);
 
 static inline void pm_live_add(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -62,6 +62,18 @@ void pm_live_left(const pm_live *live, uint32_t flight, uint64_t arrival_us)
     }
 }
 
+void pm_live_abandon(const pm_live *live, uint32_t child)
+{
+    for (uint32_t i = 0; live->flights != NULL && i < live->geo.flights; i++) {
+        pm_flight *f = &live->flights[i];
+        uint64_t arrival = atomic_load_explicit(&f->arrival_us, memory_order_relaxed);
+
+        if (arrival != 0 && atomic_load_explicit(&f->who, memory_order_relaxed) >> 16 == child) {
+            pm_flight_leave(f, arrival);
+        }
+    }
+}
+
 void pm_live_name_text(pm_named *named, uint64_t arrival_us, const char *path)
 {
     size_t n = strnlen(path, sizeof(named->path) - 1);

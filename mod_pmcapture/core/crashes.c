@@ -27,6 +27,9 @@ static const char *words_of(int32_t signal, char out[64])
     if (signal == PM_CRASH_SILENT) {
         return "killed, no signal logged (out of memory?)";
     }
+    if (signal == PM_CRASH_EXITED) {
+        return "exit() was called in it";
+    }
     snprintf(out, 64, "signal %d (%.40s)", signal, strsignal(signal));
     return out;
 }

@@ -9,6 +9,7 @@
 #include "shared.h"
 
 #define CHILD_CHECK_TICKS 5u
+#define THOROUGH 6u
 
 /** A counter that went back was written over: it counts nothing until it is past its old height. */
 static uint64_t forward(uint64_t now, uint64_t before)
@@ -307,7 +308,8 @@ static void see_flight(pm_fold *f, pm_tick *t, pm_flight *flight, uint64_t arriv
 static void take_flights(pm_fold *f, pm_tick *t, pm_row *row)
 {
     if (t->tick % CHILD_CHECK_TICKS == 0) {
-        pm_live_children_alive(f->live, 0);
+        /* Sometimes by their start, too: else another process with a dead one's pid would stand for it. */
+        pm_live_children_alive(f->live, t->tick % (THOROUGH * CHILD_CHECK_TICKS) == 0);
     }
     for (uint32_t i = 0; i < f->live->geo.flights; i++) {
         pm_flight *flight = &f->live->flights[i];

@@ -3,8 +3,9 @@
  * children.c: worker processes that died unasked, as the parent learns of them.
  *
  * child_status says that a process has ended, not how. httpd logs the signal just before (AH00051, AH00052), but
- * never SIGKILL, the OOM killer's. So a child that ended with no such line and without taking leave of the live
- * region was killed.
+ * never SIGKILL, the OOM killer's, and no exit(). So a child that ended with no such line, and without a mark of its
+ * end in the live region, was killed. mpm_itk's children serve in a process that they fork, and end by exit() when
+ * that has died: they mark the signal.
  */
 #include "glue.h"
 
@@ -125,6 +126,28 @@ static void note_crash(const pm_crash *crash)
     atomic_store_explicit(&pm.state->crashes, n + 1, memory_order_release);
 }
 
+/** How the child ended; 0 = in order, or as somebody wanted it. */
+static int find_end(const server_rec *s, pid_t pid, const pm_child *c, int32_t *signal)
+{
+    *signal = take_signal(pid);
+    if (*signal == 0 && c != NULL) {
+        *signal = atomic_load(&c->signal);
+    }
+    if (*signal != 0) {
+        return 1;
+    }
+    if (is_asked_for() || c == NULL || atomic_load(&c->state) == PM_CHILD_ENDED) {
+        return 0;
+    }
+    if (atomic_load(&c->state) == PM_CHILD_EXITED) {
+        *signal = PM_CRASH_EXITED;
+    }
+    else {
+        *signal = signals_are_logged(s) ? PM_CRASH_SILENT : PM_CRASH_UNSEEN;
+    }
+    return 1;
+}
+
 void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                      mpm_child_status status)
 {
@@ -140,17 +163,17 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
     if (status != MPM_CHILD_EXITED || pm.state == NULL) {
         return;
     }
-    crash.signal = take_signal(pid);
     crash.generation = gen > 0 ? (uint32_t)gen : 0;
     c = find_child(pid, &live);
-    if (crash.signal == 0) {
-        if (is_asked_for() || c == NULL || atomic_load(&c->state) == PM_CHILD_ENDED) {
-            return;
+    if (find_end(s, pid, c, &crash.signal)) {
+        /* What a process was serving that it has forked, and that called exit(), went with that. */
+        if (c != NULL &&
+            (crash.signal != PM_CRASH_EXITED || atomic_load(&c->of) != PM_CHILD_FORKS)) {
+            count_requests(live, (uint32_t)(c - live->children), &crash);
         }
-        crash.signal = signals_are_logged(s) ? PM_CRASH_SILENT : PM_CRASH_UNSEEN;
+        note_crash(&crash);
     }
-    if (c != NULL) {
-        count_requests(live, (uint32_t)(c - live->children), &crash);
+    if (c != NULL && !live->readonly) {
+        pm_live_abandon(live, (uint32_t)(c - live->children));
     }
-    note_crash(&crash);
 }

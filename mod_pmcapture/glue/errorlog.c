@@ -53,6 +53,7 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
     char key[PM_KEY] = "", line[PM_KEY];
     uint64_t group;
 
+    pm_process_logged(message);
     if (pm.live.header == NULL || info->level < 0 || info->level > APLOG_WARNING ||
         info->module_index == pmcapture_module.module_index) {
         return;

@@ -15,6 +15,7 @@
  *   guard.c           what is truncated while it is mapped
  *   recorder.c        the recorder processes
  *   refused.c         what httpd said before it refused a configuration, or ended
+ *   process.c         a worker's place in the live region
  *   children.c        worker processes that died
  *   eventlog.c        PMCaptureEventLog
  *   handler.c         /pm-status
@@ -105,7 +106,7 @@ typedef struct pm_glue {
     pm_live old[PM_OLD_REGIONS];
     int event_log;  /* descriptor of PMCaptureEventLog's target; -1 = none */
     int read_fd;    /* the capture file for the handler; -1 = none */
-    uint32_t child; /* this process's number in the live region */
+    uint32_t child; /* this process's number in the live region; PM_NO_CHILD */
     uint32_t generation;
     char trouble[256]; /* what is not recorded, one sentence */
 } pm_glue;
@@ -225,6 +226,16 @@ void pm_refused_leave(void);
 void pm_children_start(void);
 /** Does the server end because somebody asked it to? For cleanups of the configuration's pool. */
 int pm_ends_in_order(void);
+
+/* process.c */
+/** A worker begins: it takes a place in the live region. */
+void pm_process_begin(apr_pool_t *pchild);
+/** 0: nobody would give up this process's requests, should it die. A process that a worker has forked takes its place
+ *  here. */
+int pm_process_has_place(void);
+/** A line of this process's error log: mpm_itk names the signal that ended the process that it had forked to serve
+ *  a connection. Async-signal-safe. */
+void pm_process_logged(const char *message);
 
 /* children.c */
 void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,

@@ -852,36 +852,6 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     return DECLINED;
 }
 
-static apr_status_t child_goes(void *unused)
-{
-    (void)unused;
-    if (pm.live.header != NULL && pm.child < pm.live.geo.children) {
-        atomic_store_explicit(&pm.live.children[pm.child].state, PM_CHILD_ENDED,
-                              memory_order_relaxed);
-    }
-    return APR_SUCCESS;
-}
-
-static void claim_child(void)
-{
-    uint32_t pid = (uint32_t)getpid();
-    uint64_t start = pm_process_start(pid);
-
-    for (uint32_t i = 0; i < pm.live.geo.children; i++) {
-        pm_child *c = &pm.live.children[i];
-        uint32_t none = 0;
-
-        if (atomic_compare_exchange_strong(&c->pid, &none, pid)) {
-            atomic_store(&c->start, start);
-            atomic_store(&c->generation, pm.generation);
-            atomic_store(&c->state, PM_CHILD_ALIVE);
-            pm.child = i;
-            return;
-        }
-    }
-    pm.child = UINT16_MAX;
-}
-
 /** A worker keeps the live region, and a descriptor to read history with. Nothing with which history could
  *  be written. */
 static void leave_parent(const pm_retained *kept)
@@ -917,7 +887,6 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
     }
     pm_guard_install();
     if (pm.live.header != NULL) {
-        claim_child();
-        apr_pool_cleanup_register(pchild, NULL, child_goes, apr_pool_cleanup_null);
+        pm_process_begin(pchild);
     }
 }

@@ -165,12 +165,16 @@ static inline void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
 /** Its slot is taken, or it is no GET, or its server another one than the last request's. */
 static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
 {
-    uint32_t number =
-        pm_live_arrived(&pm.live, (uint32_t)(pc->slot - pm.live.flights), (uint64_t)r->request_time,
-                        pm.child, pm_conf_of(r->server)->vhost);
-    pm_flight *flight = number != PM_NO_FLIGHT ? &pm.live.flights[number] : NULL;
+    uint32_t number = PM_NO_FLIGHT;
+    pm_flight *flight;
+    int placed = pm_process_has_place();
 
-    if (pc->server != r->server) {
+    if (placed) {
+        number = pm_live_arrived(&pm.live, (uint32_t)(pc->slot - pm.live.flights),
+                                 (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost);
+    }
+    flight = number != PM_NO_FLIGHT ? &pm.live.flights[number] : NULL;
+    if (placed && pc->server != r->server) {
         learn_server(pc, r->connection, r->server);
     }
     begin(r, pc, flight);

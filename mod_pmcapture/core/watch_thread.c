@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_time.h"
 #include "watch_private.h"
 
@@ -45,10 +45,8 @@ struct pm_watch {
 
 static void own_descriptors(void)
 {
-    if (unshare(CLONE_FILES) == 0 && syscall(SYS_close_range, 0, ~0u, 0) != 0) {
-        for (int fd = 0; fd < 1024; fd++) {
-            close(fd);
-        }
+    if (unshare(CLONE_FILES) == 0) {
+        pm_descriptors_close(0, ~0u);
     }
 }
 

@@ -21,12 +21,12 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <unixd.h>
 
+#include "pm_descriptors.h"
 #include "pm_lease.h"
 #include "pm_time.h"
 #include "retained.h"
@@ -60,20 +60,6 @@ static int by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-/** Without /proc, which needs a descriptor itself: with hundreds of logs none may be left. */
-static void close_range_of(unsigned from, unsigned to)
-{
-    long most = sysconf(_SC_OPEN_MAX);
-
-    if (from > to || syscall(SYS_close_range, from, to, 0) == 0) {
-        return;
-    }
-    most = most > 0 && most < 65536 ? most : 65536;
-    for (unsigned fd = from; fd <= to && fd < (unsigned)most; fd++) {
-        close((int)fd);
-    }
-}
-
 /** A helper that keeps the listening sockets makes the next start fail: all is closed but what it works with. */
 static void close_descriptors(server_rec *s)
 {
@@ -88,11 +74,11 @@ static void close_descriptors(server_rec *s)
     qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), by_number);
     for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
         if (keep[i] >= (int)from) {
-            close_range_of(from, (unsigned)keep[i] - 1);
+            pm_descriptors_close(from, (unsigned)keep[i] - 1);
             from = (unsigned)keep[i] + 1;
         }
     }
-    close_range_of(from, ~0u);
+    pm_descriptors_close(from, ~0u);
     pm.read_fd = -1;
 }
 

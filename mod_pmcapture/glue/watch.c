@@ -15,10 +15,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_time.h"
 
 #define KEPT_KEY "mod_pmcapture/watch/1"
@@ -225,13 +225,7 @@ static void become_helper(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_NAME, "pmcapture-look");
     prctl(PR_SET_DUMPABLE, 0);
-    if (syscall(SYS_close_range, 0, ~0u, 0) != 0) {
-        long most = sysconf(_SC_OPEN_MAX);
-
-        for (int fd = 0; fd < (most > 0 && most < 65536 ? (int)most : 65536); fd++) {
-            close(fd);
-        }
-    }
+    pm_descriptors_close(0, ~0u);
     alarm(HELPER_SECONDS);
 }
 

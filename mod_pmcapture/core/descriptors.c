@@ -1,0 +1,65 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * descriptors.c: close_range(2), and what stands in for it: glibc 2.31 does not know its number, Linux before 5.9 does
+ * not have it, and a system call filter may refuse it.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "pm_descriptors.h"
+
+#if !defined(SYS_close_range) && !defined(__alpha__)
+#define SYS_close_range 436 /* one number for every architecture but Alpha */
+#endif
+
+#define TRIED_MAX 65536 /* where no limit says how far descriptors may go */
+
+static int close_by_kernel(unsigned from, unsigned to)
+{
+#ifdef SYS_close_range
+    return syscall(SYS_close_range, from, to, 0) == 0;
+#else
+    return 0;
+#endif
+}
+
+/** 0: not all were listed. /proc/self would list the process's descriptors, where this thread may have its own. */
+static int close_listed(unsigned from, unsigned to)
+{
+    DIR *open = opendir("/proc/thread-self/fd");
+    const struct dirent *e;
+
+    if (open == NULL) {
+        return 0;
+    }
+    while ((e = readdir(open)) != NULL) {
+        char *end;
+        unsigned long fd = strtoul(e->d_name, &end, 10);
+
+        if (end != e->d_name && fd >= from && fd <= to && (int)fd != dirfd(open)) {
+            close((int)fd);
+        }
+    }
+    closedir(open);
+    return 1;
+}
+
+/** With hundreds of logs none may be left to read /proc with; it may not be mounted either. */
+static void close_each(unsigned from, unsigned to)
+{
+    long most = sysconf(_SC_OPEN_MAX);
+
+    most = most > 0 && most < TRIED_MAX ? most : TRIED_MAX;
+    for (unsigned fd = from; fd <= to && fd < (unsigned)most; fd++) {
+        close((int)fd);
+    }
+}
+
+void pm_descriptors_close(unsigned from, unsigned to)
+{
+    if (from <= to && !close_by_kernel(from, to) && !close_listed(from, to)) {
+        close_each(from, to);
+    }
+}

@@ -31,8 +31,8 @@ int pm_time_parse(const char *text, uint64_t now_us, uint64_t *out_us);
 int pm_time_duration(const char *text, uint64_t *out_us);
 
 /** "3 s", "2 min 5 s", "1 h 3 min", "4 d 2 h": for sentences. Below 10 s one decimal
- *  unless it is 0 ("1.5 s"), below 0.1 s "40 ms", below 1 ms "0 s". Rounded to the smaller unit,
- * which is left out when it is 0. */
+ *  unless it is 0 ("1.5 s"), below 0.1 s "40 ms", below 1 ms "0 s". Cut off below the smaller unit,
+ * so that no more is said than passed; it is left out when it is 0. */
 const char *pm_time_span(uint64_t us, char out[PM_TIME_SIZE]);
 
 #endif

@@ -294,10 +294,7 @@ static void two_units(char out[PM_TIME_SIZE], uint64_t large, const char *large_
 
 const char *pm_time_span(uint64_t us, char out[PM_TIME_SIZE])
 {
-    uint64_t tenths = us / 100000 + (us % 100000 >= 50000);
-    uint64_t seconds = us / PM_SECOND + (us % PM_SECOND >= PM_SECOND / 2);
-    uint64_t minutes = (seconds + 30) / 60;
-    uint64_t hours = (seconds + 1800) / 3600;
+    uint64_t tenths = us / 100000, seconds = us / PM_SECOND;
 
     if (us < 1000) {
         snprintf(out, PM_TIME_SIZE, "0 s");
@@ -314,11 +311,11 @@ const char *pm_time_span(uint64_t us, char out[PM_TIME_SIZE])
     else if (seconds < HOUR) {
         two_units(out, seconds / 60, "min", seconds % 60, "s");
     }
-    else if (minutes < 24 * 60) {
-        two_units(out, minutes / 60, "h", minutes % 60, "min");
+    else if (seconds < DAY) {
+        two_units(out, seconds / HOUR, "h", seconds % HOUR / 60, "min");
     }
     else {
-        two_units(out, hours / 24, "d", hours % 24, "h");
+        two_units(out, seconds / DAY, "d", seconds % DAY / HOUR, "h");
     }
     return out;
 }

@@ -68,16 +68,18 @@ def share(ratio):
 
 
 def duration(seconds):
-    """As in 2 min 5 s: the two largest units, as the server's own sentences have it."""
+    """As in 2 min 5 s: the two largest units, cut off, so that no more is said than passed; as pm_time_span has it."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
+    us = round(seconds * 1e6)
+    if us < 1000:
+        return "0 s"
+    if us < 100_000:
+        return f"{us // 1000} ms"
+    whole = us // 1_000_000
+    if whole < 10:
+        tenths = us // 100_000 % 10
+        return f"{whole}.{tenths} s" if tenths else f"{whole} s"
     for size, unit, below, small in (
         (86400, "d", 3600, "h"),
         (3600, "h", 60, "min"),
@@ -85,10 +87,8 @@ def duration(seconds):
     ):
         if whole >= size:
             rest = whole % size // below
-            return (
-                f"{whole // size:,} {unit} {rest} {small}" if rest else f"{whole // size:,} {unit}"
-            )
-    return UNKNOWN
+            return f"{whole // size} {unit} {rest} {small}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
 
 
 def latency(seconds):

@@ -89,7 +89,7 @@ def test_the_first_screen_says_what_failed_for_whom_where_and_the_first_candidat
 def test_a_change_just_after_the_last_failure_is_named_as_what_may_have_ended_it(pmcapture, save):
     back = builder.event(50, 133, "config.changed", "ServerAlias removed")
     out = pmcapture("show", "-f", save(events=[*builder.events(), back])).stdout
-    assert "A change came 600 ms after the last failure: ServerAlias removed (event 50)." in out
+    assert "A change came 0.6 s after the last failure: ServerAlias removed (event 50)." in out
 
 
 def test_what_no_half_of_the_failures_share_is_not_said_of_them_all(pmcapture, save):

@@ -104,7 +104,7 @@ def test_how_near_a_candidate_is_stands_there_once(pmcapture, save):
     # the recorder cuts a span where we round it: it is the same one
     near = {**cause, "summary": "It changed (17 ms before the onset)", "seconds_before_onset": 0.0176}
     made_near = report(pmcapture, save(incidents=[builder.incident(causes=[near])]))
-    assert "1. **child.crash**, 18 ms before the onset: It changed\n" in made_near
+    assert "1. **child.crash**, 17 ms before the onset: It changed\n" in made_near
     assert "First candidate cause, 14 s before the onset: Worker 17 crashed" in made
 
 

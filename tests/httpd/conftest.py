@@ -1,4 +1,6 @@
 """Fixtures: servers that a test gets and that are gone after it, whatever happened."""
+from contextlib import ExitStack
+
 import pytest
 
 from harness.backend import Backend
@@ -14,15 +16,13 @@ def mpm(request):
 @pytest.fixture
 def new_httpd():
     """Make servers: new_httpd(mpm=…, config=…, pm=…); not started yet."""
-    made = []
+    with ExitStack() as servers:    # all are closed, also when the end of one was a bad one
+        def make(*arguments, **options):
+            httpd = Httpd(*arguments, **options)
+            servers.callback(httpd.close)
+            return httpd
 
-    def make(*arguments, **options):
-        made.append(Httpd(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for httpd in made:
-        httpd.close()
+        yield make
 
 
 @pytest.fixture

@@ -235,7 +235,7 @@ def test_a_configuration_that_was_refused_is_compared_with_the_last_one_that_ran
     all_events(site)
     write(site, API.replace('"a"', '"b"') + "Nonsense\n")
     site.send(signal.SIGUSR1)
-    wait_for(lambda: not site.processes(), 20, "the server ends")
+    site.wait_failed()
     site.pid_file.unlink()
     site.error_log.unlink()
     write(site, API.replace('"a"', '"c"'))

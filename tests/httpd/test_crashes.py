@@ -140,6 +140,7 @@ def hungry(new_httpd):
 
 
 def test_a_child_that_meets_its_memory_limit_is_on_record(hungry):
+    hungry.signals = {signal.SIGABRT}
     workers = hungry.workers()
     with pytest.raises((OSError, HTTPException)):
         hungry.get("/limit")

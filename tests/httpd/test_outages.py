@@ -232,7 +232,7 @@ def test_an_edit_that_slows_then_breaks_then_ends_the_server_is_told_step_by_ste
         assert processes.alive(httpd.parent), "refused, the server lives"
         tried = time.time()
         httpd.send(signal.SIGUSR1)
-        wait_for(lambda: not httpd.processes(), 20, "the server ends")
+        httpd.wait_failed()
         httpd.pid_file.unlink(missing_ok=True)
         stream.stop()
     slow = min(one.start for one in stream.sent if one.status and one.end - one.start > 0.5)
@@ -380,6 +380,7 @@ static int crash(request_rec *r)
 
 def test_children_that_crash_across_a_reload_are_told_and_a_lost_parent_is_too(new_httpd):
     httpd = new_httpd(mpm="prefork")
+    httpd.signals = {signal.SIGSEGV}
     httpd.config = build_module(httpd.root, "crash", "#include <signal.h>\n" + CRASH,
                                 "ap_hook_handler(crash, NULL, NULL, APR_HOOK_FIRST);")
     httpd.start()

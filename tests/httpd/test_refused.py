@@ -10,7 +10,6 @@ import pytest
 from harness import document, processes
 from harness.load import Load
 from harness.modules import build_module, build_module_with_library
-from harness.wait import wait_for
 
 FAILURES = ("config.rejected", "config.failed", "start.failed")
 
@@ -51,10 +50,6 @@ def failures(httpd, count=None):
 
 def state(httpd):
     return document.from_file(httpd.capture)["server"]["state"]
-
-
-def wait_down(httpd):
-    wait_for(lambda: not httpd.processes(), 20, "the server ends")
 
 
 # ---- a check, a command ----
@@ -184,7 +179,7 @@ def test_what_is_no_capture_file_is_left_alone(new_httpd):
 
 def reload_fails(httpd, sig=signal.SIGUSR1):
     httpd.send(sig)
-    wait_down(httpd)
+    httpd.wait_failed()
     httpd.pid_file.unlink()     # whose pid may be a zombie's: httpd would take it for running
 
 
@@ -229,7 +224,7 @@ def test_a_certificate_that_no_check_finds_ends_the_server_on_record(running):
     bad_certificate(running)
     assert running.command("-t").returncode == 0
     assert running.command("-k", "graceful").returncode == 0, "the check passes"
-    wait_down(running)
+    running.wait_failed()
     found, = failures(running)
     assert found["type"] == "config.failed" and "garbage.pem" in found["data"]["message"]
     assert state(running) == "down"
@@ -300,7 +295,7 @@ def test_a_start_that_fails_says_why_and_the_server_is_down(stopped, trouble, wo
     assert state(stopped) == "stopped"
     before = time.time()
     stopped.command()
-    wait_down(stopped)
+    stopped.wait_failed()
     found, = failures(stopped)
     assert found["type"] == "start.failed" and found["severity"] == "critical"
     assert abs(document.seconds(found["at"]) - before) < 2
@@ -315,7 +310,7 @@ def test_a_start_that_failed_leaves_nothing_in_the_runtime_directory(stopped):
     before = sorted(os.listdir(stopped.root / "run"))
     bad_certificate(stopped)
     stopped.command()
-    wait_down(stopped)
+    stopped.wait_failed()
     assert sorted(os.listdir(stopped.root / "run")) == before
 
 
@@ -344,7 +339,7 @@ def test_children_that_cannot_begin_are_a_failed_start_and_no_stop(new_httpd):
     document.settled(httpd)
     flag.touch()
     processes.kill(httpd.workers()[0])
-    wait_down(httpd)
+    httpd.wait_failed()
     found, = failures(httpd)
     assert "AH00050" in found["data"]["message"] and state(httpd) == "down"
     assert found["type"] == "start.failed" and not document.events(

@@ -4,16 +4,9 @@ import signal
 import pytest
 
 from harness import document, processes
-from harness.wait import wait_for
 
 STOPS = {"event": (signal.SIGTERM, signal.SIGINT), "worker": (signal.SIGTERM, signal.SIGINT),
          "prefork": (signal.SIGTERM, signal.SIGINT, signal.SIGWINCH)}
-
-
-def ended(single, sig):
-    """Its exit status after a signal."""
-    single.send_signal(sig)
-    return single.wait(30)
 
 
 def types(httpd):
@@ -24,9 +17,9 @@ def types(httpd):
                          ids=lambda value: getattr(value, "name", value))
 def test_a_single_process_ends_in_order_and_its_stop_is_on_record(new_httpd, mpm, sig):
     httpd = new_httpd(mpm=mpm)
-    single = httpd.start_single()
+    httpd.start_single()
     document.settled(httpd)
-    assert ended(single, sig) == 0
+    httpd.stop(sig)
     final = document.from_file(httpd.capture)
     assert final["server"]["state"] == "stopped" and final["incidents"] == []
     assert [event["type"] for event in final["events"]] == ["server.start", "config.load", "server.stop"]
@@ -35,10 +28,10 @@ def test_a_single_process_ends_in_order_and_its_stop_is_on_record(new_httpd, mpm
 
 def test_what_a_single_process_recorded_is_counted_once_by_the_next_start(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm)
-    single = httpd.start_single()
+    httpd.start_single()
     for _ in range(9):
         httpd.get("/")
-    assert ended(single, signal.SIGTERM) == 0
+    httpd.stop()
     httpd.start()
     httpd.get("/")
     final = document.settled(httpd)
@@ -50,17 +43,16 @@ def test_what_a_single_process_recorded_is_counted_once_by_the_next_start(new_ht
 
 def test_a_single_process_without_a_capture_file_ends_in_order(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm, capture=None)
-    single = httpd.start_single()
+    httpd.start_single()
     document.from_handler(httpd)
-    assert ended(single, signal.SIGTERM) == 0
+    httpd.stop()
 
 
 def test_a_single_process_that_is_killed_has_not_been_stopped(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm)
-    single = httpd.start_single()
+    httpd.start_single()
     document.settled(httpd)
-    assert ended(single, signal.SIGKILL) == -signal.SIGKILL
-    wait_for(lambda: not httpd.processes(), 20, "the recorders leave")
+    httpd.stop(signal.SIGKILL)
     httpd.start()
     document.settled(httpd)
     httpd.stop()
@@ -70,11 +62,11 @@ def test_a_single_process_that_is_killed_has_not_been_stopped(new_httpd, mpm):
 @pytest.mark.parametrize("mpm", ["event", "worker"])
 def test_a_single_process_does_not_reload_and_counts_on(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm)
-    single = httpd.start_single()
+    httpd.start_single()
     for sig in (signal.SIGHUP, signal.SIGUSR1):
-        single.send_signal(sig)
+        httpd.send(sig)
         assert httpd.get("/").status == 200
     assert document.status_totals(document.settled(httpd)) == {"200": 3}
-    assert processes.alive(single.pid)
-    assert ended(single, signal.SIGTERM) == 0
+    assert processes.alive(httpd.parent)
+    httpd.stop()
     assert types(httpd) == ["server.start", "config.load", "server.stop"]

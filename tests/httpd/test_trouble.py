@@ -505,7 +505,7 @@ def test_a_worker_that_dies_of_sigbus_of_another_kind_is_told_as_ever(new_httpd,
     httpd = new_httpd().start()
     document.settled(httpd)
     victim = httpd.workers()[0]
-    os.kill(victim, sig)
+    processes.kill(victim, sig)
     wait_for(lambda: httpd.said("AH00052", f"pid {victim}", f"({int(sig)})"), 10, "httpd logs its death")
     wait_for(lambda: document.events(document.from_file(httpd.capture), "child.crash"), 10, "it is an event")
 

@@ -88,6 +88,7 @@ class Nemesis:
         begin, good = self.now(), self._broken()
         self.truth.kills += 1
         self.httpd.send(self.random.choice((signal.SIGUSR1, signal.SIGHUP)))
+        self.httpd.exit_statuses.add(1)
         wait_for(lambda: not processes.alive(self.httpd.parent), 20, "the parent ends")
         self.httpd.conf.write_text(good)
         self._start_again(begin)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import processes
 from .access_log import LOG_FORMAT, AccessLog
+from .ends import Ends
 from .paths import APACHE, MODULE, MODULES
 from .ports import free_port, port_is_free
 from .wait import wait_for
@@ -98,12 +99,16 @@ class Httpd:
         self.prefix = ()            # a command that runs httpd in its turn
         self.parent = None          # pid of the running parent process
         self.sessions = set()       # every one that a parent of ours has led
+        self.single = None          # `apache2 -X`
+        self.signals = set()        # by which a process may crash, as the test wants it
+        self.exit_statuses = {0}    # with which the parent process may end
         for name in ("conf", "logs", "run", "htdocs"):
             (self.root / name).mkdir(exist_ok=True)
         (self.root / "htdocs/index.html").write_text("it works\n")
         (self.root / "conf/mime.types").write_text("text/html html\ntext/plain txt\n")
         self.access_log = AccessLog(self.root / "logs/access.log")
         self.error_log = self.root / "logs/error.log"
+        self.ends = Ends(self.root, uuid.uuid4().hex)
 
     # ---- files ----
 
@@ -178,11 +183,12 @@ class Httpd:
         return done
 
     def _command_line(self, arguments):
-        return [*self.prefix, APACHE, "-f", str(self.conf), "-d", str(self.root), *arguments]
+        # the marker is httpd's alone: who keeps it is none of its processes
+        return self.ends.command(["/usr/bin/env", self.marker, *self.prefix, APACHE, "-f", str(self.conf),
+                                  "-d", str(self.root), *arguments])
 
     def _surroundings(self):
-        name, _, value = self.marker.partition("=")
-        environment = {"PATH": os.environ["PATH"], "LANG": "C", **self.environment, name: value}
+        environment = {"PATH": os.environ["PATH"], "LANG": "C", **self.environment}
         return {"stdin": subprocess.DEVNULL, "env": environment, "preexec_fn": _no_core}
 
     def start(self, wait=True):
@@ -195,14 +201,14 @@ class Httpd:
         return self
 
     def start_single(self):
-        """Run `apache2 -X`: one process that is the parent and serves. Gives it, to wait for its end."""
+        """Run `apache2 -X`: one process that is the parent and serves."""
         self.write_config()
         with open(self.root / "console.log", "wb") as console:
-            single = subprocess.Popen(self._command_line(["-X"]), stdout=console, stderr=console,
-                                      **self._surroundings())
+            self.single = subprocess.Popen(self._command_line(["-X"]), stdout=console, stderr=console,
+                                           **self._surroundings())
         self.wait_started(signal.SIGWINCH)      # it has no handler for a reload
         assert self.get("/").status == 200      # one that does not serve yet may miss a signal
-        return single
+        return self
 
     def wait_started(self, last_caught=signal.SIGUSR1):
         def serving():
@@ -222,6 +228,8 @@ class Httpd:
                 return False
 
         wait_for(serving, 20, f"httpd listens on {self.port}")
+        self.ends.parents.add(self.parent)
+        self.ends.see(self.processes())
 
     def _fail_if_gone(self):
         if not self.processes():
@@ -229,7 +237,7 @@ class Httpd:
         return False
 
     def send(self, sig):
-        os.kill(self.parent, sig)
+        processes.kill(self.parent, sig)
 
     def resumed(self):
         """How often this server said that it runs its configuration: once per start and reload."""
@@ -243,10 +251,15 @@ class Httpd:
             wait_for(lambda: self.resumed() > before, 20, "the reload")
 
     def stop(self, sig=signal.SIGTERM):
-        """Orderly stop; returns when every process is gone, and fails if one stays."""
-        if self.parent and processes.alive(self.parent):
+        """Orderly stop; returns when every process is gone, and fails if one stays or has crashed."""
+        parent = self.parent
+        self.ends.see(self.processes())
+        if parent and processes.alive(parent):
             self.send(sig)
         self._wait_gone()
+        if parent:
+            self.ends.status_of(parent)
+        self.check_ends()
 
     def kill(self):
         """SIGKILL everything, parent first, as a power cut or the OOM killer would."""
@@ -254,16 +267,39 @@ class Httpd:
         self._wait_gone()
         self.pid_file.unlink(missing_ok=True)
 
+    def wait_failed(self):
+        """Until the server has ended itself, as it does when a reload fails."""
+        self.exit_statuses.add(1)
+        wait_for(lambda: not self.processes(), 20, "the server ends")
+
     def _wait_gone(self):
         # a process that is about to end shows no command line any more, but may still hold the port
         wait_for(lambda: not self.processes() and self.port_is_free(), 20,
                  "every process of httpd ends and leaves the port")
+        self._reap_single()
         self.parent = None
 
+    def _reap_single(self):
+        if self.single:
+            self.single.wait(20)
+            self.single = None
+
+    def check_ends(self):
+        """Fail when a process ended as the test does not expect it: see `signals`, `exit_statuses`."""
+        problems = self.ends.problems(self.signals, self.exit_statuses)
+        if problems:
+            raise HttpdError("\n".join([*problems, *self.errors().splitlines()[-30:]]))
+
     def close(self):
-        """Leave nothing behind, whatever happened."""
+        """Leave nothing behind, whatever happened; fails if a process has crashed."""
+        self.ends.see(self.processes())
         processes.kill_marked(self.marker, self.sessions, first=self.parent)
-        shutil.rmtree(self.root, ignore_errors=True)
+        try:
+            self._reap_single()
+            self.check_ends()
+        finally:
+            self.ends.kernel.close()
+            shutil.rmtree(self.root, ignore_errors=True)
 
     # ---- looking ----
 

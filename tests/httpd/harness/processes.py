@@ -5,6 +5,8 @@ from pathlib import Path
 
 from .wait import wait_for
 
+sent = set()    # pid and signal of each that a test has sent: who ends by it has not crashed
+
 
 def pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -104,6 +106,7 @@ def memory_kib(pid):
 
 
 def kill(pid, sig=signal.SIGKILL):
+    sent.add((pid, sig))
     try:
         os.kill(pid, sig)
     except ProcessLookupError:

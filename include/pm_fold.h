@@ -190,8 +190,9 @@ void pm_ledger_init(pm_ledger *state, uint64_t size, uint64_t run, uint32_t vhos
 
 /** Take up the work: on a state of this run already ticked, just goes on; else reads the capture file's
  *  checkpoint and open incidents, counts what dead runs left in the old regions, and says how the last run
- *  ended. Call once in each recorder before its first tick. */
-apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err);
+ *  ended. Call once in each recorder before its first tick, with the clocks that its ticks go by. */
+apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, apr_pool_t *pool,
+                           pm_error *err);
 /** One tick at wall time `now_us`. Failures to write are counted, said, and tried again with the next tick. */
 void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
 /** Put an event into the queue that the next tick writes. data: a JSON object. */

@@ -462,11 +462,10 @@ static ending find_ending(pm_fold *f, const pm_server *last, apr_pool_t *pool)
 }
 
 /** Requests that the last run counted after its last tick: one row of their own, judged like any other. */
-static void recover(pm_fold *f, uint64_t last_alive)
+static void recover(pm_fold *f, uint64_t last_alive, uint64_t now)
 {
     pm_ledger *s = f->state;
     pm_tick *t = working_memory(f);
-    uint64_t now = pm_time_now();
 
     if (t == NULL || last_alive == 0) {
         return;
@@ -531,11 +530,11 @@ static void say_reboot(pm_fold *f, const pm_server *last)
                   "The machine was started anew since the last run");
 }
 
-apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
+apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, apr_pool_t *pool,
+                           pm_error *err)
 {
     pm_ledger *s = f->state;
     pm_server last;
-    uint64_t now = pm_time_now();
     apr_status_t rv;
 
     if (s->started != 0) {
@@ -553,14 +552,14 @@ apr_status_t pm_fold_begin(pm_fold *f, apr_pool_t *pool, pm_error *err)
     s->shipped_event = s->checkpoint.last_event;
     s->checkpoint.server.trouble[0] = '\0';
     resume_incidents(f, last.heartbeat_us, pool);
-    remember_minutes(f, now, pool);
+    remember_minutes(f, now_us, pool);
     if (last.run != 0 && last.run != s->run) {
-        recover(f, last.heartbeat_us);
+        recover(f, last.heartbeat_us, now_us);
         say_reboot(f, &last);
-        tell_ending(f, &last, now, pool);
+        tell_ending(f, &last, now_us, pool);
     }
-    s->last_us = now;
-    s->last_monotonic_us = pm_time_monotonic();
-    s->started = now;
+    s->last_us = now_us;
+    s->last_monotonic_us = monotonic_us;
+    s->started = now_us;
     return APR_SUCCESS;
 }

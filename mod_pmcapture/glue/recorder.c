@@ -388,7 +388,7 @@ static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t pa
     if (!wait_for_lease(f, parent)) {
         _exit(0);
     }
-    if (pm_fold_begin(f, pool, &err) != APR_SUCCESS) {
+    if (pm_fold_begin(f, pm_time_now(), pm_time_monotonic(), pool, &err) != APR_SUCCESS) {
         pm_say(s, APLOG_CRIT, apr_psprintf(pool, "Nothing is recorded: %s", err.text));
         _exit(1);
     }

@@ -72,7 +72,8 @@ static void begin_run(pm_capture *c)
     set_rules(&f, c);
     strcpy(e.text, MARKER);
     pm_capture_put_event(c, &e);
-    fuzz_expect(pm_fold_begin(&f, pool, &err) == APR_SUCCESS, "the run begins");
+    fuzz_expect(pm_fold_begin(&f, start_us, 1000 * PM_SECOND, pool, &err) == APR_SUCCESS,
+                "the run begins");
     for (uint64_t second = 1; second <= 2; second++) {
         for (uint32_t i = 0; i < 40; i++) {
             request(1 + i % 2, second == 2 && i % 2 ? 503 : 200,

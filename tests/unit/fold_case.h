@@ -76,20 +76,26 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
                         .workers = two_workers};
     b->fold.old[0] = old;
     b->fold.server.started_us = b->now;
-    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
+    assert_int_equal(pm_fold_begin(&b->fold, b->now, b->monotonic, b->f->pool, &b->f->err),
+                     APR_SUCCESS);
 }
 
-static inline bench *make_bench(fixture *f)
+static inline bench *make_bench_at(fixture *f, uint64_t now_us)
 {
     bench *b = calloc(1, sizeof(*b));
 
     b->f = f;
     b->keep = SMALL;
     b->at = PM_SECOND - 1000;
-    b->now = pm_time_now() / PM_SECOND * PM_SECOND;
+    b->now = now_us;
     b->monotonic = 1000 * PM_SECOND;
     start_run(b, 1, NULL);
     return b;
+}
+
+static inline bench *make_bench(fixture *f)
+{
+    return make_bench_at(f, pm_time_now() / PM_SECOND * PM_SECOND);
 }
 
 static inline void stop_run(bench *b)

@@ -169,7 +169,8 @@ static void another_recorder_goes_on_where_one_died(void **state)
     tick(b);
     free(b->fold.tick); /* a new process: its own working memory, the same ledger */
     b->fold.tick = NULL;
-    assert_int_equal(pm_fold_begin(&b->fold, b->f->pool, &b->f->err), APR_SUCCESS);
+    assert_int_equal(pm_fold_begin(&b->fold, b->now, b->monotonic, b->f->pool, &b->f->err),
+                     APR_SUCCESS);
     requests(b, 1, 50, 503);
     tick(b);
     assert_int_equal(requests_on_disk(b), b->counted);
@@ -823,12 +824,10 @@ static void the_hour_the_day_and_the_week_before_are_told_each_with_its_length(v
 
 static void a_server_of_ten_seconds_says_that_its_history_is_ten_seconds(void **state)
 {
-    bench *b = make_bench(*state);
+    uint64_t minute = pm_time_now() / PM_SECOND / 60 + 1;
+    bench *b = make_bench_at(*state, (60 * minute - 4) * PM_SECOND); /* across a minute's end */
     pm_incident *i;
 
-    b->now =
-        (b->now / PM_SECOND + 60) / 60 * 60 * PM_SECOND - 4 * PM_SECOND; /* across a minute's end */
-    tick(b); /* from here on it has a history */
     quiet(b, 10, 1);
     requests(b, 1, 50, 500);
     tick(b);

@@ -66,7 +66,7 @@ static bench *make_bench(fixture *f)
     b->fold.vhost_defined = b->defined;
     b->fold.samples = 4;
     b->fold.clients = 1;
-    assert_int_equal(pm_fold_begin(&b->fold, f->pool, &f->err), APR_SUCCESS);
+    assert_int_equal(pm_fold_begin(&b->fold, b->now, b->monotonic, f->pool, &f->err), APR_SUCCESS);
     return b;
 }
 

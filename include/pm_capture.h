@@ -41,7 +41,7 @@
 #include "pm_error.h"
 #include "pm_record.h"
 
-#define PM_CAPTURE_VERSION 2u
+#define PM_CAPTURE_VERSION 3u
 #define PM_PINNED_ROWS 480u        /* 120 before and after the onset, 120 before and after the end */
 #define PM_PIN_SECONDS 120u
 #define PM_LOCK_SUFFIX ".lock"

@@ -21,7 +21,7 @@
 #include "pm_capture.h"
 #include "pm_live.h"
 
-#define PM_LEDGER_MAGIC 0x3245544154534d50ull /* "PMSTATE2" */
+#define PM_LEDGER_MAGIC 0x3345544154534d50ull /* "PMSTATE3" */
 #define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
 #define PM_MINUTES_KEPT 60u
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */

@@ -49,12 +49,11 @@ typedef struct pm_heavy_slot {
     _Atomic uint64_t sum;              /* of the name, written last; 0 = being written */
     _Atomic uint32_t good;             /* requests that succeeded */
     _Atomic uint32_t errors;           /* error_log: lines */
-    _Atomic uint32_t refused, timeout, answered;
+    _Atomic uint32_t ways[PM_WAYS];    /* backends: how it failed */
     _Atomic uint32_t vhost;
-    _Atomic uint64_t group; /* the same for one key in all virtual hosts */
+    _Atomic uint32_t told_s; /* when it was last an event, seconds; 0 = never */
+    _Atomic uint64_t group;  /* the same for one key in all virtual hosts */
     _Atomic uint64_t first_us;
-    _Atomic uint64_t told_us; /* when it was last an event */
-    uint64_t pad;
 } pm_heavy_slot;
 _Static_assert(sizeof(pm_heavy_slot) == 64, "a line of its own");
 
@@ -76,7 +75,7 @@ uint32_t pm_heavy_find(const struct pm_live *live, enum pm_dimension d, uint32_t
  *  when there is no room. */
 uint32_t pm_heavy_claim(const struct pm_live *live, enum pm_dimension d, uint32_t vhost,
                         uint64_t group, const char *key, const char *line, uint64_t at_us);
-/** Count one in a slot (PM_HEAVY_ALL: nowhere). failure: PM_FAILURE_*. */
+/** Count one in a slot (PM_HEAVY_ALL: nowhere). failure: enum pm_failure. */
 void pm_heavy_count(const struct pm_live *live, uint32_t slot, int failed, uint32_t failure);
 
 /** 1 for one caller when the slot was not an event for `us`. */
@@ -87,14 +86,14 @@ uint32_t pm_heavy_errors(const struct pm_live *live, uint32_t slot);
 /* ---- the recorder's side ---- */
 
 typedef struct pm_hits {
-    uint32_t good, errors, refused, timeout, answered;
+    uint32_t good, errors;
+    uint32_t ways[PM_WAYS];
 } pm_hits;
 
 /** What one tick brought. */
 typedef struct pm_heavy_cell {
     uint64_t at_us; /* end of the tick */
     pm_hits hits;
-    uint32_t pad;
 } pm_heavy_cell;
 
 #define PM_HEAVY_CELLS 64u /* ticks with something in them: an incident's beginning */

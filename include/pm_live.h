@@ -34,7 +34,7 @@
 #include "pm_ring.h"
 
 #ifndef PM_LIVE_LAYOUT
-#define PM_LIVE_LAYOUT 2
+#define PM_LIVE_LAYOUT 3
 #endif
 
 #define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
@@ -100,7 +100,7 @@ typedef struct pm_stripe {
     _Atomic uint64_t status[PM_STATUS_SLOTS];
     _Atomic uint64_t bytes;
     _Atomic uint64_t max_us;
-#if PM_LIVE_LAYOUT > 2
+#if PM_LIVE_LAYOUT > 3
     _Atomic uint64_t spare[33]; /* what a later version might add: the upgrade test builds it */
 #endif
     _Alignas(64) _Atomic uint64_t hist[PM_POOLS][PM_HIST_BUCKETS];
@@ -186,7 +186,7 @@ enum {
 /** A failing or slow request as a worker hands it over. */
 typedef struct pm_live_sample {
     uint64_t at_us, latency_us;
-    uint32_t status, flags, vhost, failure; /* PM_FAILURE_* */
+    uint32_t status, flags, vhost, failure; /* enum pm_failure */
     char method[16];
     char uri[256];
     char host[96];
@@ -194,7 +194,6 @@ typedef struct pm_live_sample {
     char client[56];
     char request_id[40];
 } pm_live_sample;
-enum { PM_FAILURE_NONE, PM_FAILURE_REFUSED, PM_FAILURE_TIMEOUT, PM_FAILURE_ANSWERED };
 
 /** An event as any process hands it over. */
 typedef struct pm_live_note {

@@ -85,6 +85,20 @@ typedef struct pm_event {
 
 enum pm_kind { PM_KIND_ERRORS = 1, PM_KIND_SLOW = 2, PM_KIND_DOWN = 4, PM_KIND_CLIENTS = 8 };
 
+/** How a backend failed, by what httpd's proxy said of it. The names of the ways are pm_failure_key(). */
+enum pm_failure {
+    PM_FAILURE_NONE,
+    PM_FAILURE_REFUSED,            /* no connection: refused, or its socket is missing or full */
+    PM_FAILURE_TIMEOUT,            /* no connection, or no answer, in time */
+    PM_FAILURE_ANSWERED,           /* it answered with the error itself */
+    PM_FAILURE_CLOSED,             /* it closed the connection before it answered */
+    PM_FAILURE_NOT_TRIED,          /* httpd did not ask it: held in error state, no such name, no socket left */
+    PM_FAILURE_UNREACHABLE,        /* no connection: no route, or not permitted */
+    PM_FAILURE_UNKNOWN,            /* nothing says how */
+    PM_FAILURES
+};
+#define PM_WAYS (PM_FAILURE_UNKNOWN - PM_FAILURE_REFUSED) /* that are counted; what they leave is unknown */
+
 #define PM_KEY 160
 /** One line of a breakdown: what, and how often. */
 typedef struct pm_tally {
@@ -92,11 +106,21 @@ typedef struct pm_tally {
     char defined[PM_KEY];          /* virtual hosts: "file:line"; else "" */
     uint64_t requests;             /* UINT64_MAX = not counted */
     uint64_t errors;               /* error_log: count */
-    uint64_t refused, timeout, answered; /* backends: how it failed */
+    union {                        /* backends: how it failed, in the order of enum pm_failure */
+        struct {
+            uint64_t refused, timeout, answered, closed, not_tried, unreachable;
+        };
+        uint64_t ways[PM_WAYS];
+    };
     uint64_t first_seen_us;
     uint64_t counted_requests, counted_errors; /* while both were counted: their quotient is the share that failed */
 } pm_tally;
-_Static_assert(sizeof(pm_tally) == 384, "pm_tally is stored on disk");
+_Static_assert(sizeof(pm_tally) == 408, "pm_tally is stored on disk");
+
+/** How often a backend failed in one way (enum pm_failure). */
+uint64_t pm_failure_count(const pm_tally *backend, uint32_t failure);
+const char *pm_failure_key(uint32_t failure);      /* "not_tried", as the document has it */
+const char *pm_failure_phrase(uint32_t failure);   /* "not tried by httpd", after a number */
 
 /** A shorter line of a breakdown. */
 typedef struct pm_count {
@@ -156,7 +180,6 @@ typedef struct pm_incident {
     uint64_t peak_at_us;
     double peak_errors_per_second, peak_ratio;
     uint32_t status_code[PM_INCIDENT_STATUSES]; /* 5xx, most frequent first; 0 ends */
-    /* These, and those after status_count, are 0 in a file of the first releases: status_code had 16 places there. */
     uint32_t clear_s;              /* quiet seconds after which it closes; 0 = not known */
     uint32_t since_end;            /* while it is open: what failed or was slow since, and was too little to extend it */
     uint32_t affected_more;        /* as pm_estimates.h has it */
@@ -189,7 +212,7 @@ typedef struct pm_incident {
     uint8_t sketch_all[PM_SKETCH_STORED]; /* clients, for the run that goes on with it */
     uint8_t sketch_error[PM_SKETCH_STORED];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 38616, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 40056, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {

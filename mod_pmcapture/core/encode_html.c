@@ -492,9 +492,9 @@ static void tally_row(pm_out *o, const pm_tally *t, enum dimension dimension)
     }
     number_cell(o, t->errors);
     if (dimension == BACKEND) {
-        number_cell(o, t->refused);
-        number_cell(o, t->timeout);
-        number_cell(o, t->answered);
+        for (uint32_t f = PM_FAILURE_REFUSED; f < PM_FAILURES; f++) {
+            number_cell(o, pm_failure_count(t, f));
+        }
     }
     pm_out_raw(o, "</tr>\n");
 }
@@ -505,7 +505,8 @@ static void breakdown(pm_out *o, const pm_incident *i)
         [VHOST] = "Virtual host|Defined in|#Requests|#Errors",
         [ROUTE] = "Route|#Requests|#Errors",
         [HOST] = "Host asked for|#Requests|#Errors",
-        [BACKEND] = "Backend|#Requests|#Errors|#Refused|#Timed out|#Answered 5xx",
+        [BACKEND] = "Backend|#Requests|#Errors|#Refused|#Timed out|#Answered 5xx|#Closed|#Not "
+                    "tried|#Unreachable|#Unknown",
         [ERROR_LOG] = "Error log line|Example|First seen|#Count",
     };
     const pm_tally *tallies[DIMENSIONS] = {

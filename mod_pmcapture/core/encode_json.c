@@ -414,9 +414,9 @@ static void tally(pm_json *j, const pm_tally *t, enum dimension dimension)
     ratio_member(j, "error_ratio", (double)t->counted_errors, (double)t->counted_requests);
     if (dimension == BACKEND) {
         object_member(j, "failure");
-        uint_member(j, "refused", t->refused);
-        uint_member(j, "timeout", t->timeout);
-        uint_member(j, "answered", t->answered);
+        for (uint32_t f = PM_FAILURE_REFUSED; f < PM_FAILURES; f++) {
+            uint_member(j, pm_failure_key(f), pm_failure_count(t, f));
+        }
         pm_json_object_end(j);
     }
     pm_json_object_end(j);

@@ -21,7 +21,7 @@
 typedef struct pm_heavy_item {
     uint64_t group;
     const char *key, *line;
-    uint64_t good, errors, refused, timeout, answered, first_us;
+    uint64_t good, errors, ways[PM_WAYS], first_us;
     uint64_t counted_errors; /* since detection */
 } pm_heavy_item;
 #define PM_HEAVY_ITEMS (1024u + PM_TALLIES + 1)

@@ -6,6 +6,7 @@
 
 #include "heavy_private.h"
 #include "pm_hash.h"
+#include "pm_time.h"
 #include "shared.h"
 
 #define CROWDED 8u /* slots in use: from here on a newcomer must come twice */
@@ -74,7 +75,7 @@ static void publish(const pm_live *live, uint32_t slot, uint64_t id, uint32_t vh
     atomic_store_explicit(&s->vhost, vhost, memory_order_relaxed);
     atomic_store_explicit(&s->group, group, memory_order_relaxed);
     atomic_store_explicit(&s->first_us, at_us, memory_order_relaxed);
-    atomic_store_explicit(&s->told_us, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->told_s, 0, memory_order_relaxed);
     memcpy(name, key, strnlen(key, PM_KEY - 1));
     pm_shared_put(live->heavy->key[slot], name, PM_KEY);
     if (slot >= first_of[PM_BY_ERROR_LOG]) {
@@ -142,21 +143,21 @@ void pm_heavy_count(const pm_live *live, uint32_t slot, int failed, uint32_t fai
         return;
     }
     s = &live->heavy->slot[slot];
-    add(failed ? &s->errors : &s->good);
-    if (failure != PM_FAILURE_NONE && failed) {
-        add(failure == PM_FAILURE_REFUSED   ? &s->refused
-            : failure == PM_FAILURE_TIMEOUT ? &s->timeout
-                                            : &s->answered);
+    /* The way goes first: what the recorder finds counted as an error has left its way. */
+    if (failed && failure > PM_FAILURE_NONE && failure <= PM_WAYS) {
+        add(&s->ways[failure - PM_FAILURE_REFUSED]);
     }
+    atomic_fetch_add_explicit(failed ? &s->errors : &s->good, 1, memory_order_release);
 }
 
 int pm_heavy_due(const pm_live *live, uint32_t slot, uint64_t now, uint64_t us)
 {
-    _Atomic uint64_t *told = &live->heavy->slot[slot < PM_HEAVY_ALL ? slot : 0].told_us;
-    uint64_t last = atomic_load_explicit(told, memory_order_relaxed);
+    _Atomic uint32_t *told = &live->heavy->slot[slot < PM_HEAVY_ALL ? slot : 0].told_s;
+    uint32_t last = atomic_load_explicit(told, memory_order_relaxed);
+    uint32_t now_s = (uint32_t)(now / PM_SECOND);
 
-    return (last == 0 || now > last + us || now < last) &&
-           atomic_compare_exchange_strong(told, &last, now);
+    return (last == 0 || now_s > last + us / PM_SECOND || now_s < last) &&
+           atomic_compare_exchange_strong(told, &last, now_s);
 }
 
 uint32_t pm_heavy_errors(const pm_live *live, uint32_t slot)

@@ -38,25 +38,31 @@ static void add_hits(pm_hits *to, const pm_hits *n)
 {
     to->good += n->good;
     to->errors += n->errors;
-    to->refused += n->refused;
-    to->timeout += n->timeout;
-    to->answered += n->answered;
+    for (uint32_t w = 0; w < PM_WAYS; w++) {
+        to->ways[w] += n->ways[w];
+    }
 }
 
 /** All modulo 2^32, as the counters are. */
 static pm_hits subtract(const pm_hits *a, const pm_hits *b)
 {
-    return (pm_hits){a->good - b->good, a->errors - b->errors, a->refused - b->refused,
-                     a->timeout - b->timeout, a->answered - b->answered};
+    pm_hits left = {.good = a->good - b->good, .errors = a->errors - b->errors};
+
+    for (uint32_t w = 0; w < PM_WAYS; w++) {
+        left.ways[w] = a->ways[w] - b->ways[w];
+    }
+    return left;
 }
 
 static pm_hits read_slot(const pm_heavy_slot *s)
 {
-    return (pm_hits){atomic_load_explicit(&s->good, memory_order_relaxed),
-                     atomic_load_explicit(&s->errors, memory_order_relaxed),
-                     atomic_load_explicit(&s->refused, memory_order_relaxed),
-                     atomic_load_explicit(&s->timeout, memory_order_relaxed),
-                     atomic_load_explicit(&s->answered, memory_order_relaxed)};
+    pm_hits now = {.good = atomic_load_explicit(&s->good, memory_order_relaxed),
+                   .errors = atomic_load_explicit(&s->errors, memory_order_acquire)};
+
+    for (uint32_t w = 0; w < PM_WAYS; w++) {
+        now.ways[w] = atomic_load_explicit(&s->ways[w], memory_order_relaxed);
+    }
+    return now;
 }
 
 /* ---- who has a slot ---- */
@@ -370,9 +376,9 @@ static void add_item(pm_heavy_item *to, const pm_heavy_item *n)
 {
     to->good += n->good;
     to->errors += n->errors;
-    to->refused += n->refused;
-    to->timeout += n->timeout;
-    to->answered += n->answered;
+    for (uint32_t w = 0; w < PM_WAYS; w++) {
+        to->ways[w] += n->ways[w];
+    }
     to->counted_errors += n->counted_errors;
     if (n->first_us < to->first_us) {
         to->first_us = n->first_us;
@@ -416,11 +422,11 @@ static size_t gather(const pm_fold *f, const pm_open *o, uint32_t d, pm_heavy_it
             .line = d == PM_BY_ERROR_LOG ? f->state->heavy.line[i - pm_heavy_first(d)] : "",
             .good = n.good,
             .errors = n.errors,
-            .refused = n.refused,
-            .timeout = n.timeout,
-            .answered = n.answered,
             .first_us = k->first_us,
             .counted_errors = m->until[i].errors - m->detected[i]};
+        for (uint32_t w = 0; w < PM_WAYS; w++) {
+            items[count - 1].ways[w] = n.ways[w];
+        }
     }
     return merge(items, count);
 }
@@ -433,13 +439,11 @@ static size_t add_carried(pm_heavy_item *items, size_t count, const pm_tally *ca
         pm_heavy_item item = {.key = from->key,
                               .line = from->defined,
                               .errors = from->errors,
-                              .refused = from->refused,
-                              .timeout = from->timeout,
-                              .answered = from->answered,
                               .first_us = from->first_seen_us,
                               .counted_errors = from->counted_errors};
         size_t i = 0;
 
+        memcpy(item.ways, from->ways, sizeof(item.ways));
         item.good = from->requests != UINT64_MAX && from->requests > from->errors
                         ? from->requests - from->errors
                         : 0;
@@ -462,10 +466,8 @@ static void fill_tally(const pm_heavy_item *item, int counted, pm_tally *to)
                      .requests = counted && item->good + item->counted_errors != 0
                                      ? item->good + item->errors
                                      : UINT64_MAX,
-                     .refused = item->refused,
-                     .timeout = item->timeout,
-                     .answered = item->answered,
                      .first_seen_us = item->first_us};
+    memcpy(to->ways, item->ways, sizeof(to->ways));
     if (to->requests != UINT64_MAX) {
         to->counted_errors = item->counted_errors;
         to->counted_requests = item->good + item->counted_errors;

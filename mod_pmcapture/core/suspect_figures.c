@@ -16,16 +16,14 @@ static void add_figure(apr_array_header_t *found, int weight, const char *kind, 
 
 static const char *how_it_failed(const pm_telling *t, const pm_tally *b)
 {
-    const struct {
-        uint64_t count;
-        const char *what;
-    } ways[] = {{b->refused, "refused"}, {b->timeout, "timed out"}, {b->answered, "answered 5xx"}};
     const char *how = "";
 
-    for (int n = 0; n < 3; n++) {
-        if (ways[n].count) {
+    for (uint32_t f = PM_FAILURE_REFUSED; f < PM_FAILURES; f++) {
+        uint64_t count = pm_failure_count(b, f);
+
+        if (count) {
             how = apr_psprintf(t->pool, "%s%s%" APR_UINT64_T_FMT " %s", how, *how ? ", " : ": ",
-                               ways[n].count, ways[n].what);
+                               count, pm_failure_phrase(f));
         }
     }
     return how;
@@ -70,9 +68,10 @@ static void backend_figure(pm_telling *t, apr_array_header_t *found)
     add_figure(found, (int)(60 + 25 * part / whole), "backend",
                apr_psprintf(t->pool,
                             "%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT
-                            " failing requests%s (%s) had gone to backend %s%s",
+                            " failing requests%s (%s) %s backend %s%s",
                             part, whole, b->errors ? "" : " kept as samples",
-                            pm_story_percent(part, whole, percent), name,
+                            pm_story_percent(part, whole, percent),
+                            b->not_tried ? "were for" : "had gone to", name,
                             b->errors ? how_it_failed(t, b) : ""));
 }
 

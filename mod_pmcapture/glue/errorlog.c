@@ -58,6 +58,7 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
         info->module_index == pmcapture_module.module_index) {
         return;
     }
+    pm_backend_heard(number, info->status);
     vhost = info->s != NULL ? pm_conf_of(info->s)->vhost : 0;
     if (number != 0) {
         group = pm_live_hash(&pm.live, &number, sizeof(number));

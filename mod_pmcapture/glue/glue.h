@@ -7,6 +7,7 @@
  *   record.c          requests -> live region (the hot path), samples
  *   where.c           what a request was about: route, Host, backend, who asked
  *   moved.c           a Host that another virtual host serves since a reload
+ *   backend.c         how a request's backend failed, by what httpd's proxy says
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
  *   retained.c        what the parent remembers across reloads, and how the glue speaks
@@ -170,6 +171,15 @@ int pm_is_monitor(const request_rec *r);
 /* moved.c */
 /** Tells when the request's Host was served by another virtual host before a reload. */
 void pm_where_check_host(request_rec *r, uint32_t vhost);
+
+/* backend.c */
+void pm_register_backend(void);
+/** A handler is about to be called: what its thread heard before is another request's. */
+void pm_backend_begin(const request_rec *r);
+/** A line of the error log with this APLOGNO and status. Async-signal-safe. */
+void pm_backend_heard(unsigned number, apr_status_t status);
+/** How a request's backend failed; PM_FAILURE_NONE when it did not, or the proxy had no part in it. */
+uint32_t pm_backend_failure(const request_rec *r);
 
 /* errorlog.c */
 /** Async-signal-safe. */

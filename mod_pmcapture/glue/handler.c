@@ -220,6 +220,7 @@ static int serve(request_rec *r)
 
 static __attribute__((noinline)) int handle(request_rec *r)
 {
+    pm_backend_begin(r);
     /* Only here is it known what a <Location> says of PMCapture. */
     if (!pm_is_recorded(r)) {
         pm_request_excluded(r);

@@ -21,6 +21,7 @@ static void register_hooks(apr_pool_t *pconf)
     pm_register_filters();
     pm_where_prepare();
     pm_register_status_hook();
+    pm_register_backend();
 
     ap_hook_post_config(pm_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_pre_mpm(pm_pre_mpm, NULL, NULL, APR_HOOK_REALLY_LAST);

@@ -114,7 +114,8 @@ static const char *socket_of(const server_rec *s, const char *url)
     return path;
 }
 
-/** The request of a chain (a rewritten URI, an ErrorDocument) that went to a backend; NULL = none did. */
+/** The request of a chain (a rewritten URI, an ErrorDocument) that went to a backend; NULL = none did. Of several, the
+ *  first whose backend failed: an ErrorDocument's backend is not to blame. */
 static const request_rec *proxied(const request_rec *r)
 {
     const request_rec *found = NULL;
@@ -123,29 +124,30 @@ static const request_rec *proxied(const request_rec *r)
         if (apr_table_get(r->notes, "uds_path") != NULL ||
             (r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0)) {
             found = r;
+            if (pm_backend_failure(r) != PM_FAILURE_NONE) {
+                break;
+            }
         }
     }
     return found;
 }
 
-static uint32_t failure_of(const request_rec *asked, uint32_t status)
-{
-    if (apr_table_get(asked->notes, "proxy_timedout") != NULL || status == HTTP_GATEWAY_TIME_OUT) {
-        return PM_FAILURE_TIMEOUT;
-    }
-    if (apr_table_get(asked->notes, "proxy-status") != NULL || status != HTTP_SERVICE_UNAVAILABLE) {
-        return PM_FAILURE_ANSWERED;
-    }
-    return PM_FAILURE_REFUSED;
-}
-
 static void fill_backend(pm_where *w, const request_rec *r, uint32_t status)
 {
     const request_rec *asked = proxied(r);
+    uint32_t failure = asked != NULL ? pm_backend_failure(asked) : PM_FAILURE_NONE;
     const char *worker, *uds;
 
     if (asked == NULL) {
         return;
+    }
+    if (failure == PM_FAILURE_NONE && status >= 500) {
+        /* The proxy had no part in it: the request failed before it came there (its access check, say). Or after the
+         * backend had answered well. */
+        if (apr_table_get(asked->notes, "proxy-status") == NULL) {
+            return;
+        }
+        failure = PM_FAILURE_UNKNOWN;
     }
     uds = apr_table_get(asked->notes, "uds_path");
     worker = apr_table_get(asked->subprocess_env, "BALANCER_WORKER_NAME");
@@ -157,7 +159,7 @@ static void fill_backend(pm_where *w, const request_rec *r, uint32_t status)
     else {
         name_of_url(w->backend, sizeof(w->backend), worker != NULL ? worker : asked->filename + 6);
     }
-    w->failure = w->backend[0] != '\0' ? failure_of(asked, status) : PM_FAILURE_NONE;
+    w->failure = w->backend[0] != '\0' && status >= 500 ? failure : PM_FAILURE_NONE;
 }
 
 /** Mostly there is nothing to clean. */

@@ -70,6 +70,7 @@ EVENT = {
     "text": string,
     "data": raw,
 }
+FAILURES = ("refused", "timeout", "answered", "closed", "not_tried", "unreachable", "unknown")
 TALLY = {"key": string, "defined": string, "requests": count, "errors": count, "error_ratio": count}
 USUAL = {"history": count, "requests_per_second": count, "error_ratio": count}
 INCIDENT = {
@@ -105,7 +106,7 @@ INCIDENT = {
         "vhost": [TALLY],
         "route": [TALLY],
         "host": [TALLY],
-        "backend": [{**TALLY, "failure": {"refused": count, "timeout": count, "answered": count}}],
+        "backend": [{**TALLY, "failure": {way: count for way in FAILURES}}],
         "error_log": [{"key": string, "count": count, "first_seen": parse_stamp, "sample": string}],
         "client": [{**TALLY, "clients": count}],
         "basis": string,

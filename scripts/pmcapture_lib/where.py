@@ -94,4 +94,4 @@ def _tally(row, all_errors, counted):
 
 
 def _failure(failure):
-    return pairs({how: times for how, times in failure.items() if times}) or text.UNKNOWN
+    return pairs({how.replace("_", " "): times for how, times in failure.items() if times}) or text.UNKNOWN

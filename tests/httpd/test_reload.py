@@ -119,10 +119,10 @@ def test_a_hard_reload_under_load_loses_no_count(new_httpd, mpm):
 @pytest.fixture(scope="session")
 def other_layout():
     """The module as a later version builds it, with another layout of the live region."""
-    build = BUILD / "layout3"
+    build = BUILD / "layout4"
     build.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(["flock", build / "lock", "make", "-C", PROJECT, f"BUILD={build}",
-                           "EXTRA_CFLAGS=-DPM_LIVE_LAYOUT=3", "all"],
+                           "EXTRA_CFLAGS=-DPM_LIVE_LAYOUT=4", "all"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return build / "mod_pmcapture.so"

@@ -110,3 +110,8 @@ def wait_closed(httpd, count=1, limit=20):
         return len(states) >= count and set(states) == {"closed"}
 
     return wait_for_document(httpd, closed, limit, f"{count} incidents closed")
+
+
+def ways(backend):
+    """How a backend of a breakdown failed: the ways that were counted, without those that were not."""
+    return {way: times for way, times in backend["failure"].items() if times}

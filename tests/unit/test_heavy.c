@@ -548,6 +548,7 @@ static void a_request_that_does_not_end_is_named_once_after_a_minute(void **stat
     uint32_t flight;
 
     atomic_store(&b->live.children[0].pid, (uint32_t)getpid());
+    atomic_store(&b->live.children[0].start, pm_process_start((uint32_t)getpid()));
     flight = pm_live_arrived(&b->live, 5, b->now + 1000, 0, 2);
     pm_live_name(pm_live_named(&b->live, &b->live.flights[flight]), b->now + 1000, path);
     flight = pm_live_arrived(&b->live, 9, b->now + 2000, 0, 2); /* a download */

@@ -10,9 +10,10 @@
 #include "pm_hash.h"
 
 #define LOAD_FIRST 4096u
-#define LOAD_ALWAYS 3
-#define LOAD_TRIES 23
-#define PATIENCE 8 /* so many damaged records are no writer at work */
+#define LOAD_ALWAYS 3 /* readings of what does not verify, whatever a writer does */
+#define LOAD_FREE 6   /* when no writer has the lock: it may take it between a look and a reading */
+#define LOAD_MOST 253 /* when one has: on a busy machine it may not run for a while */
+#define PATIENCE 8    /* so many damaged records are no writer at work */
 
 void pm_cap_read(pm_capture *c, uint64_t offset, void *into, size_t len)
 {
@@ -97,14 +98,15 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room, s
 
 int pm_cap_busy(pm_capture *c, int tries)
 {
-    if (tries < LOAD_ALWAYS) {
-        return c->failures < PATIENCE; /* a writer may have let go of the lock just now */
-    }
-    if (tries >= LOAD_TRIES || c->failures >= PATIENCE || !pm_cap_locked(c->fd)) {
-        c->failures++;
+    int most = tries < LOAD_ALWAYS || !pm_cap_locked(c->fd) ? LOAD_FREE : LOAD_MOST;
+
+    if (tries >= most || c->failures >= PATIENCE) {
+        c->failures += tries >= LOAD_ALWAYS;
         return 0;
     }
-    usleep(1000);
+    if (tries >= LOAD_ALWAYS) {
+        usleep(1000);
+    }
     return 1;
 }
 

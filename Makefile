@@ -7,6 +7,7 @@
 # make torture    a real httpd under load while everything goes wrong, TORTURE_SECONDS long
 # make sanitize   the tests under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer, valgrind
 # make fuzz       what reads foreign bytes, fuzzed for FUZZ_SECONDS each
+# make compilers  everything by clang, -O3, LTO, -Og, hardening flags and 32 bit; COMPILERS='clang lto' some
 # make help       all targets and variables
 #
 # EXTRA_CFLAGS='-fsanitize=address' BUILD=build/asan makes a variant beside the usual one.
@@ -66,7 +67,7 @@ all: $(LIB) $(SO) $(PMDUMP)
 objects: $(CORE) $(GLUE) $(TOOLS)
 
 help:
-	@sed -n '3,12s/^# \{0,1\}//p' Makefile
+	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
@@ -119,6 +120,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(LIB) Makefile
 
 unit: $(TESTS)
 	@tests/run-unit $(TESTS)
+
+.PHONY: unit-programs compilers
+unit-programs: $(TESTS)
+
+compilers:
+	@PM_BUILD=$(BUILD) MAKE='$(MAKE)' JOBS=$(JOBS) CC='$(CC)' tests/run-compilers
 
 # What is missing is installed first; only then can make know httpd's flags, so it starts afresh.
 check:
@@ -237,7 +244,8 @@ lint:
 	    echo 'lint: include pm_hash.h instead of xxhash.h' >&2; exit 1; fi
 	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
-	    --suppress=missingIncludeSystem -Iinclude mod_pmcapture
+	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \
+	    -Iinclude mod_pmcapture
 	flake8 --max-line-length=120 scripts/pmcapture scripts tests
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
 
@@ -247,7 +255,7 @@ PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev li
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
-            libfaketime libclang-rt-dev e2fsprogs
+            libfaketime libclang-rt-dev e2fsprogs dpkg-dev
 
 deps:
 	@tests/need-packages $(PACKAGES)

@@ -86,7 +86,7 @@ static void tell_failure(bench *b, const pm_completed *done, uint64_t random)
     pm_live_sample sample = {
         .at_us = done->arrival_us, .status = done->status, .vhost = done->vhost};
     pm_live_note note = {.at_us = done->done_us, .type = PM_EV_ERROR_LOG, .severity = PM_CRITICAL};
-    char key[32];
+    char key[PM_KEY];
 
     snprintf(key, sizeof(key), "/page/%u", (unsigned)(random >> 40) % 300);
     strcpy(sample.uri, key);

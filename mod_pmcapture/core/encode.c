@@ -65,10 +65,12 @@ void pm_out_format(pm_out *o, const char *format, ...)
 {
     char piece[512];
     va_list args;
+    int length;
 
     va_start(args, format);
-    put(o, piece, (size_t)apr_vsnprintf(piece, sizeof(piece), format, args));
+    length = apr_vsnprintf(piece, sizeof(piece), format, args);
     va_end(args);
+    put(o, piece, (size_t)length);
 }
 
 void pm_out_seconds(pm_out *o, uint64_t us)

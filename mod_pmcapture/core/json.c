@@ -168,8 +168,9 @@ static void put_character(pm_json *j, const char *s, size_t n)
     }
     else if (pm_text_control(s, n)) {
         /* U+0080 .. U+009F are C2 80 .. C2 9F: the last byte is the code point. */
-        put(j, escape,
-            (size_t)snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)s[n - 1]));
+        int length = snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)s[n - 1]);
+
+        put(j, escape, (size_t)length);
     }
     else {
         put(j, s, n);
@@ -202,8 +203,10 @@ static void put_string(pm_json *j, const char *s, size_t len)
             put_character(j, s, n);
         }
         else {
+            int length = snprintf(code, sizeof(code), "%%%02X", (unsigned char)s[0]);
+
             n = 1;
-            put(j, code, (size_t)snprintf(code, sizeof(code), "%%%02X", (unsigned char)s[0]));
+            put(j, code, (size_t)length);
         }
         s += n;
         len -= n;

@@ -402,7 +402,8 @@ static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
 {
     char arguments[ARGUMENTS_MAX];
     int server_itself = served_get()->parent == getpid();
-    const char *word = signal_word(arguments, arguments_of(getpid(), arguments));
+    size_t length = arguments_of(getpid(), arguments);
+    const char *word = signal_word(arguments, length);
 
     r->running = !server_itself && is_running(&cp->server);
     r->command = !server_itself;

@@ -68,7 +68,7 @@ static void moment(prom *p, const char *name, const char *help, uint64_t us)
 static void requests(prom *p, const pm_totals *totals)
 {
     family(p, "requests_total", "counter",
-           "Requests completed, by status code, since the capture was made.");
+           "Requests completed, by status code, since the capture file was made.");
     for (int s = 0; s < PM_STATUS_SLOTS; s++) {
         char code[PM_STATUS_NAME];
 
@@ -84,8 +84,10 @@ static void durations(prom *p, const pm_totals *totals)
 {
     uint64_t below = 0, sum_us = 0;
 
-    family(p, "request_duration_seconds", "histogram",
-           "Time from arrival to completion; the sum is estimated, within 6.25 percent.");
+    family(
+        p, "request_duration_seconds", "histogram",
+        "Time from arrival to completion. The sum is estimated: each duration from 64 us to 134 s "
+        "within 6.25 percent.");
     for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
         uint64_t upper = pm_hist_upper(b);
 
@@ -113,7 +115,10 @@ static void incidents(prom *p, const pm_model *m)
         open |= m->cases[n].incident->open != 0;
     }
     single(p, "incident_open", "gauge", "Whether an incident is open: 0 or 1.", open);
-    family(p, "incidents_total", "counter", "Incidents on record, by kind.");
+    family(
+        p, "incidents_total", "counter",
+        "Incidents opened, by kind, since the capture file was made; one of several kinds counts "
+        "under each.");
     for (int k = 0; k < 3; k++) {
         sample(p, "kind", pm_kind_name(kinds[k], 0), m->incidents_by_kind[k]);
     }
@@ -133,9 +138,13 @@ static void server(prom *p, const pm_server *s)
     moment(p, "config_last_reload_timestamp_seconds",
            "When the running configuration was loaded, in seconds since 1970.",
            s->reload_us ? s->reload_us : s->config_loaded_us);
-    single(p, "config_failures_total", "counter",
-           "Configurations that were refused, or ended the server.", s->config_failures);
-    single(p, "child_crashes_total", "counter", "Child processes that died unasked.", s->crashes);
+    single(
+        p, "config_failures_total", "counter",
+        "Configurations that were refused, and starts and reloads that failed, since the capture "
+        "file was made.",
+        s->config_failures);
+    single(p, "child_crashes_total", "counter",
+           "Child processes that died unasked, since the capture file was made.", s->crashes);
     family(p, "workers", "gauge", "Worker slots, by state.");
     gauge(p, "state", "busy", s->busy);
     gauge(p, "state", "idle", s->idle);
@@ -157,14 +166,17 @@ apr_status_t pm_encode_prometheus(const pm_model *m, const pm_query *q, int open
     (void)q; /* counters have no bounds in time */
     pm_out_begin(&p.out, sink, ctx);
     requests(&p, &m->totals);
-    family(&p, "errors_total", "counter",
-           "Requests answered with a 5xx status, by virtual host, since the server started.");
+    family(
+        &p, "errors_total", "counter",
+        "Requests answered with a 5xx status, by virtual host, since the server started; a reload "
+        "for which its memory was too small counts anew.");
     for (size_t n = 0; n < m->vhost_count; n++) {
         sample(&p, "vhost", m->vhosts[n].key, m->vhosts[n].errors);
     }
     durations(&p, &m->totals);
     single(&p, "response_bytes_total", "counter",
-           "Bytes sent in responses, since the capture was made.", m->totals.bytes);
+           "Bytes of response bodies that were sent, since the capture file was made.",
+           m->totals.bytes);
     incidents(&p, m);
     server(&p, &m->server);
     if (openmetrics) {

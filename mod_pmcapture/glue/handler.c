@@ -4,12 +4,16 @@
  */
 #include "glue.h"
 
+#include <ap_expr.h>
 #include <apr_strings.h>
 #include <http_request.h>
 #include <util_script.h>
 
+#include "pm_accept.h"
 #include "pm_source.h"
 #include "pm_time.h"
+
+#define HANDLER "pm-status"
 
 enum format { FORMAT_HTML, FORMAT_AUTO, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_CSV };
 
@@ -72,7 +76,6 @@ static apr_status_t parse(request_rec *r, asked *a, pm_error *err)
 {
     char *args = r->args != NULL ? apr_pstrdup(r->pool, r->args) : NULL, *state = NULL;
     apr_status_t bad = APR_SUCCESS;
-    const char *accept = apr_table_get(r->headers_in, "Accept");
 
     a->query = PM_QUERY_ALL;
     /* All of them, bad ones included: the error is said in the format that was asked for. */
@@ -86,7 +89,7 @@ static apr_status_t parse(request_rec *r, asked *a, pm_error *err)
             *err = one;
         }
     }
-    a->openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
+    a->openmetrics = pm_accept_openmetrics(apr_table_get(r->headers_in, "Accept"));
     return bad;
 }
 

@@ -11,7 +11,7 @@ import pytest
 from harness import document
 from harness.backend import Backend
 from harness.document import wait_closed
-from harness.httpd import Httpd
+from harness.httpd import QUICK_RULES, Httpd
 from harness.load import Load
 
 METRICS = {
@@ -212,6 +212,35 @@ def test_openmetrics_comes_when_it_is_accepted(httpd):
     assert 'pmcapture_requests_total{code="503"} 40' in reply.text
     plain = httpd.get("/pm-status?format=prometheus")
     assert "# EOF" not in plain.text
+
+
+@pytest.mark.parametrize("accept, metrics", [
+    (f"{OPENMETRICS};q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", True),
+    (f"{OPENMETRICS};q=0, text/plain", False),
+    (f"{OPENMETRICS};q=0.2, text/plain;q=0.9", False),
+    ("application/openmetrics-text; version=0.0.1, */*;q=0.1", False),
+    ('text/plain; x="application/openmetrics-text"', False),
+    ("*/*", False)])
+def test_the_weights_of_accept_decide_between_openmetrics_and_text(httpd, accept, metrics):
+    reply = httpd.get("/pm-status?format=prometheus", headers={"Accept": accept})
+    assert reply.headers["Content-Type"].startswith("application/openmetrics-text" if metrics else "text/plain")
+    assert ("# EOF" in reply.text) == metrics
+
+
+def test_the_incidents_counted_are_all_that_opened_and_their_help_says_so(new_httpd):
+    """Also those that a smaller file has no room for any more."""
+    httpd = new_httpd(pm=QUICK_RULES + "PMCaptureRetention incidents=1\n", config='RedirectMatch 503 "^/x"\n').start()
+    for count in (1, 2):
+        for _ in range(15):
+            httpd.get("/x")
+        document.wait_for_document(httpd, lambda d, n=count: [i["id"] for i in d["incidents"]] == [n], 20, "it opened")
+        for _ in range(15):
+            httpd.get("/")
+        document.wait_closed(httpd, limit=30)
+    text = httpd.get("/pm-status?format=prometheus").text
+    assert 'pmcapture_incidents_total{kind="errors"} 2\n' in text
+    [told] = re.findall("# HELP pmcapture_incidents_total (.*)", text)
+    assert "on record" not in told and told.startswith("Incidents opened, by kind, since the capture file was made")
 
 
 def test_csv_is_the_series(httpd):

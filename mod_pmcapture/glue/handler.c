@@ -221,6 +221,22 @@ static int serve(request_rec *r)
     return reply(r, &a);
 }
 
+/** An application's .htaccess gives every path that is no file to the application. mod_rewrite does that after all checks
+ *  of access, by a handler in the place of ours, which the configuration still names. A rule that forbids, or redirects
+ *  the client, has ended the request before. */
+static int is_rewritten(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *set, *err = NULL;
+
+    if (core->expr_handler == NULL ||
+        (strcmp(r->handler, "redirect-handler") != 0 && strcmp(r->handler, "proxy-server") != 0)) {
+        return 0;
+    }
+    set = ap_expr_str_exec(r, core->expr_handler, &err); /* what SetHandler says */
+    return set != NULL && err == NULL && strcmp(set, HANDLER) == 0;
+}
+
 static __attribute__((noinline)) int handle(request_rec *r)
 {
     pm_backend_begin(r);
@@ -228,11 +244,20 @@ static __attribute__((noinline)) int handle(request_rec *r)
     if (!pm_is_recorded(r)) {
         pm_request_excluded(r);
     }
-    return r->handler != NULL && strcmp(r->handler, "pm-status") == 0 ? serve(r) : DECLINED;
+    if (r->handler == NULL) {
+        return DECLINED;
+    }
+    if (is_rewritten(r)) {
+        r->args = r->parsed_uri.query; /* the rule may have put its own in its place */
+        return serve(r);
+    }
+    return strcmp(r->handler, HANDLER) == 0 ? serve(r) : DECLINED;
 }
 
 /** Every request comes here: the first letter settles it for most. */
 int pm_handler(request_rec *r)
 {
-    return pm_is_recorded(r) && r->handler != NULL && r->handler[0] != 'p' ? DECLINED : handle(r);
+    return pm_is_recorded(r) && r->handler != NULL && r->handler[0] != 'p' && r->handler[0] != 'r'
+               ? DECLINED
+               : handle(r);
 }

@@ -206,7 +206,9 @@ def parse(content, origin):
         found = json.loads(content, parse_constant=lambda name: None)
     except (ValueError, RecursionError):
         raise Trouble(f"{origin} is not a capture document, or its JSON is damaged") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if not isinstance(found, dict) or not str(found.get("schema")).startswith("pmcapture."):
+        raise Trouble(f"{origin} is JSON, but no capture document")
+    if found["schema"] != SCHEMA:
         raise Trouble(
             f"{origin} is not a capture document of schema {SCHEMA}; a newer one needs a newer "
             "pmcapture"

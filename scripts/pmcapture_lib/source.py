@@ -1,8 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Where the document comes from: pmdump, the status handler, or a saved document."""
 import errno
+import html
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,6 +19,8 @@ DEFAULTS = ("/var/log/apache2/pmcapture.pmc", "/var/log/httpd/pmcapture.pmc")
 LARGEST = 512 * 1024 * 1024
 PATIENCE = 120  # seconds that pmdump may take
 NETWORK_PATIENCE = 15
+RULE = 'if the application takes every path, put "RewriteRule ^/?pm-status - [L]" before its rules'
+TITLE_WITHIN = 65536  # bytes of a page
 
 
 def choose(file, url, environ=os.environ):
@@ -195,7 +199,13 @@ class Url:
         query = [pair for pair in parse_qsl(self.parts.query, True) if pair[0] not in known]
         query += [("format", "json")] + bounds(view, since, until, incident)
         address = self.parts._replace(query=urlencode(query), fragment="").geturl()
-        return Document(parse(self._fetch(address), f"the reply of {self.name}"))
+        content, kind = self._fetch(address)
+        try:
+            return Document(parse(content, f"the reply of {self.name}"))
+        except Trouble:
+            if kind in (None, "application/json"):
+                raise
+            raise Trouble(_another_page(self.name, kind, content)) from None
 
     def _fetch(self, address):
         import http.client
@@ -208,7 +218,8 @@ class Url:
         opener.add_handler(urllib.request.HTTPErrorProcessor())
         try:
             with opener.open(address, timeout=NETWORK_PATIENCE) as reply:
-                return _limited(reply, self.name)
+                told = "Content-Type" in reply.headers
+                return _limited(reply, self.name), reply.headers.get_content_type() if told else None
         except urllib.error.HTTPError as problem:
             raise Trouble(self._refused(problem)) from None
         except urllib.error.URLError as problem:
@@ -227,8 +238,19 @@ class Url:
         if problem.code in (401, 403):
             return f"{told}; the status page may be limited to the server itself (Require local)"
         if problem.code == 404:
-            return f'{told}; look in the configuration where "SetHandler pm-status" is'
+            return f'{told}; look in the configuration where "SetHandler pm-status" is; {RULE}'
         return told
+
+
+def _another_page(name, kind, content):
+    """The handler's reply has its type: this one is somebody else's, most times the application's."""
+    title = re.search(rb"<title[^>]*>(.{1,2000}?)</title", content[:TITLE_WITHIN], re.I | re.S)
+    words = " ".join(html.unescape(title[1].decode(errors="replace")).split()) if title else ""
+    called = f' with the title "{text.clean(words[:60])}"' if words else ""
+    return (
+        f"another page answered at {name} ({text.clean(kind)}{called}), not the status handler; {RULE}, or name "
+        'the address where "SetHandler pm-status" is'
+    )
 
 
 def _reason(problem):

@@ -134,6 +134,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         code, body = self.server.reply
         self.send_response(code)
+        if self.server.type:
+            self.send_header("Content-Type", self.server.type)
         if code in (301, 302):
             self.send_header("Location", body)
             body = ""
@@ -148,6 +150,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     served.asked, served.reply = [], (200, json.dumps(builder.document()))
+    served.type = None
     served.url = f"http://127.0.0.1:{served.server_address[1]}/pm-status?auto"
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
@@ -181,6 +184,33 @@ def test_a_url_is_asked_for_the_json_document_within_the_bounds(pmcapture, serve
 def test_a_reply_that_is_no_document_is_one_sentence(pmcapture, server, reply, word):
     server.reply = reply
     one_sentence(pmcapture("list", "-u", server.url), word)
+
+
+@pytest.mark.parametrize(
+    "page, words",
+    [
+        ("<title>My shop</title><p>hi", 'with the title "My shop"'),
+        ("<TITLE lang=de>\n A &lt; B \x1b[2J</TITLE>", 'with the title "A < B '),
+        ("<p>untitled", "(text/html)"),
+    ],
+)
+def test_another_page_is_named_with_what_keeps_the_application_off(pmcapture, server, page, words):
+    server.reply, server.type = (200, page), "text/html; charset=utf-8"
+    done = pmcapture("list", "-u", server.url)
+    one_sentence(done, "another page answered", "text/html", words, "RewriteRule ^/?pm-status - [L]")
+    assert "damaged" not in done.stderr and "\x1b" not in done.stderr
+
+
+def test_a_document_is_taken_whatever_type_a_proxy_gave_it(pmcapture, server):
+    server.type = "text/plain"
+    assert pmcapture("list", "-u", server.url).returncode == 0
+
+
+def test_json_of_somebody_else_is_no_newer_document(pmcapture, server):
+    server.reply, server.type = (200, '{"error": "no such post"}'), "application/json"
+    done = pmcapture("list", "-u", server.url)
+    one_sentence(done, "no capture document")
+    assert "newer" not in done.stderr
 
 
 def test_a_server_that_does_not_answer_is_one_sentence(pmcapture):

@@ -13,11 +13,12 @@ from harness.ports import free_port
 from harness.tls import make_certificate
 
 CONFIG = """
-RequestReadTimeout header=1 body=2
+RequestReadTimeout header=5 body=5
 Redirect 500 "/fail500"
 Redirect 410 "/gone"
 Redirect 301 "/moved" "http://localhost/"
-ProxyPass "/api/" "{backend}/" retry=0 timeout=1
+ProxyPass "/late/" "{backend}/slow/" retry=0 timeout=1
+ProxyPass "/api/" "{backend}/" retry=0
 ProxyPass "/dead/" "http://127.0.0.1:{dead}/" retry=0
 ErrorDocument 404 "/missing.html"
 <Location "/dead/sorry">
@@ -126,7 +127,7 @@ def work(httpd, tls_port, with_http2):
              lambda: kept_alive(httpd, 20), lambda: half_a_body(httpd),
              lambda: aborted_download(httpd.port, "/big.bin"),
              lambda: aborted_download(httpd.port, "/api/bytes/30000000"),
-             lambda: httpd.get("/api/slow/2"),
+             lambda: httpd.get("/late/30"),
              lambda: check(httpd.raw(b"GET / HTTP/1.1\r\nHos")[9:12], b"408")]
     for path in ("/", "/nothing", "/fail500", "/api/status/503"):
         jobs.append(lambda path=path: over_tls(tls_port, path))

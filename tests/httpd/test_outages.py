@@ -15,7 +15,7 @@ from harness.companion import pmcapture
 from harness.document import events, from_file, seconds
 from harness.load import Load, failed
 from harness.modules import build_library, build_module, build_module_with_library
-from harness.wait import wait_for
+from harness.wait import Span, crowd, wait_for
 
 SOON = 10       # seconds from a removal to its event
 LOOKED = 3      # ticks until each watched path was looked at: that is done when a recorder begins
@@ -42,9 +42,19 @@ def only_incident(httpd):
 
 
 def near(at, truth, within=1.0):
+    """A moment, or one in a span, told so many seconds wrong at most."""
     at = seconds(at) if isinstance(at, str) else at
-    assert abs(at - truth) <= within, f"{at - truth:+.3f} s off"
+    if isinstance(truth, Span):
+        assert truth.holds(at, within), f"{at:.3f}, in truth {truth}"
+    else:
+        assert abs(at - truth) <= within * crowd(), f"{at - truth:+.3f} s off"
     return True
+
+
+def lasts(took, spans, within):
+    """So long as from the first to the second of each pair of spans."""
+    least, most = map(sum, zip(*(first.until(second) for first, second in spans)))
+    assert least - within * crowd() <= took <= most + within * crowd(), (least, took, most)
 
 
 def serving(httpd):
@@ -67,8 +77,8 @@ def wait_event(httpd, kind, count=1, limit=SOON):
 
 def live_the_purge(httpd, library, remove, restore):
     """From the removal to the repair; gives the times that the test itself kept."""
-    removed = time.time()
-    remove()
+    with Span() as removed:
+        remove()
     missing = wait_event(httpd, "dependency.missing")
     near(missing["at"], removed)
     assert missing["data"]["path"] == str(library)
@@ -81,11 +91,11 @@ def live_the_purge(httpd, library, remove, restore):
         assert library.name in wait_event(httpd, "config.rejected", number)["data"]["message"]
     assert httpd.get("/").status == 200
 
-    httpd.stop()
-    stopped = time.time()
+    with Span() as stopped:
+        httpd.stop()
     time.sleep(1.5)     # so long nobody tries to start it
-    assert httpd.command().returncode != 0
-    failed_start = time.time()
+    with Span() as failed_start:
+        assert httpd.command().returncode != 0
     dead = from_file(httpd.capture)
     assert dead["server"]["state"] == "down"
     refused, = events(dead, "start.failed")
@@ -94,8 +104,8 @@ def live_the_purge(httpd, library, remove, restore):
 
     time.sleep(1.5)     # so long nobody knows what to do
     restore()
-    httpd.start()
-    repaired = time.time()
+    with Span() as repaired:
+        httpd.start()
     assert httpd.get("/").status == 200
     document.wait_closed(httpd)
     return removed, stopped, repaired
@@ -107,7 +117,7 @@ def assert_told_as_the_purge(httpd, library, removed, stopped, repaired):
     assert incident["kinds"] == ["down"]
     near(incident["onset"], stopped)
     near(incident["end"], repaired)
-    assert abs(incident["unserved"]["seconds"] - (repaired - stopped)) < 1
+    lasts(incident["unserved"]["seconds"], [(stopped, repaired)], 1)
     first = incident["causes"][0]
     assert first["kind"] == "dependency.missing" and library.name in first["summary"]
     story = report(httpd)
@@ -221,24 +231,24 @@ def test_an_edit_that_slows_then_breaks_then_ends_the_server_is_told_step_by_ste
 
         line = 1 + running.splitlines().index(f'ProxyPass "/api" "{backend.url}/"')
         httpd.conf.write_text(running.replace(f'"{backend.url}/"', f'"{backend.url}/hang/"'))
-        httpd.reload()
-        edited = time.time()
+        with Span() as edited:
+            httpd.reload()
         stream = load.stream("/api/x", rate=10, timeout=20)
         wait_for(lambda: len(failed(stream.sent)) > 20, 20, "requests hang, then fail")
 
         httpd.conf.write_text(httpd.conf.read_text() + "Nonsense here\n")
-        assert httpd.command("-k", "graceful").returncode != 0
-        refused = time.time()
+        with Span() as refused:
+            assert httpd.command("-k", "graceful").returncode != 0
         assert processes.alive(httpd.parent), "refused, the server lives"
-        tried = time.time()
-        httpd.send(signal.SIGUSR1)
-        httpd.wait_failed()
+        with Span() as tried:
+            httpd.send(signal.SIGUSR1)
+            httpd.wait_failed()
         httpd.pid_file.unlink(missing_ok=True)
         stream.stop()
     slow = min(one.start for one in stream.sent if one.status and one.end - one.start > 0.5)
     httpd.conf.write_text(running)
-    httpd.start()
-    repaired = time.time()
+    with Span() as repaired:
+        httpd.start()
     with Load(httpd.port) as load:
         load.stream("/api/x", rate=20, count=40).wait()
     document.wait_closed(httpd, limit=40)
@@ -333,12 +343,14 @@ def test_a_host_that_dies_twice_is_one_story_with_two_measured_gaps(new_httpd, a
         failing = load.stream("/fail", rate=20)
         document.wait_for_document(httpd, lambda d: d["incidents"], 10, "errors come first")
         for pause in (3, 2):
-            deaths.append(time.time())
-            httpd.kill()
+            with Span() as death:
+                httpd.kill()
             time.sleep(pause)   # so long the host is away
             httpd.prefix = prefix
-            httpd.start()
-            returns.append(time.time())
+            with Span() as back:
+                httpd.start()
+            deaths.append(death)
+            returns.append(back)
             wait_for(lambda: httpd.get("/").status == 200, 10, "it serves")
             time.sleep(2.5)     # not well yet: /fail goes on failing
         failing.stop()
@@ -354,12 +366,11 @@ def test_a_host_that_dies_twice_is_one_story_with_two_measured_gaps(new_httpd, a
     assert len(unclean) == 2
     for event, death, back in zip(unclean, deaths, returns):
         near(event["data"]["last_alive"], death, 1.1)
-        assert abs(event["data"]["gap"] - (back - death)) < 1.5
+        lasts(event["data"]["gap"], [(death, back)], 1.5)
     reboot, = events(final, "host.reboot")
     assert final["server"]["boot_id"] == boot_id
     near(reboot["at"], returns[0], 1.5)
-    gaps = sum(back - death for death, back in zip(deaths, returns))
-    assert abs(incident["unserved"]["seconds"] - gaps) < 2
+    lasts(incident["unserved"]["seconds"], zip(deaths, returns), 2)
     story = report(httpd)
     assert len(told(story, "server.unclean")) == 2 and len(told(story, "host.reboot")) == 1
 
@@ -387,8 +398,8 @@ def test_children_that_crash_across_a_reload_are_told_and_a_lost_parent_is_too(n
     document.settled(httpd)
     with Load(httpd.port) as load:
         load.stream("/", rate=20)
-        first = time.time()
-        cut = load.stream("/crash", rate=5, count=5).wait()
+        with Span() as first:
+            cut = load.stream("/crash", rate=5, count=5).wait()
         httpd.reload()
         cut += load.stream("/crash", rate=5, count=5).wait()
         processes.kill(httpd.workers()[0])
@@ -415,8 +426,8 @@ def test_children_that_crash_across_a_reload_are_told_and_a_lost_parent_is_too(n
         httpd, lambda d: d["server"]["orphaned"] and events(d, "start.failed"), 10, "both are said")
     assert "AH00072" in events(alone, "start.failed")[0]["data"]["message"]
     assert b"rphan" in pmcapture("status", "-f", httpd.capture).stdout
-    httpd.kill()
-    dead = time.time()
+    with Span() as dead:
+        httpd.kill()
     httpd.start()
     httpd.get("/")
     document.wait_closed(httpd)

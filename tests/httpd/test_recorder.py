@@ -10,7 +10,7 @@ import pytest
 
 from harness import document, processes
 from harness.load import Load
-from harness.wait import wait_for
+from harness.wait import Timeout, crowd, wait_for
 
 TAKE_OVER = 3       # seconds until recording has gone on
 
@@ -33,7 +33,7 @@ def assert_recording_goes_on(httpd, disturb):
         took = time.monotonic() - begin
         document.ticked(httpd, 2)
         sent = [one for stream in streams for one in stream.stop()]
-    assert took <= TAKE_OVER + 0.2, f"recording went on after {took:.1f} s only"
+    assert took <= (TAKE_OVER + 0.2) * crowd(), f"recording went on after {took:.1f} s only"
     assert [one for one in sent if one.status is None] == []
     assert processes.alive(parent) and int(httpd.pid_file.read_text()) == parent
     assert workers <= set(httpd.workers()), "no worker was ended"
@@ -70,13 +70,18 @@ def test_recorders_run_as_the_servers_user_without_listening(new_httpd, mpm):
 
 
 def test_workers_hold_nothing_with_which_history_could_be_written(new_httpd, mpm):
+    """A child that is new, and does not serve yet, has what its parent has."""
     httpd = new_httpd(mpm=mpm).start()
     httpd.get("/")
-    for pid in httpd.workers():
-        for fd, name in processes.descriptors(pid).items():
-            if name == str(httpd.capture):
-                assert not processes.writable(pid, fd)
-            assert not name.endswith(".live")
+
+    def held():
+        return [(pid, name) for pid in httpd.workers() for fd, name in processes.descriptors(pid).items()
+                if name.endswith(".live") or name == str(httpd.capture) and processes.writable(pid, fd)]
+
+    try:
+        wait_for(lambda: not held(), 10, "each worker has let go")
+    except Timeout:
+        assert held() == []
 
 
 @pytest.mark.parametrize("mpm,how", [

@@ -12,7 +12,7 @@ from harness.companion import pmcapture
 from harness.document import events, from_file, ticked, wait_for_document
 from harness.modules import build_library, build_module, build_module_with_library
 from harness.stuck_fs import StuckFs
-from harness.wait import wait_for
+from harness.wait import crowd, wait_for
 
 SOON = 10       # seconds from a removal to its event
 AS_ROOT = 20    # when only root can see the file
@@ -73,7 +73,7 @@ def with_library(new_httpd, **options):
 
 def at_once(event, begin):
     """The event stands where it happened, not where it was noticed."""
-    assert abs(document.seconds(event["at"]) - begin) < 1, (event, begin)
+    assert abs(document.seconds(event["at"]) - begin) < crowd(), (event, begin)
 
 
 # ---- objects ----
@@ -449,7 +449,7 @@ def test_more_paths_than_can_be_watched_are_said(new_httpd):
     httpd = new_httpd()
     httpd.pm += "".join(f"PMCaptureWatch {httpd.root}/file-{n}\n" for n in range(1100))
     httpd.start()
-    assert httpd.said("more files than the 1024 that can be watched are not watched")
+    wait_for(lambda: httpd.said("more files than the 1024 that can be watched are not watched"), 20, "it is said")
     assert httpd.get("/").status == 200
 
 
@@ -478,7 +478,7 @@ def tick(httpd):
 def assert_ticks_every_second(httpd, seconds):
     begin, first = time.monotonic(), tick(httpd)
     time.sleep(seconds)
-    assert tick(httpd) - first >= int(time.monotonic() - begin) - 1
+    assert tick(httpd) - first >= (int(time.monotonic() - begin) - 1) / crowd()
 
 
 def test_a_stuck_file_system_stops_no_tick_and_is_said_once(stuck_httpd):
@@ -519,7 +519,7 @@ def test_a_file_system_that_hangs_from_the_start_does_not_hold_up_httpd(stuck_ht
     mount.stuck.set()
     begin = time.monotonic()
     httpd.start()
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 8 * crowd()
     assert httpd.get("/").status == 200
     httpd.reload()
     assert httpd.get("/").status == 200

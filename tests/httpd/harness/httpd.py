@@ -323,12 +323,13 @@ class Httpd:
                 continue
             try:
                 targets = set(processes.descriptors(pid).values())
+                name = processes.name_of(pid)
             except PermissionError:     # not dumpable, and we are not root: only the recorder is
                 found.append(pid)
                 continue
             except FileNotFoundError:
                 continue
-            if not targets & listening:
+            if not targets & listening or name == "pmcapture":  # which has it still when it is new
                 found.append(pid)
         return found
 

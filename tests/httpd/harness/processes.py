@@ -63,6 +63,15 @@ def parent_of(pid):
         return None
 
 
+def children_of(pid):
+    """Quicker than to look at all processes: for those who want to catch a child young."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def name_of(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 

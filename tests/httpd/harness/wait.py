@@ -1,4 +1,8 @@
-"""Waiting for a fact, with a bound, instead of sleeping."""
+"""Waiting for a fact, with a bound, instead of sleeping; and when something happened, as a test knows it.
+
+A bound in seconds is meant for a machine that has a processor for everybody. Where many want one, all takes longer.
+"""
+import os
 import time
 
 
@@ -6,13 +10,44 @@ class Timeout(AssertionError):
     pass
 
 
+def crowd():
+    """How many threads want each processor: so many times as long takes what is promised of an idle machine."""
+    fields = open("/proc/loadavg").read().split()
+    wanting = max(float(fields[0]), float(fields[3].partition("/")[0]))
+    return max(1.0, wanting / (os.cpu_count() or 1))
+
+
 def wait_for(fact, seconds, what, interval=0.02):
     """Poll `fact` until it is true and return what it gave; fail after `seconds`, saying `what`."""
-    deadline = time.monotonic() + seconds
+    begin = time.monotonic()
     while True:
         found = fact()
         if found:
             return found
-        if time.monotonic() >= deadline:
-            raise Timeout(f"not within {seconds} s: {what}")
+        took = time.monotonic() - begin
+        if took >= seconds and took >= seconds * crowd():
+            raise Timeout(f"not within {took:.0f} s: {what}")
         time.sleep(interval)
+
+
+class Span:
+    """A with-block: what it does happens after its begin and before its end, however long it takes."""
+
+    def __enter__(self):
+        self.begin = self.end = time.time()
+        return self
+
+    def __exit__(self, *problem):
+        self.end = time.time()
+
+    def __repr__(self):
+        return f"{self.begin:.3f}..{self.end:.3f}"
+
+    def holds(self, at, off=0.0):
+        """Did it happen at `at`? It may be told `off` seconds wrong, on a machine with a processor to spare."""
+        off = 0.002 + off * crowd()     # the document has milliseconds
+        return self.begin - off <= at <= self.end + off
+
+    def until(self, later):
+        """The shortest and the longest time from what happened here to what happened in a later one."""
+        return later.begin - self.end, later.end - self.begin

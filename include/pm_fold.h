@@ -63,6 +63,8 @@ typedef struct pm_open {
     uint64_t before_most, after_most; /* all that succeeded in the seconds in which it begins and ends */
     uint32_t boundless;               /* it began before the figures that are kept: there were more */
     uint32_t carried_more;            /* requests that may be missing of what the run before counted */
+    uint32_t carried_since_end;       /* what failed in it after the end, and did not extend the window */
+    uint32_t pad;
     double carried_doubt;             /* clients of the run before that may have come outside */
     uint64_t missed, missed_failing;  /* requests and failures of seconds whose clients are forgotten */
     uint64_t pending_requests, pending_errors, pending_slow;

@@ -188,7 +188,8 @@ typedef struct pm_incident {
     uint64_t status_count[PM_INCIDENT_STATUSES];
     uint32_t clients_least, clients_most;     /* most 0 = not known */
     uint32_t requests_fewer, requests_more;   /* UINT32_MAX = no bound is known */
-    uint64_t spare;
+    uint32_t served_since_end;     /* while it is open: requests that succeeded since; saturates */
+    uint32_t spare;
     uint64_t sample_seen;          /* offered to the reservoir */
     double clients, error_clients; /* distinct over the window */
     pm_quantiles before, during;

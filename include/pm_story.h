@@ -27,6 +27,11 @@ uint64_t pm_story_until(const pm_model *m, const pm_incident *i);
 #define PM_STORY_HEADLINE 512
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE]);
 
+/** For how long nothing has failed (or was slow) in an incident that is open on a server that runs, by its last heartbeat,
+ *  and what to say of it: "nothing has failed for 12 s (closes after 1 min)". 0 and "" when that is not worth saying. */
+#define PM_STORY_QUIET 160
+uint64_t pm_story_quiet(const pm_model *m, const pm_incident *i, char out[PM_STORY_QUIET]);
+
 /** "75 %", "0.4 %"; never "100 %" of less than all, nor "0 %" of something; "-" of nothing. */
 #define PM_STORY_PERCENT 16
 const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT]);

@@ -130,7 +130,7 @@ static void incidents(pm_out *o, const pm_model *m)
 static void incident(pm_out *o, const pm_model *m, const pm_case *c)
 {
     const pm_incident *i = c->incident;
-    char headline[PM_STORY_HEADLINE];
+    char headline[PM_STORY_HEADLINE], quiet[PM_STORY_QUIET];
     const char *kind;
 
     count(o, "IncidentId", i->id);
@@ -143,6 +143,9 @@ static void incident(pm_out *o, const pm_model *m, const pm_case *c)
     moment(o, "IncidentOnset", i->onset_us);
     moment(o, "IncidentDetected", i->detected_us);
     moment(o, "IncidentEnd", i->open ? 0 : i->end_us);
+    if (pm_story_quiet(m, i, quiet) != 0) {
+        text(o, "IncidentQuiet", quiet);
+    }
     seconds(o, "IncidentDuration", pm_story_until(m, i) - i->onset_us);
     count(o, "IncidentRequests", i->requests);
     count(o, "IncidentErrors", i->errors);

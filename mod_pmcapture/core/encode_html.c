@@ -560,6 +560,17 @@ static void samples(pm_out *o, const pm_case *c)
     pm_out_raw(o, "</details>\n");
 }
 
+static void quiet_words(pm_out *o, const pm_model *m, const pm_incident *i)
+{
+    char words[PM_STORY_QUIET];
+
+    if (pm_story_quiet(m, i, words) != 0) {
+        pm_out_raw(o, "; <strong>");
+        html(o, words);
+        pm_out_raw(o, "</strong>");
+    }
+}
+
 static void incident(pm_out *o, const pm_model *m, const pm_query *q, const pm_case *c)
 {
     const pm_incident *i = c->incident;
@@ -576,6 +587,7 @@ static void incident(pm_out *o, const pm_model *m, const pm_query *q, const pm_c
     kinds(o, i);
     pm_out_raw(o, "</span></h2>\n<p class=\"lead\">");
     html(o, pm_story_headline(m, i, headline));
+    quiet_words(o, m, i);
     pm_out_raw(o, ".</p>\n");
     incident_figures(o, m, i);
     draw(o, m, &alone, pm_query_window(m, &alone));
@@ -755,8 +767,10 @@ static void incident_row(pm_out *o, const pm_model *m, const pm_incident *i)
     pm_out_raw(o, "</td><td class=\"k\">");
     kinds(o, i);
     pm_out_raw(o, "</td>");
-    text_cell(o, "wide", pm_story_headline(m, i, headline));
-    pm_out_raw(o, "</tr>\n");
+    pm_out_raw(o, "<td class=\"wide\">");
+    html(o, pm_story_headline(m, i, headline));
+    quiet_words(o, m, i);
+    pm_out_raw(o, "</td></tr>\n");
 }
 
 static void incidents(pm_out *o, const pm_model *m, const pm_query *q)

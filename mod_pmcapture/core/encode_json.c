@@ -601,6 +601,24 @@ static void story(pm_json *j, const pm_case *c)
     pm_json_array_end(j);
 }
 
+/* Only while it is open and nothing fails. */
+static void quiet(pm_json *j, const pm_model *m, const pm_incident *i)
+{
+    char words[PM_STORY_QUIET];
+    uint64_t us = pm_story_quiet(m, i, words);
+
+    if (us == 0) {
+        null_member(j, "quiet");
+        return;
+    }
+    object_member(j, "quiet");
+    seconds_member(j, "seconds", us);
+    time_member(j, "since", i->end_us);
+    uint_member(j, "closes_after", i->clear_s);
+    text_member(j, "summary", words);
+    pm_json_object_end(j);
+}
+
 static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_samples, int whole)
 {
     const pm_incident *i = c->incident;
@@ -624,6 +642,7 @@ static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_s
     time_member(j, "end", i->open ? 0 : i->end_us);
     time_member(j, "closed", i->closed_us);
     seconds_member(j, "duration", pm_story_until(m, i) - i->onset_us);
+    quiet(j, m, i);
     figures(j, i);
     if (whole && !c->figures_only) {
         breakdown(j, i);

@@ -342,11 +342,29 @@ void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
     }
 }
 
+/** What came since its end: readers say when nothing fails any more. */
+static void tell_quiet(const pm_fold *f, pm_open *o)
+{
+    pm_incident *in = &o->incident;
+    uint64_t bad = o->carried_since_end;
+
+    if ((in->kinds & PM_KIND_SLOW) != 0) {
+        bad += o->pending_slow;
+    }
+    if ((in->kinds & ~(uint32_t)PM_KIND_SLOW) != 0) {
+        bad += o->pending_errors;
+    }
+    in->clear_s = (uint32_t)clear_of(f, o);
+    in->since_end = (uint32_t)at_most(bad, UINT32_MAX);
+    in->served_since_end = (uint32_t)at_most(o->succeeded, UINT32_MAX);
+}
+
 static void refresh(pm_fold *f, pm_tick *t, pm_open *o)
 {
     pm_sample_vhosts(f, o);
     pm_heavy_fill(f, t, o);
     pm_window_refresh(f, o);
+    tell_quiet(f, o);
     o->incident.last_event = f->state->checkpoint.last_event;
 }
 
@@ -454,6 +472,8 @@ static void carry_doubt(pm_open *o)
     o->boundless = in->requests_more == UINT32_MAX;
     o->before_most = in->requests_fewer;
     o->carried_more = o->boundless ? 0 : in->requests_more;
+    o->carried_since_end = in->open ? in->since_end : 0;
+    o->succeeded = in->open ? in->served_since_end : 0;
     if (in->clients_most != 0) {
         o->carried_doubt = clients > in->clients_least ? clients - in->clients_least : 0;
         o->missed = in->clients_most > clients + 1 ? in->clients_most - (uint64_t)clients - 1 : 0;

@@ -581,6 +581,7 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     move_vhosts(f, t, o);
     pm_heavy_extend(f, t, o);
     o->pending_requests = o->pending_errors = o->pending_slow = o->succeeded = 0;
+    o->carried_since_end = 0;
     memset(o->pending_code, 0, sizeof(o->pending_code));
     memset(o->pending_hist, 0, sizeof(o->pending_hist));
     memset(o->pending_sketch, 0, sizeof(o->pending_sketch));

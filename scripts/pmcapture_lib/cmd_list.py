@@ -1,7 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """pmcapture list: the incident windows, a row each."""
 from . import text
-from .figures import unfinished
+from .figures import failed_share, requests, unfinished
 from .output import note, print_json
 
 HELP = "the incidents, a row each, the newest last"
@@ -26,6 +26,9 @@ def run(session):
         return 0 if document.incidents else 1
     if document.incidents:
         print_table(session, document)
+    for incident in document.incidents:
+        if incident["quiet"]:
+            note(f"incident {incident['id']} is open, {incident['quiet']['summary']}")
     for sentence in filter(None, [*document.notices, unfinished(document, session.zone)]):
         note(sentence)
     if not document.incidents:
@@ -55,8 +58,8 @@ def print_table(session, document):
                 *local,
                 text.duration(i["duration"]),
                 text.count(i["errors"]),
-                text.count(i["requests"]),
-                "-" if i["error_ratio"] is None else text.share(i["error_ratio"]),
+                requests(i).rpartition(" ")[0],
+                "-" if i["error_ratio"] is None else failed_share(i),
                 "+".join(i["kinds"]),
                 i["scope"]["vhost"] or "whole server",
             ]

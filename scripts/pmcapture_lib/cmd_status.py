@@ -32,6 +32,8 @@ CHANGES = (
 )
 STYLES = {"running": "green", "stopped": "yellow", "down": "red", "unknown": "yellow"}
 RECENT = 60
+NOW = 10  # rows, of a second each
+STOPPED = 3  # seconds without a request are worth saying
 
 
 def add_arguments(parser):
@@ -146,15 +148,8 @@ class Screen:
 
     def traffic(self, rows):
         rows = [r for r in rows if r.get("span") and r.get("requests") is not None]
-        seconds = sum(r["span"] for r in rows)
-        if seconds > 0:
-            requests = sum(r["requests"] for r in rows)
-            errors = sum(r.get("errors") or 0 for r in rows)
-            self.row(
-                "Traffic",
-                f"{text.decimal(requests / seconds)} requests a second, {text.count(errors)} of "
-                f"{text.count(requests)} failed, in the last {text.duration(seconds)} on record",
-            )
+        if rows:
+            self.row("Traffic", "; ".join(self.rates(rows)))
         workers, flight = self.document["workers"], self.document["in_flight"]
         self.row(
             "Workers",
@@ -176,6 +171,21 @@ class Screen:
                 "Latency", ", ".join(f"{name} {text.latency(latency[name])}" for name in latency)
             )
 
+    def rates(self, rows):
+        """Now and over a minute; a mean of both would hide that traffic stopped, or came back."""
+        end = "" if self.document["server"]["state"] == "running" else " on record"
+        idle = 0
+        for row in reversed(rows):
+            if row["requests"]:
+                break
+            idle += row["span"]
+        if idle >= STOPPED:
+            yield f"no request for {'at least ' if idle >= span(rows) else ''}{text.duration(idle)}{end}"
+        else:
+            yield f"{rate(rows[-NOW:])} in the last {text.duration(span(rows[-NOW:]))}{end}"
+        if span(rows) > span(rows[-NOW:]):
+            yield f"{rate(rows)} in the last {text.duration(span(rows))}{end}"
+
     def record(self):
         capture = self.document["capture"]
         oldest = capture["oldest_second"]
@@ -189,6 +199,20 @@ class Screen:
             self.row("Notice", sentence, "yellow")
 
 
+def span(rows):
+    return sum(row["span"] for row in rows)
+
+
+def rate(rows):
+    """As in 12.5 requests a second, 3 of 125 failed."""
+    requests = sum(row["requests"] for row in rows)
+    errors = sum(row.get("errors") or 0 for row in rows)
+    return (
+        f"{text.decimal(requests / span(rows))} requests a second, {text.count(errors)} of "
+        f"{text.count(requests)} failed"
+    )
+
+
 def one_line(incident, zone):
     """An incident on the screen: which, where, since when, how bad."""
     kinds = text.listing(incident["kinds"]) or "incident"
@@ -197,8 +221,12 @@ def one_line(incident, zone):
     return (
         f"{incident['id']}, {kinds} on {place(incident)}, since "
         f"{zone.show(incident['onset'])}, {span}: "
-        f"{brief(incident)} (pmcapture show {incident['id']})"
+        f"{brief(incident)}{_quiet(incident)} (pmcapture show {incident['id']})"
     )
+
+
+def _quiet(incident):
+    return f"; {incident['quiet']['summary']}" if incident["quiet"] else ""
 
 
 def missing(server):

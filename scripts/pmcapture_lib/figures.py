@@ -13,13 +13,47 @@ def brief(incident):
     unserved = incident["unserved"]
     said = [f"nobody was served for {text.duration(unserved['seconds'])}"] if unserved else []
     if incident["requests"] or not unserved:
-        errors, requests = text.count(incident["errors"]), text.count(incident["requests"])
-        said.append(
-            f"{errors} of {requests} requests failed ({text.share(incident['error_ratio'])})"
-        )
+        said.append(f"{text.count(incident['errors'])} of {requests(incident)} failed ({failed_share(incident)})")
     if "slow" in incident["kinds"]:
         said.append(f"{text.count(incident['slow'])} were slow")
     return ", ".join(said)
+
+
+def bounds(incident):
+    """Least and most that the requests may truly be; None where they are known to the request."""
+    known, stated = incident["requests_bounds"], incident["requests"]
+    if known is None or stated is None or known["least"] is None or known["least"] == known["most"]:
+        return None
+    return known["least"], known["most"]
+
+
+def is_narrow(least, most):
+    """So close together that one figure, called "about", tells as much; as the server's own sentences have it."""
+    return most is not None and most - least <= most / 100
+
+
+def requests(incident, noun="request"):
+    """As in 60 requests, about 6012 requests, 60 to 90 requests, or at least 60 requests."""
+    stated, known = incident["requests"], bounds(incident)
+    if known is None:
+        return text.plural(stated, noun)
+    least, most = known
+    if most is None:
+        return f"at least {text.plural(least, noun)}"
+    if is_narrow(least, most):
+        return f"about {text.plural(stated, noun)}"
+    return f"{text.count(least)} to {text.plural(most, noun)}"
+
+
+def failed_share(incident):
+    """The share of them that failed, no more exact than they are."""
+    known, errors = bounds(incident), incident["errors"]
+    if known is None or errors is None or (known[1] is not None and is_narrow(*known)):
+        return text.share(incident["error_ratio"])
+    low, high = (text.share(ratio(errors, whole)) if whole else "unknown" for whole in (known[1], known[0]))
+    if known[1] is None:
+        return f"at most {high}"
+    return high if low == high else f"{low.removesuffix(' %')} to {high}"
 
 
 def unfinished(document, zone):
@@ -60,7 +94,7 @@ def impact(case):
         ("Began", case.when(i["onset"], True), "onset"),
         ("Ended", "still open" if case.open else case.when(i["end"], True), "end"),
         ("Noticed", case.when(i["detected"], True), "detected"),
-        ("Requests answered", text.count(i["requests"]), "requests"),
+        ("Requests answered", requests(i).rpartition(" ")[0], "requests, requests_bounds"),
         ("Failed (5xx)", _failed(i), "errors, error_ratio"),
         ("By status", pairs(i["status"]) or "none", "status"),
         ("Slow", text.count(i["slow"]), "slow"),
@@ -81,7 +115,8 @@ def _of_whole(figure, share):
 
 
 def _failed(incident):
-    return _of_whole(text.count(incident["errors"]), incident["error_ratio"])
+    share = "" if incident["error_ratio"] is None else f" ({failed_share(incident)})"
+    return text.count(incident["errors"]) + share
 
 
 def _unserved(unserved):

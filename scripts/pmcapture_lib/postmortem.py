@@ -8,7 +8,7 @@ import re
 
 from . import text, where
 from .document import identity
-from .figures import estimate, impact, place, share_estimate
+from .figures import estimate, failed_share, impact, place, requests, share_estimate
 from .times import format_stamp
 
 HYPOTHESES = {
@@ -34,7 +34,6 @@ NEARNESS = (
     (re.compile(rf" \({NEAR}; (?=[^()]*\)$)"), " ("),
     (re.compile(rf"(?<= earlier incidents) {NEAR}, "), ", "),
 )
-EXACT = 20  # so few clients are told apart to within half a client: not "about"
 TOGETHER = 5  # seconds: a reload and what it changed are one story
 REPAIRS = ("config.changed", "file.changed", "dependency.changed", "server.start")
 
@@ -50,6 +49,7 @@ class Postmortem:
         self.state = "still open" if self.open else "closed"
         self.onset, self.end = incident["onset"], incident["end"]
         self.scope = incident["scope"]["vhost"]
+        self.counted_until = document["server"]["heartbeat"] or document["generated"]
         self.title = self._title()
         self.before, self.during = self._changes()
         self.causes = self._causes()
@@ -126,17 +126,22 @@ class Postmortem:
         if self.open:
             return (
                 f"The incident began at {since} and is still open: it has lasted {lasted} so far, "
-                f"and every figure here counts until {self.when(self.document['generated'])} only."
+                f"and every figure here counts until {self.when(self.counted_until)} only.{self._quiet()}"
             )
         return f"The incident lasted {lasted}, from {since} to {self.when(self.end, short)}."
+
+    def _quiet(self):
+        """It may be over already."""
+        quiet = self.incident["quiet"]
+        return f" Since {self.when(quiet['since'])}, {_stop(quiet['summary'])}" if quiet and quiet["summary"] else ""
 
     def _failed(self):
         i = self.incident
         if not i["errors"]:
             return None
-        of = f" of {text.plural(i['requests'], 'answered request')}" if i["requests"] else ""
+        of = f" of {requests(i, 'answered request')}" if i["requests"] else ""
         to = f" to {place(i)}" if self.scope else ""
-        share = f" ({text.share(i['error_ratio'])})" if i["error_ratio"] is not None else ""
+        share = f" ({failed_share(i)})" if i["error_ratio"] is not None else ""
         start = "So far" if self.open else "In that time"
         failed = f"{text.count(i['errors'])}{of}{to} failed with a server error"
         return f"{start}, {failed}{share}{self._mostly()}."
@@ -170,11 +175,11 @@ class Postmortem:
             return "Distinct clients were not counted."
         if clients["affected"] is None or not clients["total"]:
             return None
-        met = f"{text.count(clients['affected'])} of {text.count(clients['total'])} clients"
-        if clients["total"] < EXACT:
-            return f"{met} met an error ({text.share(clients['affected_ratio'])})."
-        error = " and twice its standard error" if clients["error"]["affected_ratio"] else ""
-        return f"About {met} met an error: {share_estimate(clients)} (an estimate{error})."
+        hit, error = text.count(clients["affected"]), clients["error"]
+        met = f"{hit} of {text.count(clients['total'])} clients met an error"
+        if max(error["total"] or 0, error["affected"] or 0) < 0.5:
+            return f"{met} ({text.share(clients['affected_ratio'])})."
+        return f"About {met}: {share_estimate(clients)} (an estimate, with its error)."
 
     def _peak(self):
         peak = self.incident["peak"]
@@ -325,8 +330,8 @@ class Postmortem:
 
     def _resolution(self):
         if self.open:
-            as_of = self.when(self.document["generated"])
-            return [f"Not resolved: the incident was still open at {as_of}."]
+            as_of = self.when(self.counted_until)
+            return [f"Not resolved: the incident was still open at {as_of}.{self._quiet()}"]
         what = "The last request that failed in it completed at"
         if self.incident["kinds"] == ["down"]:
             what = "The server answered again, or its next run began, at"

@@ -99,6 +99,33 @@ def test_what_no_half_of_the_failures_share_is_not_said_of_them_all(pmcapture, s
     assert "Where, of all" not in out and "/r0" in out
 
 
+QUIET = {"seconds": 12.1, "since": "2026-11-20T21:39:52.000Z", "closes_after": 60,
+         "summary": "nothing has failed for 12 s (closes after 1 min)"}
+
+
+def test_what_is_open_while_nothing_fails_says_so_on_every_screen(pmcapture, save):
+    saved = save(incidents=[{**builder.still_open(), "quiet": QUIET}])
+    assert "Since 2026-11-20 21:39:52 UTC, nothing has failed for 12 s (closes after 1 min)." in pmcapture(
+        "show", "-f", saved).stdout
+    assert "; nothing has failed for 12 s (closes after 1 min) (pmcapture show 7)" in pmcapture(
+        "status", "-f", saved).stdout
+    assert "incident 7 is open, nothing has failed for 12 s (closes after 1 min)" in pmcapture(
+        "list", "-f", saved).stderr
+
+
+def test_a_share_of_requests_that_are_not_known_exactly_is_no_more_exact(pmcapture, save):
+    def shown(command, least, most):
+        bounds = {"least": least, "most": most}
+        saved = save(incidents=[builder.incident(requests_bounds=bounds)])
+        return " ".join(pmcapture(command, "-f", saved).stdout.split())
+
+    assert "1204 of 8000 to 9000 answered requests to virtual host" in shown("show", 8000, 9000)
+    assert "failed with a server error (13.4 to 15.0 %)," in shown("show", 8000, 9000)
+    assert "1204 of about 8310 requests failed (14.5 %)" in shown("status", 8300, 8320)
+    assert "1204 of at least 8300 requests failed (at most 14.5 %)" in shown("status", 8300, None)
+    assert "8000 to 9000 13.4 to 15.0 %" in shown("list", 8000, 9000)
+
+
 def test_few_clients_are_not_called_about(pmcapture, save):
     met = {"total": 12.01, "affected": 12.0, "affected_ratio": 1,
            "error": {"total": 0.3, "affected": 0.3, "affected_ratio": 0}}
@@ -142,7 +169,7 @@ def test_show_as_json_is_the_document_of_that_incident_alone(pmcapture, saved):
 
 def test_an_open_incident_is_said_to_be_still_open(pmcapture, save):
     out = pmcapture("show", "-f", save(incidents=[builder.still_open()])).stdout
-    assert "still open" in out and "counts until 2026-11-20 21:40:05 UTC only" in out
+    assert "still open" in out and "counts until 2026-11-20 21:40:04 UTC only" in out
     assert "Not resolved" in out and "duration 0" not in out
 
 

@@ -129,3 +129,29 @@ def test_check_as_json_has_the_same_answer(pmcapture, saved):
     done = pmcapture("check", "-f", saved, "--json")
     found = json.loads(done.stdout)
     assert (found["status"], found["exit"]) == ("OK", 0) and found["perfdata"]["busy"] == 12
+
+
+def traffic(pmcapture, save, requests, **changes):
+    """The line of a minute in which each second brought so many requests, the last one up to the heartbeat."""
+    rows = [[f"2026-11-20T21:39:{n:02d}.000Z" if n < 60 else f"2026-11-20T21:40:{n - 60:02d}.000Z", 1, each, 0, 0,
+             None, None, 1, 9] for n, each in enumerate(requests, 65 - len(requests))]
+    series = {"resolution": 1, "columns": builder.COLUMNS, "rows": rows}
+    out = pmcapture("status", "-f", save(series=series, **changes)).stdout
+    return next(line for line in out.splitlines() if "  Traffic" in line)
+
+
+def test_status_tells_the_last_seconds_from_the_minute(pmcapture, save):
+    line = traffic(pmcapture, save, [10] * 49 + [60] * 10)
+    assert "60 requests a second, 0 of 600 failed in the last 10 s; " in line
+    assert "18.5 requests a second, 0 of 1090 failed in the last 59 s" in line
+
+
+def test_status_says_that_traffic_stopped_and_for_how_long(pmcapture, save):
+    line = traffic(pmcapture, save, [10] * 36 + [0] * 23)
+    assert "no request for 23 s; 6.1 requests a second, 0 of 360 failed in the last 59 s" in line
+    assert "no request for at least 59 s" in traffic(pmcapture, save, [0] * 59)
+
+
+def test_status_does_not_call_the_last_seconds_of_a_dead_server_now(pmcapture, save):
+    line = traffic(pmcapture, save, [10] * 60, server=server(state="down"))
+    assert "in the last 10 s on record" in line

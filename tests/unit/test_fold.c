@@ -288,8 +288,29 @@ static void without_traffic_an_incident_stays_open(void **state)
         tick(b);
     }
     assert_int_equal(incident(b, 1, 0)->open, 1);
+    assert_int_equal(incident(b, 1, 0)->served_since_end, 0);
     quiet(b, 1, 1);
     assert_int_equal(incident(b, 1, 0)->open, 0);
+    end_bench(b);
+}
+
+static void an_open_incident_knows_what_came_since_its_end(void **state)
+{
+    bench *b = make_bench(*state);
+    const pm_incident *in;
+
+    quiet(b, 70, 1);
+    requests(b, 1, 20, 500);
+    tick(b);
+    quiet(b, 3, 1);
+    in = incident(b, 1, 0);
+    assert_int_equal(in->open, 1);
+    assert_int_equal(in->clear_s, 5);
+    assert_int_equal(in->since_end, 0);
+    assert_int_equal(in->served_since_end, 60);
+    requests(b, 1, 1, 500);
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->served_since_end, 0);
     end_bench(b);
 }
 
@@ -1099,6 +1120,7 @@ int main(void)
         CASE(a_virtual_hosts_requests_are_trimmed_by_its_own_seconds),
         CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),
         CASE(without_traffic_an_incident_stays_open),
+        CASE(an_open_incident_knows_what_came_since_its_end),
         CASE(a_virtual_host_of_its_own_is_the_scope_when_the_server_is_well),
         CASE(both_failing_is_one_incident_of_the_server),
         CASE(a_hang_is_slow_before_anything_completes),

@@ -50,6 +50,37 @@ static void the_headline_of_a_server_that_was_gone_gives_what_was_expected(void 
                         "Nobody was served for 12 s");
 }
 
+static void an_open_incident_in_which_nothing_fails_any_more_says_so(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+    char text[PM_STORY_QUIET];
+
+    (void)state;
+    i->open = 1;
+    i->clear_s = 60;
+    i->served_since_end = 10;
+    f->m.state = PM_STATE_RUNNING;
+    f->m.server.heartbeat_us = i->end_us + 12 * PM_SECOND;
+    assert_int_equal(pm_story_quiet(&f->m, i, text), 12 * PM_SECOND);
+    assert_string_equal(text, "nothing has failed for 12 s (closes after 1 min)");
+    i->since_end = 2;
+    pm_story_quiet(&f->m, i, text);
+    assert_string_equal(
+        text, "only 2 failed in the last 12 s, too few to prolong it (closes after 1 min)");
+    i->since_end = i->served_since_end = 0;
+    pm_story_quiet(&f->m, i, text);
+    assert_string_equal(
+        text, "nothing has failed for 12 s, but no request has succeeded since either: it stays "
+              "open until one does");
+    f->m.state = PM_STATE_DOWN;
+    assert_int_equal(pm_story_quiet(&f->m, i, text), 0);
+    f->m.state = PM_STATE_RUNNING;
+    f->m.server.heartbeat_us = i->end_us + PM_SECOND;
+    assert_int_equal(pm_story_quiet(&f->m, i, text), 0);
+    assert_string_equal(text, "");
+}
+
 static void a_few_clients_are_not_called_about(void **state)
 {
     fixture *f = errors();
@@ -346,6 +377,7 @@ int main(void)
         TEST(a_percentage_says_neither_all_of_less_nor_nothing_of_some),
         TEST(the_headline_gives_the_share_that_failed_and_the_clients_hit),
         TEST(the_headline_of_a_server_that_was_gone_gives_what_was_expected),
+        TEST(an_open_incident_in_which_nothing_fails_any_more_says_so),
         TEST(a_few_clients_are_not_called_about),
         TEST(a_latency_is_told_from_microseconds_to_minutes),
         TEST(a_server_five_seconds_old_can_clear_machine_and_workers),

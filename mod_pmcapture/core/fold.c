@@ -377,21 +377,31 @@ static void resume_incidents(pm_fold *f, uint64_t end_us, apr_pool_t *pool)
     }
 }
 
-/** The minutes and seconds that are on record stand behind the first incidents of this run, too. */
-static void remember_minutes(pm_fold *f, uint64_t now, apr_pool_t *pool)
+/** The minutes and seconds that are on record stand behind the first incidents of this run, too. A run that ended within
+ *  a minute has left that one's seconds alone. */
+static void remember_rows(pm_fold *f, uint64_t now, apr_pool_t *pool)
 {
+    pm_ledger *s = f->state;
     pm_row *rows;
     size_t count;
 
-    if (pm_capture_minutes(f->capture, now - 3600 * PM_SECOND, now, &rows, &count, pool) !=
+    if (pm_capture_minutes(f->capture, now - 3600 * PM_SECOND, now, &rows, &count, pool) ==
         APR_SUCCESS) {
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        pm_second *m = &f->state->minutes[rows[i].at_us / MINUTE_US % PM_MINUTES_KEPT];
+        for (size_t i = 0; i < count; i++) {
+            pm_second *m = &s->minutes[rows[i].at_us / MINUTE_US % PM_MINUTES_KEPT];
 
-        memset(m, 0, sizeof(*m));
-        m->row = rows[i];
+            memset(m, 0, sizeof(*m));
+            m->row = rows[i];
+        }
+    }
+    if (pm_capture_latest_seconds(f->capture, s->checkpoint.tick, PM_SECONDS_KEPT - 1, &rows,
+                                  &count, pool) == APR_SUCCESS) {
+        for (size_t i = 0; i < count; i++) {
+            pm_second *second = pm_second_of(s, rows[i].tick);
+
+            memset(second, 0, sizeof(*second));
+            second->row = rows[i];
+        }
     }
 }
 
@@ -552,7 +562,7 @@ apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, a
     s->shipped_event = s->checkpoint.last_event;
     s->checkpoint.server.trouble[0] = '\0';
     resume_incidents(f, last.heartbeat_us, pool);
-    remember_minutes(f, now_us, pool);
+    remember_rows(f, now_us, pool);
     if (last.run != 0 && last.run != s->run) {
         recover(f, last.heartbeat_us, now_us);
         say_reboot(f, &last);

@@ -147,6 +147,7 @@ typedef struct pm_sample {
 #define PM_SAMPLE_ABORTED 1u       /* the client had gone */
 #define PM_SAMPLE_SLOW 2u          /* kept because it was slow, not because it failed */
 #define PM_SAMPLE_MAYBE_ABORTED 4u /* a stream of HTTP/2 whose reply was over: whether the client ended it is not known */
+#define PM_SAMPLE_BY_HTTPD 8u      /* httpd itself answered: no other process can have been asked */
 _Static_assert(sizeof(pm_sample) == 776, "pm_sample is stored on disk");
 
 #define PM_TALLIES 12              /* of each dimension, heaviest first; errors == 0 ends the list. Last may be "(other)" */

@@ -157,7 +157,7 @@ void pm_cap_clean_incident(pm_incident *i, uint32_t sample_room)
 void pm_cap_clean_sample(pm_sample *s)
 {
     clean_time(&s->at_us);
-    s->flags &= PM_SAMPLE_ABORTED | PM_SAMPLE_SLOW | PM_SAMPLE_MAYBE_ABORTED;
+    s->flags &= PM_SAMPLE_ABORTED | PM_SAMPLE_SLOW | PM_SAMPLE_MAYBE_ABORTED | PM_SAMPLE_BY_HTTPD;
     s->status = s->status >= 100 && s->status <= 999 ? s->status : 0;
     pm_cap_clean_string(s->method, sizeof(s->method));
     pm_cap_clean_string(s->uri, sizeof(s->uri));

@@ -10,6 +10,9 @@
 
 #include <apr_strings.h>
 
+#define RUSH_US 10e6   /* a surge may be as short as that */
+#define FULL_SECONDS 3 /* as many without an idle worker are workers.exhausted */
+
 /* ---- what is cleared; each returns its sentence, or NULL: not cleared ---- */
 
 /* Every second from `from` to `until` has a row: no gap, no missing start or end. */
@@ -102,6 +105,47 @@ static uint32_t most_in_flight(const pm_telling *t)
     return most;
 }
 
+/* Who waits for a worker is counted when there is one: a second without any is no matter, some in a row may hide more. */
+static int all_were_let_in(const pm_telling *t)
+{
+    pm_slice s = pm_story_rows_over(t, pm_story_back(t->i->onset_us, PM_MINUTE_US), t->until_us);
+    int full = 0;
+
+    for (size_t n = s.first; n < s.last; n++) {
+        full = t->m->rows[n].idle == 0 ? full + 1 : 0;
+        if (t->m->rows[n].idle == PM_UNKNOWN || full >= FULL_SECONDS) {
+            return 0;
+        }
+    }
+    return s.last > s.first && !full;
+}
+
+/* Did ten seconds bring half as much again as is usual, and more than chance does (three standard deviations of a
+ * Poisson count)? A surge of seconds drowns in the mean of a minute. */
+static int any_rush(const pm_telling *t, double usual)
+{
+    pm_slice s = pm_story_rows_over(t, pm_story_back(t->i->onset_us, PM_MINUTE_US), t->until_us);
+    double requests = 0, us = 0;
+
+    for (size_t first = s.first, n = s.first; n < s.last; n++) {
+        const pm_row *row = &t->m->rows[n];
+        double expected, excess;
+
+        requests += (double)row->requests;
+        us += (double)row->span_us;
+        while (us > RUSH_US && first < n) {
+            requests -= (double)t->m->rows[first].requests;
+            us -= (double)t->m->rows[first++].span_us;
+        }
+        expected = usual * us / (double)PM_SECOND;
+        excess = requests - 1.5 * expected;
+        if (excess > 0 && excess * excess > 9 * expected) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* What arrived is at most what completed and what was still in flight: a hang hides no surge. The minute
  * before the onset counts too: a surge may come before the failures that it causes. */
 static const char *no_traffic_surge(pm_telling *t)
@@ -113,7 +157,8 @@ static const char *no_traffic_surge(pm_telling *t)
 
     if ((i->kinds & PM_KIND_DOWN) || i->before_us < PM_LEAST_HISTORY_US || usual <= 0 ||
         !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
-        pm_row_rate(t, pm_story_back(i->onset_us, PM_MINUTE_US), i->onset_us) > 1.5 * usual) {
+        pm_row_rate(t, pm_story_back(i->onset_us, PM_MINUTE_US), i->onset_us) > 1.5 * usual ||
+        any_rush(t, usual) || !all_were_let_in(t)) {
         return NULL;
     }
     return apr_psprintf(t->pool, "No more traffic than usual: %s", pm_rates_text(t, during));
@@ -147,12 +192,12 @@ static const char *no_busy_client(pm_telling *t)
         !i->by_client[0].errors || i->by_client[0].errors * 2 > i->errors) {
         return NULL;
     }
-    return apr_psprintf(t->pool,
-                        "Not one client: errors met about %.0f different clients, the one that met "
-                        "most of them %s; the busiest made %s of the requests",
-                        i->error_clients,
-                        pm_story_percent(i->by_client[0].errors, i->errors, errors),
-                        pm_story_percent(i->busiest.requests, i->counted_requests, traffic));
+    return apr_psprintf(
+        t->pool,
+        "The errors are not one client's: they met about %.0f different clients, the one that met "
+        "most of them %s; the busiest made %s of the requests",
+        i->error_clients, pm_story_percent(i->by_client[0].errors, i->errors, errors),
+        pm_story_percent(i->busiest.requests, i->counted_requests, traffic));
 }
 
 /* Proved by counting (each further client met one error at least), or by the sample of failing requests. */
@@ -168,16 +213,16 @@ static const char *no_single_client(pm_telling *t)
     }
     if ((at_least - 1) * 2 >= (double)i->errors) {
         return apr_psprintf(t->pool,
-                            "Not one client: %" APR_UINT64_T_FMT
-                            " errors met about %.0f different clients",
+                            "The errors are not one client's: %" APR_UINT64_T_FMT
+                            " of them met about %.0f different clients",
                             i->errors, i->error_clients);
     }
     if (known >= 8 && known == t->c->sample_count && best * 2 <= known) {
-        return apr_psprintf(
-            t->pool,
-            "Not one client: errors met about %.0f different clients, and the busiest "
-            "address stands behind %d of %d sampled failures",
-            i->error_clients, (int)best, (int)known);
+        return apr_psprintf(t->pool,
+                            "The errors are not one client's: they met about %.0f different "
+                            "clients, and the busiest "
+                            "address stands behind %d of %d sampled failures",
+                            i->error_clients, (int)best, (int)known);
     }
     return no_busy_client(t);
 }
@@ -228,18 +273,31 @@ static const char *no_configuration(pm_telling *t)
         onset - from < PM_HOUR_US ? " (all that is on record)" : "", t->i->generation);
 }
 
+/* Kept requests that no other process can have answered. */
+static size_t answered_by_httpd(const pm_telling *t)
+{
+    size_t count = 0;
+
+    for (size_t n = 0; n < t->c->sample_count; n++) {
+        count += (t->c->samples[n].flags & PM_SAMPLE_BY_HTTPD) != 0;
+    }
+    return count;
+}
+
+/* mod_proxy's backends are known by name. That no other handler or module asked another process has to be known, too. */
 static const char *no_backend(pm_telling *t)
 {
     const pm_incident *i = t->i;
     const char *name = NULL;
 
     if (!(i->kinds & PM_KIND_ERRORS) || i->by_backend[0].errors || pm_samples_to(t, &name) ||
-        (t->c->sample_count < 8 && t->c->sample_count < i->errors) || !t->c->sample_count) {
+        (t->c->sample_count < 8 && t->c->sample_count < i->errors) || !t->c->sample_count ||
+        answered_by_httpd(t) < t->c->sample_count) {
         return NULL;
     }
     return apr_psprintf(t->pool,
-                        "Not a backend: none of the %d failing requests kept (of %" APR_UINT64_T_FMT
-                        ") had gone to one",
+                        "Not a backend: httpd itself answered each of the %d failing requests kept "
+                        "(of %" APR_UINT64_T_FMT "), and no other process was asked",
                         (int)t->c->sample_count, i->errors);
 }
 
@@ -267,11 +325,12 @@ static const char *no_shortage_of_workers(pm_telling *t)
     if (least == PM_UNKNOWN || limit == PM_UNKNOWN) {
         return NULL;
     }
-    return apr_psprintf(t->pool,
-                        "Workers were free: at least %u of at most %u were idle at the end of each "
-                        "second in %s from %s before the onset",
-                        least, limit, pm_time_span(t->until_us - from, span),
-                        pm_time_span(t->i->onset_us - from, before));
+    return apr_psprintf(
+        t->pool,
+        "httpd's own workers were free: at least %u of at most %u were idle at the end of each "
+        "second in %s from %s before the onset",
+        least, limit, pm_time_span(t->until_us - from, span),
+        pm_time_span(t->i->onset_us - from, before));
 }
 
 static const char *no_machine(pm_telling *t)
@@ -284,34 +343,12 @@ static const char *no_machine(pm_telling *t)
         any_event(t, from, types, 3)) {
         return NULL;
     }
-    return apr_psprintf(t->pool,
-                        "The machine was up: every second is on record from %s before the onset to "
-                        "the end, with no restart and no step of the clock",
-                        pm_time_span(t->i->onset_us - from, span));
-}
-
-static const char *no_deployment(pm_telling *t)
-{
-    static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
-                                     PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
-                                     PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
-    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t);
-    char span[PM_TIME_SIZE];
-
-    if (!(t->m->server.watched & PM_WATCHED_FILES) || since == PM_EVER ||
-        since + PM_LEAST_HISTORY_US > t->i->onset_us) {
-        return NULL;
-    }
-    from = since > from ? since : from;
-    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
-        return NULL;
-    }
     return apr_psprintf(
         t->pool,
-        "No library, configuration file, .htaccess or top of a DocumentRoot that is "
-        "watched changed in the %s before the onset%s, nor during the incident",
-        pm_time_span(t->i->onset_us - from, span),
-        t->i->onset_us - from < PM_HOUR_US ? " (all that is on record)" : "");
+        "The machine neither stood still nor was restarted: every second is on record "
+        "from %s before the onset to the end, with no step of the clock. Its memory, "
+        "disks, processors and network are not watched",
+        pm_time_span(t->i->onset_us - from, span));
 }
 
 static const char *no_crashes(pm_telling *t)
@@ -324,9 +361,10 @@ static const char *no_crashes(pm_telling *t)
         any_event(t, from, types, 2)) {
         return NULL;
     }
-    return apr_psprintf(
-        t->pool, "No worker process crashed or was killed from %s before the onset to the end",
-        pm_time_span(t->i->onset_us - from, span));
+    return apr_psprintf(t->pool,
+                        "No worker process of httpd's own crashed or was killed from %s before the "
+                        "onset to the end",
+                        pm_time_span(t->i->onset_us - from, span));
 }
 
 #define PUSHED_OUT "events of that time have been pushed out of the record by newer ones"
@@ -354,9 +392,13 @@ static const char *too_little_record(const pm_telling *t, uint64_t wanted)
 
 static const char *unknown_traffic(pm_telling *t)
 {
-    return t->i->before_us < PM_LEAST_HISTORY_US
-               ? "no 5 s of traffic are on record before the onset"
-               : NULL;
+    if (t->i->before_us < PM_LEAST_HISTORY_US) {
+        return "no 5 s of traffic are on record before the onset";
+    }
+    return all_were_let_in(t)
+               ? NULL
+               : "how much waited for a worker is not known: at times none was idle, or "
+                 "how many were is not on record";
 }
 
 static const char *unknown_clients(pm_telling *t)
@@ -383,18 +425,55 @@ static const char *unknown_configuration(pm_telling *t)
     return change_is_blamed(t) ? NULL : too_little_record(t, PM_MINUTE_US);
 }
 
+/* What is deployed lies below the tops of folders, or behind a backend, where nobody looks: it is never cleared. */
 static const char *unknown_deployment(pm_telling *t)
 {
+    static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
+                                     PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
+                                     PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
+    uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t);
+    const char *missing;
+    char span[PM_TIME_SIZE];
+
     if (!(t->m->server.watched & PM_WATCHED_FILES)) {
         return "files were not watched";
     }
-    return change_is_blamed(t) ? NULL : too_little_record(t, PM_LEAST_HISTORY_US);
+    if (change_is_blamed(t)) {
+        return NULL;
+    }
+    missing = too_little_record(t, PM_LEAST_HISTORY_US);
+    if (missing) {
+        return missing;
+    }
+    from = later(from, since);
+    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+        return NULL;
+    }
+    return apr_psprintf(
+        t->pool,
+        "no file that is watched changed in the %s before the onset%s, nor during the incident, "
+        "but "
+        "below the tops of DocumentRoot and Alias targets, and behind a backend, nobody looks",
+        pm_time_span(t->i->onset_us - from, span),
+        t->i->onset_us - from < PM_HOUR_US ? " (all that is on record)" : "");
 }
 
 static const char *unknown_backend(pm_telling *t)
 {
-    return t->i->errors && !t->i->by_backend[0].errors && !t->c->sample_count
-               ? "no failing request was kept"
+    const char *name = NULL;
+    size_t kept = t->c->sample_count, itself = answered_by_httpd(t);
+
+    if (!t->i->errors || t->i->by_backend[0].errors || pm_samples_to(t, &name)) {
+        return NULL;
+    }
+    if (!kept) {
+        return "no failing request was kept";
+    }
+    return itself < kept
+               ? apr_psprintf(t->pool,
+                              "none was mod_proxy's, but of %d of the %d failing requests kept "
+                              "it is not known whether another process was asked",
+                              (int)(kept - itself), (int)kept)
                : NULL;
 }
 
@@ -427,13 +506,13 @@ static const char *unknown_machine(pm_telling *t)
 
 static const struct {
     const char *hypothesis;
-    const char *(*clear)(pm_telling *);
+    const char *(*clear)(pm_telling *); /* NULL = nothing clears it */
     const char *(*unknown)(pm_telling *);
 } clear_rules[] = {
     {"traffic_surge", no_traffic_surge, unknown_traffic},
     {"single_client", no_single_client, unknown_clients},
     {"configuration", no_configuration, unknown_configuration},
-    {"deployment", no_deployment, unknown_deployment},
+    {"deployment", NULL, unknown_deployment},
     {"backend", no_backend, unknown_backend},
     {"workers", no_shortage_of_workers, unknown_workers},
     {"crashes", no_crashes, unknown_crashes},
@@ -450,7 +529,8 @@ void pm_tell_cleared(pm_telling *t)
     t->c->unwatched = unwatched;
     t->c->cleared_count = t->c->unwatched_count = 0;
     for (size_t n = 0; n < CLEAR_RULES; n++) {
-        const char *summary = clear_rules[n].clear(t), *missing = NULL;
+        const char *summary = clear_rules[n].clear ? clear_rules[n].clear(t) : NULL;
+        const char *missing = NULL;
 
         if (summary) {
             cleared[t->c->cleared_count++] = (pm_cleared){clear_rules[n].hypothesis, summary};

@@ -218,9 +218,7 @@ static int is_change(uint32_t type)
     }
 }
 
-/* The member's value as it stands in data that we wrote: up to the closing quote of a string. In a
- * string a quote is escaped, so `"key":` within one cannot match. */
-static const char *member(const pm_event *e, const char *key, size_t *len)
+const char *pm_story_member(const pm_event *e, const char *key, size_t *len)
 {
     char name[32];
     const char *at;
@@ -247,14 +245,14 @@ static const char *member(const pm_event *e, const char *key, size_t *len)
 int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us)
 {
     size_t len, other_len;
-    const char *path = member(missing, "path", &len);
+    const char *path = pm_story_member(missing, "path", &len);
 
     for (size_t n = 0; path && n < m->event_count; n++) {
         const pm_event *e = &m->events[n];
         const char *other;
 
         if (e->type == PM_EV_DEPENDENCY_CHANGED && e->at_us >= missing->at_us && e->at_us < by_us &&
-            e->seq > missing->seq && (other = member(e, "path", &other_len)) != NULL &&
+            e->seq > missing->seq && (other = pm_story_member(e, "path", &other_len)) != NULL &&
             other_len == len && !memcmp(other, path, len)) {
             return 0;
         }
@@ -265,7 +263,7 @@ int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t 
 static int note_of_this(const pm_telling *t, const pm_event *e)
 {
     size_t len;
-    const char *id = e->type == PM_EV_NOTE ? member(e, "incident", &len) : NULL;
+    const char *id = e->type == PM_EV_NOTE ? pm_story_member(e, "incident", &len) : NULL;
 
     return id && strtoull(id, NULL, 10) == t->i->id;
 }

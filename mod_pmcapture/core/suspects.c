@@ -16,7 +16,12 @@
 #include <apr_strings.h>
 
 #define NEARNESS 40
-#define LATE 15 /* off the weight of what came after the first failure */
+#define LATE                                                                                       \
+    15 /* off the weight of what came after the first failure, or long enough before it to have been seen */
+#define REFUTED 80 /* off the weight of a change after which all was served well: it stands last */
+#define EXACT 10
+#define VAGUE 5
+#define FILES_MAX 8 /* candidates that are changed files: the last ones */
 #define EVIDENCE_MAX 32
 #define SLACK_US                                                                                   \
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
@@ -32,21 +37,23 @@ static const struct event_rule {
     uint32_t kinds; /* of incidents that it can explain */
     uint64_t before, after;
     int weight;
-    const char *kind; /* NULL = the event type's name */
+    const char *kind;                        /* NULL = the event type's name */
+    enum { STANDS, WEAKENS, FALLS } refuted; /* by requests that were served well since */
+    int by_path;                             /* each file is a candidate of its own */
 } event_rules[] = {
-    {PM_EV_CONFIG_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 100, NULL},
-    {PM_EV_DEPENDENCY_MISSING, PM_KIND_DOWN, PM_EVER, PM_EVER, 95, NULL},
-    {PM_EV_HOST_REBOOT, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 90, NULL},
-    {PM_EV_START_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 85, NULL},
-    {PM_EV_SERVER_UNCLEAN, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 60, NULL},
-    {PM_EV_CONFIG_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 92, NULL},
-    {PM_EV_ROUTE_MOVED, FAILING, 10 * PM_MINUTE_US, PM_MINUTE_US, 88, NULL},
-    {PM_EV_WORKERS_EXHAUSTED, FAILING, PM_MINUTE_US, PM_MINUTE_US / 2, 75, "workers"},
-    {PM_EV_DEPENDENCY_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 70, NULL},
-    {PM_EV_FILE_CHANGED, FAILING, 10 * PM_MINUTE_US, 0, 70, NULL},
-    {PM_EV_CHILD_CRASH, FAILING | PM_KIND_DOWN, PM_MINUTE_US, PM_MINUTE_US, 65, NULL},
-    {PM_EV_CONFIG_RELOAD, FAILING | PM_KIND_DOWN, PM_MINUTE_US, 0, 50, NULL},
-    {PM_EV_SERVER_START, FAILING, PM_MINUTE_US, 0, 45, NULL},
+    {PM_EV_CONFIG_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 100, NULL, STANDS, 0},
+    {PM_EV_DEPENDENCY_MISSING, PM_KIND_DOWN, PM_EVER, PM_EVER, 95, NULL, STANDS, 0},
+    {PM_EV_HOST_REBOOT, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 90, NULL, STANDS, 0},
+    {PM_EV_START_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 85, NULL, STANDS, 0},
+    {PM_EV_SERVER_UNCLEAN, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 60, NULL, STANDS, 0},
+    {PM_EV_CONFIG_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 92, NULL, WEAKENS, 0},
+    {PM_EV_ROUTE_MOVED, FAILING, 10 * PM_MINUTE_US, PM_MINUTE_US, 88, NULL, WEAKENS, 0},
+    {PM_EV_WORKERS_EXHAUSTED, FAILING, PM_MINUTE_US, PM_MINUTE_US / 2, 75, "workers", STANDS, 0},
+    {PM_EV_DEPENDENCY_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 70, NULL, WEAKENS, 0},
+    {PM_EV_FILE_CHANGED, FAILING, 10 * PM_MINUTE_US, 0, 70, NULL, WEAKENS, 1},
+    {PM_EV_CHILD_CRASH, FAILING | PM_KIND_DOWN, PM_MINUTE_US, PM_MINUTE_US, 65, NULL, STANDS, 0},
+    {PM_EV_CONFIG_RELOAD, FAILING | PM_KIND_DOWN, PM_MINUTE_US, 0, 50, NULL, FALLS, 0},
+    {PM_EV_SERVER_START, FAILING, PM_MINUTE_US, 0, 45, NULL, FALLS, 0},
 };
 
 int pm_changed_nothing(const pm_event *e)
@@ -120,43 +127,143 @@ static const char *touched(const pm_telling *t, const pm_event *e)
     return count > 1 ? apr_pstrcat(t->pool, "; it touched ", list, NULL) : "";
 }
 
-static void add_event_candidate(pm_telling *t, apr_array_header_t *found,
-                                const struct event_rule *rule)
+/* "; 920 of 920 requests were answered well in the 46 s until then": figures, no verdict. */
+static const char *since_text(const pm_telling *t, const pm_since *since)
 {
-    const pm_event *nearest = NULL;
-    uint64_t *seqs = apr_palloc(t->pool, EVIDENCE_MAX * sizeof(*seqs));
-    size_t count = 0;
-    pm_slice s =
-        pm_story_events(t, pm_story_back(t->i->onset_us, rule->before), t->until_us + PM_MINUTE_US);
+    char span[PM_TIME_SIZE];
 
+    return since->served == PM_SERVED_UNKNOWN
+               ? ""
+               : apr_psprintf(t->pool,
+                              "; %" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT
+                              " requests were answered well in the %s until then",
+                              since->good, since->requests, pm_time_span(since->us, span));
+}
+
+/* Whether it was served well after the event. What takes effect with the next start says nothing by then. */
+static pm_since served_since(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
+{
+    if (rule->refuted == STANDS || e->at_us > t->i->onset_us ||
+        (e->type == PM_EV_DEPENDENCY_CHANGED && (t->i->kinds & PM_KIND_DOWN))) {
+        return (pm_since){PM_SERVED_UNKNOWN, 0, 0, 0};
+    }
+    return pm_served_since(t, e->at_us);
+}
+
+/* Events that are one candidate: all of a rule, or those of one file. */
+typedef struct group {
+    const char *path; /* NULL = any */
+    size_t path_len;
+    const pm_event *nearest;
+    uint64_t *seqs;
+    size_t count;
+} group;
+
+static int is_of(const group *g, const pm_event *e)
+{
+    size_t len;
+    const char *path = g->path ? pm_story_member(e, "path", &len) : NULL;
+
+    return !g->path || (path && len == g->path_len && !memcmp(path, g->path, len));
+}
+
+static void gather(const pm_telling *t, const struct event_rule *rule, pm_slice s, group *g)
+{
+    g->seqs = apr_palloc(t->pool, EVIDENCE_MAX * sizeof(*g->seqs));
     for (size_t n = s.first; n < s.last; n++) {
         const pm_event *e = &t->m->events[n];
+
+        if (!in_reach(t, rule, e) || !is_of(g, e)) {
+            continue;
+        }
+        if (!g->nearest || distance(t, e) < distance(t, g->nearest)) {
+            g->nearest = e;
+        }
+        if (g->count < EVIDENCE_MAX) {
+            g->seqs[g->count] = e->seq;
+        }
+        g->count++;
+    }
+}
+
+/* An .htaccess file that failing requests read says more than that its folder changed, too. */
+static int exactness(const pm_event *e)
+{
+    static const struct {
+        const char *kind;
+        int points;
+    } kinds[] = {{"\"htaccess\"", EXACT * 1000}, {"\"top\"", -VAGUE * 1000}};
+    size_t len;
+    const char *kind = pm_story_member(e, "kind", &len);
+
+    for (size_t n = 0; kind && n < sizeof(kinds) / sizeof(kinds[0]); n++) {
+        if (len == strlen(kinds[n].kind) && !memcmp(kind, kinds[n].kind, len)) {
+            return kinds[n].points;
+        }
+    }
+    return 0;
+}
+
+static void add_candidate(pm_telling *t, apr_array_header_t *found, const struct event_rule *rule,
+                          const group *g)
+{
+    const pm_event *e = g->nearest;
+    pm_since since = served_since(t, rule, e);
+    int score = score_of(t, rule, e) + (rule->by_path ? exactness(e) : 0);
+
+    if (since.served == PM_SERVED_WELL && rule->refuted == FALLS) {
+        return;
+    }
+    score -= since.served == PM_SERVED_MAYBE ? LATE * 1000 : 0;
+    score -= since.served == PM_SERVED_WELL ? REFUTED * 1000 : 0;
+    APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
+        score,
+        {.kind = rule->kind ? rule->kind : pm_event_name(rule->type),
+         .summary = apr_psprintf(
+             t->pool, "%s (%s%s%s%s)", without_stop(t, e->text), pm_story_nearness(t, e->at_us),
+             touched(t, e), since_text(t, &since),
+             g->count > 1 ? apr_psprintf(t->pool, "; %d more like it", (int)(g->count - 1)) : ""),
+         .evidence = g->seqs,
+         .evidence_count = g->count < EVIDENCE_MAX ? g->count : EVIDENCE_MAX,
+         .at_us = e->at_us,
+         .before_onset_us = (int64_t)t->i->onset_us - (int64_t)e->at_us}};
+}
+
+/* The files that changed last; those beyond them are no candidates. */
+static size_t find_paths(const pm_telling *t, const struct event_rule *rule, pm_slice s,
+                         group groups[FILES_MAX])
+{
+    size_t count = 0, k;
+
+    for (size_t n = s.last; n > s.first && count < FILES_MAX; n--) {
+        const pm_event *e = &t->m->events[n - 1];
+        group *g = &groups[count];
 
         if (!in_reach(t, rule, e)) {
             continue;
         }
-        if (!nearest || distance(t, e) < distance(t, nearest)) {
-            nearest = e;
+        g->path = pm_story_member(e, "path", &g->path_len);
+        for (k = 0; k < count && !is_of(&groups[k], e); k++) {
         }
-        if (count < EVIDENCE_MAX) {
-            seqs[count] = e->seq;
+        count += k == count;
+    }
+    return count;
+}
+
+static void add_event_candidates(pm_telling *t, apr_array_header_t *found,
+                                 const struct event_rule *rule)
+{
+    group groups[FILES_MAX] = {{0}};
+    pm_slice s =
+        pm_story_events(t, pm_story_back(t->i->onset_us, rule->before), t->until_us + PM_MINUTE_US);
+    size_t count = rule->by_path ? find_paths(t, rule, s, groups) : 1;
+
+    for (size_t n = 0; n < count; n++) {
+        gather(t, rule, s, &groups[n]);
+        if (groups[n].nearest) {
+            add_candidate(t, found, rule, &groups[n]);
         }
-        count++;
     }
-    if (!nearest) {
-        return;
-    }
-    APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
-        score_of(t, rule, nearest),
-        {.kind = rule->kind ? rule->kind : pm_event_name(rule->type),
-         .summary = apr_psprintf(
-             t->pool, "%s (%s%s%s)", without_stop(t, nearest->text),
-             pm_story_nearness(t, nearest->at_us), touched(t, nearest),
-             count > 1 ? apr_psprintf(t->pool, "; %d more like it", (int)(count - 1)) : ""),
-         .evidence = seqs,
-         .evidence_count = count < EVIDENCE_MAX ? count : EVIDENCE_MAX,
-         .at_us = nearest->at_us,
-         .before_onset_us = (int64_t)t->i->onset_us - (int64_t)nearest->at_us}};
 }
 
 /* ---- their order ---- */
@@ -191,7 +298,7 @@ void pm_tell_causes(pm_telling *t)
 
     for (size_t n = 0; n < sizeof(event_rules) / sizeof(event_rules[0]); n++) {
         if (event_rules[n].kinds & t->i->kinds) {
-            add_event_candidate(t, found, &event_rules[n]);
+            add_event_candidates(t, found, &event_rules[n]);
         }
     }
     pm_add_figures(t, found);

@@ -26,6 +26,18 @@ int pm_changed_nothing(const pm_event *e);
 /** Append the candidates that are figures, of pm_candidate. */
 void pm_add_figures(pm_telling *t, apr_array_header_t *found);
 
+/** How what fails was served between something that happened and the onset. */
+enum pm_served_since {
+    PM_SERVED_UNKNOWN, /* nothing is said: too few requests, or those that fail are new ones */
+    PM_SERVED_MAYBE,   /* many were answered well; whether those that fail now were among them cannot be told */
+    PM_SERVED_WELL     /* those that fail now were, as good ones have become fewer by them */
+};
+typedef struct pm_since {
+    enum pm_served_since served;
+    uint64_t good, requests, us;
+} pm_since;
+pm_since pm_served_since(const pm_telling *t, uint64_t at_us);
+
 /** Kept requests that went to the same backend as the first one that went to any. */
 size_t pm_samples_to(const pm_telling *t, const char **backend);
 /** Seconds of the incident in which requests could be answered, one at least. */

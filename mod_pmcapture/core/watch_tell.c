@@ -119,6 +119,11 @@ static void put_when(data *d, const pm_watch_news *n)
 
 /* ---- sentences ---- */
 
+/** What it is, for programs: "htaccess" is exact, as failing requests have read it; "top" is vague. */
+static const char *const kind_names[PM_WATCH_KINDS] = {
+    "object", "configuration", "include", "loaded", "watched", "top", "htaccess",
+};
+
 static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -323,6 +328,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     begin(&d);
     put_path(&d, w->path);
     put_string(&d, "named_by", w->named_by);
+    put_string(&d, "kind", kind_names[w->kind]);
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
     put_identity(&d, "to", &n->look->is);

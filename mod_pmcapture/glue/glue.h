@@ -6,6 +6,7 @@
  *   directives.c      the directives
  *   record.c          requests -> live region (the hot path), samples
  *   where.c           what a request was about: route, Host, backend, who asked
+ *   answered.c        whether httpd itself answered a request that failed
  *   moved.c           a Host that another virtual host serves since a reload
  *   backend.c         how a request's backend failed, by what httpd's proxy says
  *   errorlog.c        lines of the error log, counted
@@ -167,6 +168,12 @@ void pm_where_count(const pm_where *w, const request_rec *r, const pm_completed 
 void pm_where_mark(request_rec *r, uint32_t incident);
 /** Health checkers, exporters and the like, by user agent. */
 int pm_is_monitor(const request_rec *r);
+
+/* answered.c */
+/** In post_config: what the modules of this configuration may do. */
+void pm_answered_prepare(void);
+/** 1 when no other process can have been asked: a backend, a program, a daemon, a directory or database of users. */
+int pm_answered_itself(const request_rec *r);
 
 /* moved.c */
 /** Tells when the request's Host was served by another virtual host before a reload. */

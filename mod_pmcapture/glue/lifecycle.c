@@ -248,6 +248,7 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
     const char **key = name_vhosts(p, main_server, wanted);
     uint32_t next = 1;
 
+    pm_answered_prepare();
     for (server_rec *s = main_server; s != NULL; s = s->next, key++) {
         uint32_t v = (uint32_t)(uintptr_t)apr_hash_get(known, *key, APR_HASH_KEY_STRING);
         char defined[PM_KEY];

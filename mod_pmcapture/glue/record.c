@@ -330,7 +330,8 @@ static __attribute__((noinline)) void sample(const request_rec *r, const request
     s.latency_us = done->done_us - done->arrival_us;
     s.status = done->status;
     s.vhost = done->vhost;
-    s.flags = client_gone(r->connection) | (failed ? 0u : PM_SAMPLE_SLOW);
+    s.flags = client_gone(r->connection) | (failed ? 0u : PM_SAMPLE_SLOW) |
+              (pm_answered_itself(r) ? PM_SAMPLE_BY_HTTPD : 0u);
     fill_sample(&s, r, where);
     pm_ring_write(&pm.live.samples, &s);
     pm_htaccess_failed(r, final);

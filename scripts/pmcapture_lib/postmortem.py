@@ -244,7 +244,13 @@ class Postmortem:
         watched = [
             r["summary"]
             for r in self.incident["ruled_out"]
-            if r["hypothesis"] in ("configuration", "deployment") and r["summary"]
+            if r["hypothesis"] == "configuration" and r["summary"]
+        ]
+        # never cleared: what is deployed lies where nobody looks
+        watched += [
+            f"{HYPOTHESES['deployment'].capitalize()}: {r['summary']}"
+            for r in self.incident["not_watched"]
+            if r["hypothesis"] == "deployment" and r["summary"]
         ]
         start = "The record names no change shortly before the onset. "
         if watched:

@@ -395,7 +395,7 @@ static const char *unknown_traffic(pm_telling *t)
     if (t->i->before_us < PM_LEAST_HISTORY_US) {
         return "no 5 s of traffic are on record before the onset";
     }
-    return all_were_let_in(t)
+    return (t->i->kinds & PM_KIND_DOWN) || all_were_let_in(t)
                ? NULL
                : "how much waited for a worker is not known: at times none was idle, or "
                  "how many were is not on record";

@@ -109,7 +109,7 @@ def test_the_misroute_blames_the_reload_that_gave_the_host_away_and_clears_traff
 @pytest.mark.parametrize("logins, others, rule", [(80, 80, "ratio=5% clients=5%"),
                                                   (6, 194, "ratio=5% clients=0.5%"),
                                                   (6, 194, "own virtual host")])
-def test_logins_that_fail_for_some_blame_their_backend_and_clear_a_deployment(
+def test_logins_that_fail_for_some_blame_their_backend_and_no_change(
         new_httpd, backend, logins, others, rule):
     dead = free_port()
     own = "own" in rule
@@ -169,8 +169,9 @@ def test_logins_that_fail_for_some_blame_their_backend_and_clear_a_deployment(
     assert any(key.startswith("AH00957") for key in lines(incident, "error_log"))
     assert not CHANGES & set(kinds(incident))
     assert kinds(incident)[0] == "backend"
-    assert {"deployment", "single_client", "traffic_surge"} <= set(cleared(incident))
-    assert "backend" not in cleared(incident)
+    assert {"single_client", "traffic_surge"} <= set(cleared(incident))
+    assert "no file that is watched changed" in not_watched(incident)["deployment"]
+    assert not {"backend", "deployment"} & set(cleared(incident))
 
 
 # ---- a flood, a scanner ----
@@ -261,3 +262,210 @@ def test_two_virtual_hosts_that_fail_at_once_keep_their_own_backend_route_and_st
             assert len(incident["breakdown"]["backend"]) == 1
             assert incident["causes"][0]["kind"] == "backend"
             assert url in incident["causes"][0]["summary"]
+
+
+# ---- served well since ----
+
+def broken_by(flag, status=503):
+    """Everything fails while the file `flag`, which nobody watches, is there."""
+    return f'RewriteEngine On\nRewriteCond "{flag}" -f\nRewriteRule ^ - [R={status},L]\n'
+
+
+def not_watched(incident):
+    return {one["hypothesis"]: one["summary"] for one in incident["not_watched"]}
+
+
+def fails(load_for, httpd, flag):
+    """A while of failures, and the incident when it is over."""
+    flag.touch()
+    wait_for_document(httpd, lambda d: d["incidents"], 15, "an incident")
+    history(load_for, 2)
+    flag.unlink()
+    final = wait_closed(httpd)
+    document.validate(final)
+    [incident] = final["incidents"]
+    return incident
+
+
+def test_a_start_after_which_all_was_served_well_is_not_blamed(new_httpd):
+    httpd = new_httpd(pm=rules())
+    flag = httpd.root / "broken"
+    httpd.config = broken_by(flag)
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        history(load, 14)
+        incident = fails(load, httpd, flag)
+    assert "server.start" not in kinds(incident)
+
+
+def test_a_change_after_which_all_was_served_well_stands_behind_what_failed_since(new_httpd, backend):
+    httpd = new_httpd(pm=rules(), config=f'ProxyPass "/" "{backend.url}/" retry=0\n').start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        httpd.config += "KeepAliveTimeout 4\n"
+        httpd.write_config()
+        httpd.reload()
+        history(load, 14)
+        backend.kill()
+        wait_for_document(httpd, lambda d: d["incidents"], 15, "an incident")
+        history(load, 2)
+        backend.start()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert kinds(incident)[0] == "backend"
+    assert kinds(incident)[-1] == "config.changed"
+    assert "requests were answered well in the" in summary(incident, "config.changed")
+
+
+def test_a_change_of_what_nobody_asked_for_until_it_failed_is_blamed(new_httpd):
+    httpd = new_httpd(pm=rules()).start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        httpd.config += 'Redirect 503 "/shop"\n'
+        httpd.write_config()
+        httpd.reload()
+        history(load, 14)
+        load.stream("/shop", rate=20, count=60, source=lambda n: f"127.5.{n % 40}.1").wait()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert kinds(incident)[0] == "config.changed"
+    assert '"/shop"' in summary(incident, "config.changed")
+
+
+# ---- the exact and the vague ----
+
+def test_the_htaccess_file_that_failing_requests_read_stands_before_the_folder_that_it_is_in(new_httpd):
+    httpd = new_httpd(pm=rules())
+    httpd.config = f'<Directory "{httpd.root}/htdocs">\nAllowOverride All\n</Directory>\n'
+    httpd.start()
+    htaccess = httpd.root / "htdocs/.htaccess"
+    with Load(httpd.port) as load:
+        load.stream("/index.html", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        history(load)
+        edited = httpd.root / "htdocs/.htaccess.new"
+        edited.write_text("Redirect 503 /index.html\n")
+        edited.rename(htaccess)     # as editors do it: the folder changes, too
+        wait_for_document(httpd, lambda d: len(document.events(d, "file.changed")) > 1, 20,
+                          "both changes are on record")
+        htaccess.unlink()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    changed = [cause["summary"] for cause in incident["causes"] if cause["kind"] == "file.changed"]
+    assert len(changed) == 2
+    assert changed[0].startswith(f"{htaccess} ")
+    assert incident["causes"][0]["summary"] == changed[0]
+    assert changed[1].startswith(f"{httpd.root}/htdocs ")
+
+
+# ---- cleared by what is watched alone ----
+
+SCRIPT = "#!/bin/sh\nif [ -e {flag} ]; then echo 'Status: 500'; fi\necho 'Content-Type: text/plain'\necho\n"
+WSGI = """import os
+def application(environ, start):
+    start("500 No" if os.path.exists("{flag}") else "200 OK", [("Content-Type", "text/plain")])
+    return [b"x"]
+"""
+
+
+def by_program(httpd, how, flag):
+    """An application at /app/ that answers 500 while `flag` is there; gives the configuration."""
+    folder = httpd.root / "app"
+    folder.mkdir()
+    if how == "cgid":
+        (folder / "run").write_text(SCRIPT.format(flag=flag))
+        (folder / "run").chmod(0o755)
+        return (f'ScriptSock "{httpd.root}/run/cgisock"\nScriptAlias "/app/" "{folder}/"\n'
+                f'<Directory "{folder}">\nRequire all granted\n</Directory>\n')
+    (folder / "run").write_text(WSGI.format(flag=flag))
+    return (f"WSGISocketPrefix {httpd.root}/run/wsgi\nWSGIDaemonProcess app processes=1 threads=5\n"
+            f'WSGIScriptAlias "/app" "{folder}/run" process-group=app application-group=%{{GLOBAL}}\n'
+            f'<Directory "{folder}">\nRequire all granted\n</Directory>\n')
+
+
+@pytest.mark.parametrize("how", ["cgid", "wsgi"])
+def test_what_another_process_answered_does_not_clear_a_backend(new_httpd, how):
+    httpd = new_httpd(pm=rules(), modules=(how,))
+    flag = httpd.root / "broken"
+    httpd.config = by_program(httpd, how, flag)
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/app/run", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        history(load)
+        incident = fails(load, httpd, flag)
+    assert "backend" not in cleared(incident)
+    assert "whether another process was asked" in not_watched(incident)["backend"]
+
+
+def test_a_connector_that_is_no_proxy_does_not_clear_a_backend(new_httpd):
+    httpd = new_httpd(pm=rules(), modules=("jk",))
+    httpd.config = (f'JkShmFile "{httpd.root}/run/jk"\nJkLogFile "{httpd.root}/logs/jk"\nJkLogLevel emerg\n'
+                    "JkWorkerProperty worker.list=w\nJkWorkerProperty worker.w.type=ajp13\n"
+                    f"JkWorkerProperty worker.w.port={free_port()}\nJkWorkerProperty worker.w.retries=1\n"
+                    "JkMount /app/* w\n")
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=10, source=lambda n: f"127.4.{n % 40}.1")
+        history(load)
+        load.stream("/app/x", rate=20, count=60, source=lambda n: f"127.5.{n % 40}.1").wait()
+        final = wait_closed(httpd)
+    [incident] = final["incidents"]
+    assert incident["status"]
+    assert "backend" not in cleared(incident)
+    assert "whether another process was asked" in not_watched(incident)["backend"]
+
+
+@pytest.mark.parametrize("how", ["rewrite", "htaccess"])
+def test_failures_that_httpd_answered_itself_clear_a_backend(new_httpd, how):
+    httpd = new_httpd(pm=rules())
+    flag = httpd.root / "broken"
+    httpd.config = broken_by(flag)
+    if how == "htaccess":       # a directive of a module that is not there: the core refuses
+        folder = httpd.root / "htdocs/app"
+        folder.mkdir()
+        (folder / "page.html").write_text("it works\n")
+        flag = folder / ".htaccess"
+        httpd.config = f'<Directory "{folder}">\nAllowOverride All\n</Directory>\n'
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/app/page.html" if how == "htaccess" else "/", rate=20,
+                    source=lambda n: f"127.4.{n % 40}.1")
+        history(load)
+        if how == "htaccess":
+            flag.write_text("php_value memory_limit 1M\n")
+        incident = fails(load, httpd, flag)
+    assert "httpd itself answered" in cleared(incident)["backend"]
+
+
+def test_a_deployment_below_the_top_of_document_root_is_not_cleared(new_httpd):
+    httpd = new_httpd(mpm="prefork", pm=rules())
+    folder = httpd.root / "htdocs/app/lib"
+    folder.mkdir(parents=True)
+    page = folder / "page.html"
+    page.write_text("<!--#echo var='DATE_GMT' -->\n")
+    httpd.config = (f'RewriteEngine On\nRewriteCond "{folder}/v2" -f\nRewriteRule ^/app - [R=500,L]\n')
+    httpd.start()
+    with Load(httpd.port) as load:
+        load.stream("/app/lib/page.html", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        history(load)
+        incident = fails(load, httpd, folder / "v2")
+    assert "deployment" not in cleared(incident)
+    assert "no file that is watched changed" in not_watched(incident)["deployment"]
+
+
+# ---- what stands behind a figure ----
+
+def test_seconds_that_the_last_run_left_stand_behind_the_gap_after_it(new_httpd):
+    httpd = new_httpd(pm=rules()).start()
+    with Load(httpd.port) as load:
+        load.stream("/", rate=20, source=lambda n: f"127.4.{n % 40}.1")
+        history(load, 8)
+        httpd.kill()
+    httpd.start()
+    final = wait_for_document(httpd, lambda d: d["incidents"], 15, "an incident")
+    [incident] = final["incidents"]
+    assert incident["kinds"] == ["down"]
+    assert incident["before"]["history"] > 5
+    assert incident["before"]["requests_per_second"] == pytest.approx(20, rel=0.2)
+    assert incident["unserved"]["expected_requests"] is not None
+    assert "traffic_surge" not in not_watched(incident)

@@ -105,6 +105,23 @@ static uint32_t most_in_flight(const pm_telling *t)
     return most;
 }
 
+/* httpd said itself that it had no more: MaxRequestWorkers reached or near, scoreboard full, no process to be had. */
+static int httpd_ran_short(const pm_telling *t)
+{
+    static const char *const said[] = {
+        "AH00159:", "AH00161:", "AH00283:", "AH00286:", "AH00287:", "AH00288:",
+        "AH00481:", "AH00484:", "AH00485:", "AH03490:", "AH10159:"};
+
+    for (int n = 0; n < PM_TALLIES && t->i->by_error_log[n].errors; n++) {
+        for (size_t k = 0; k < sizeof(said) / sizeof(said[0]); k++) {
+            if (!strncmp(t->i->by_error_log[n].key, said[k], strlen(said[k]))) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Who waits for a worker is counted when there is one: a second without any is no matter, some in a row may hide more. */
 static int all_were_let_in(const pm_telling *t)
 {
@@ -117,7 +134,7 @@ static int all_were_let_in(const pm_telling *t)
             return 0;
         }
     }
-    return s.last > s.first && !full;
+    return s.last > s.first && !full && !httpd_ran_short(t);
 }
 
 /* Did ten seconds bring half as much again as is usual, and more than chance does (three standard deviations of a
@@ -301,6 +318,13 @@ static const char *no_backend(pm_telling *t)
                         (int)t->c->sample_count, i->errors);
 }
 
+/* A worker that is idle at the end of a second when nearly all are busy says little of what lay between. */
+static int had_room(const pm_row *row)
+{
+    return row->idle != PM_UNKNOWN && row->idle > 0 && row->limit != PM_UNKNOWN &&
+           row->busy != PM_UNKNOWN && (uint64_t)row->busy * 10 <= (uint64_t)row->limit * 9;
+}
+
 static const char *no_shortage_of_workers(pm_telling *t)
 {
     static const uint32_t types[] = {PM_EV_WORKERS_EXHAUSTED};
@@ -309,14 +333,15 @@ static const char *no_shortage_of_workers(pm_telling *t)
     char span[PM_TIME_SIZE], before[PM_TIME_SIZE];
     pm_slice s;
 
-    if (from == PM_EVER || !every_second(t, from, t->until_us) || any_event(t, from, types, 1)) {
+    if (from == PM_EVER || !every_second(t, from, t->until_us) || any_event(t, from, types, 1) ||
+        httpd_ran_short(t)) {
         return NULL;
     }
     s = pm_story_rows_over(t, from, t->until_us);
     for (size_t n = s.first; n < s.last; n++) {
         const pm_row *row = &t->m->rows[n];
 
-        if (row->idle == PM_UNKNOWN || row->idle == 0) {
+        if (!had_room(row)) {
             return NULL;
         }
         least = row->idle < least ? row->idle : least;
@@ -469,12 +494,11 @@ static const char *unknown_backend(pm_telling *t)
     if (!kept) {
         return "no failing request was kept";
     }
-    return itself < kept
-               ? apr_psprintf(t->pool,
-                              "none was mod_proxy's, but of %d of the %d failing requests kept "
-                              "it is not known whether another process was asked",
-                              (int)(kept - itself), (int)kept)
-               : NULL;
+    return itself < kept ? apr_psprintf(t->pool,
+                                        "none of the %d failing requests kept was mod_proxy's, but "
+                                        "whether another process was asked is not known of %d",
+                                        (int)kept, (int)(kept - itself))
+                         : NULL;
 }
 
 static const char *unknown_workers(pm_telling *t)

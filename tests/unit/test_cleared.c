@@ -258,10 +258,9 @@ static void what_another_process_may_have_answered_clears_no_backend(void **stat
         add_sample(f, n, "")->flags = n == 5 ? 0 : PM_SAMPLE_BY_HTTPD;
     }
     assert_null(cleared(tell(f), "backend"));
-    assert_string_equal(
-        unwatched(&f->cases[0], "backend"),
-        "none was mod_proxy's, but of 1 of the 8 failing requests kept it is not known "
-        "whether another process was asked");
+    assert_string_equal(unwatched(&f->cases[0], "backend"),
+                        "none of the 8 failing requests kept was mod_proxy's, but whether another "
+                        "process was asked is not known of 1");
     add_tally(f->cases[0].incident->by_backend, "http://127.0.0.1:8080", 50, 5);
     assert_null(unwatched(tell(f), "backend"));
 }
@@ -282,6 +281,24 @@ static void an_idle_worker_in_each_second_clears_the_workers(void **state)
     f->rows[1807].idle = 70;
     add_event(f, PM_EV_WORKERS_EXHAUSTED, 3, "No idle worker.", "{}");
     assert_null(cleared(tell(f), "workers"));
+}
+
+static void workers_that_are_nearly_all_busy_are_not_cleared(void **state)
+{
+    fixture *f = errors();
+    pm_tally *line;
+
+    (void)state;
+    f->rows[1807].busy = 135;
+    assert_non_null(cleared(tell(f), "workers"));
+    f->rows[1807].busy = 136; /* of 150 */
+    assert_null(cleared(tell(f), "workers"));
+    f->rows[1807].busy = 5;
+    line = add_tally(f->cases[0].incident->by_error_log, "AH01257: unable to connect", 0, 9);
+    assert_non_null(cleared(tell(f), "workers"));
+    apr_cpystrn(line->key, "AH00484: server reached MaxRequestWorkers setting", sizeof(line->key));
+    assert_null(cleared(tell(f), "workers"));
+    assert_null(cleared(&f->cases[0], "traffic_surge"));
 }
 
 static void every_second_on_record_clears_the_machine(void **state)
@@ -468,6 +485,7 @@ int main(void)
         TEST(failing_requests_that_httpd_itself_answered_clear_backends),
         TEST(what_another_process_may_have_answered_clears_no_backend),
         TEST(an_idle_worker_in_each_second_clears_the_workers),
+        TEST(workers_that_are_nearly_all_busy_are_not_cleared),
         TEST(every_second_on_record_clears_the_machine),
         TEST(minutes_in_place_of_seconds_clear_nothing_that_needs_each_second),
         TEST(a_server_that_was_gone_clears_neither_traffic_nor_machine),

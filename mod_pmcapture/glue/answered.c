@@ -87,8 +87,9 @@ static const char *const own_modules[] = {"core.c",
                                           "mod_substitute.c",
                                           "mod_request.c"};
 
-static const char *const own_handlers[] = {"default-handler", "httpd/unix-directory", "pm-status",
-                                           "server-status", "server-info"};
+static const char *const own_handlers[] = {"default-handler",      "redirect-handler",
+                                           "httpd/unix-directory", "pm-status",
+                                           "server-status",        "server-info"};
 
 /* Of the configuration that runs. Set before there are workers. */
 static int only_own_modules;

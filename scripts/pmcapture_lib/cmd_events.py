@@ -79,9 +79,13 @@ def run(session):
             print_event(session, event)
         for sentence in document.notices:
             note(sentence)
-    if not events and not args.json:
+    if events:
+        return 0
+    if document.unread_events:
+        raise Trouble("what was asked for may be among the events that cannot be read")
+    if not args.json:
         note(nothing(document, args))
-    return 0 if events else 1
+    return 1
 
 
 def known(seq, kept):

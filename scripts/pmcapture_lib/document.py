@@ -236,6 +236,10 @@ class Document:
         return self.fields[name]
 
     @property
+    def unread_events(self):
+        return len(items(self.raw, "events")) - len(self.events)
+
+    @property
     def notices(self):
         """What was lost or is not recorded, a sentence each."""
         lost = self["capture"]["events_lost"]
@@ -247,6 +251,8 @@ class Document:
         )
         if unread:
             extra.append(f"{text.plural(unread, 'incident')} of the document cannot be read")
+        if self.unread_events:
+            extra.append(f"{text.plural(self.unread_events, 'event')} of the document cannot be read")
         return self["capture"]["notices"] + extra
 
     def series(self):
@@ -283,7 +289,7 @@ def narrow(found, view=None, since=None, until=None, incident=None):
         kept["events"] = [
             e
             for e in items(found, "events")
-            if isinstance(e, dict) and _within(parse_stamp(e.get("at")), since, until)
+            if not isinstance(e, dict) or _may_be_within(parse_stamp(e.get("at")), since, until)
         ]
         kept["series"] = _narrow_series(raw(found.get("series")), since, until)
     return _only(kept, view)
@@ -295,6 +301,11 @@ def _around(incident):
     return onset and onset - margin, end and end + margin
 
 
+def _may_be_within(at, since, until):
+    """What has no readable time stays, for its reader to say so."""
+    return at is None or _within(at, since, until)
+
+
 def _within(at, since, until):
     return at is not None and (since is None or at >= since) and (until is None or at < until)
 
@@ -303,9 +314,8 @@ def _overlaps(incident, since, until):
     if not isinstance(incident, dict):
         return False
     onset, end = parse_stamp(incident.get("onset")), parse_stamp(incident.get("end"))
-    return (
-        onset is not None
-        and (until is None or onset < until)
+    return onset is None or (
+        (until is None or onset < until)
         and (since is None or end is None or end >= since)
     )
 

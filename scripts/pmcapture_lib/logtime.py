@@ -4,7 +4,7 @@ import os
 from datetime import datetime
 
 from . import Trouble
-from .times import UTC, Zone
+from .times import UTC, Zone, read_iso
 
 
 class LogClock:
@@ -20,7 +20,7 @@ class LogClock:
     def read(self, stamp):
         """The points in time that the stamp can mean, earliest first; none when it is not one."""
         try:
-            at = datetime.fromisoformat(" ".join(stamp.split()))
+            at = read_iso(" ".join(stamp.split()))
             if at.tzinfo is not None:
                 return _sane([at.astimezone(UTC)])
             first, second = (

@@ -32,6 +32,33 @@ STAMP = re.compile(
     re.ASCII,
 )
 
+ISO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?([Zz]|[+-]\d\d(?::?\d\d)?)?",
+    re.ASCII,
+)
+
+
+def read_iso(value):
+    """RFC 3339 and what logs have of it; ValueError for all else.
+
+    datetime.fromisoformat() reads no Z, no +0100 and no tenth of a second before Python 3.11.
+    """
+    found = ISO.fullmatch(value)
+    if not found:
+        raise ValueError(value)
+    figures = [int(part or 0) for part in found.groups()[:6]]
+    micros = int((found[7] or "")[:6].ljust(6, "0"))
+    return datetime(*figures, micros, tzinfo=_offset(found[8]))
+
+
+def _offset(suffix):
+    if suffix is None:
+        return None
+    if suffix in "Zz":
+        return UTC
+    away = timedelta(hours=int(suffix[1:3]), minutes=int(suffix[3:].lstrip(":") or 0))
+    return timezone(-away if suffix[0] == "-" else away)
+
 
 class Zone:
     """The zone that times without one are read in; `shown` says that it also stands beside UTC."""
@@ -79,7 +106,7 @@ def parse_stamp(value):
     if not isinstance(value, str) or len(value) > 40:
         return None
     try:
-        at = datetime.fromisoformat(value)
+        at = read_iso(value)
         if at.tzinfo is None or not 1970 <= at.year < 9000:
             return None
         return at.astimezone(UTC)
@@ -137,7 +164,7 @@ def _parse_stamp_of_person(text, zone):
     if suffix in ("Z", "z"):
         return naive.replace(tzinfo=UTC)
     if suffix[0] in "+-":
-        return datetime.fromisoformat(naive.isoformat() + suffix)
+        return read_iso(naive.isoformat() + suffix)
     try:
         return naive.replace(tzinfo=zoneinfo.ZoneInfo(suffix))
     except zoneinfo.ZoneInfoNotFoundError:
@@ -146,7 +173,7 @@ def _parse_stamp_of_person(text, zone):
 
 def _at_clock(day, clock):
     hour, _, rest = clock.partition(":")
-    return datetime.fromisoformat(f"{day}T{int(hour):02d}:{rest}")
+    return read_iso(f"{day}T{int(hour):02d}:{rest}")
 
 
 def parse_span(text):

@@ -46,6 +46,23 @@ def test_a_type_that_does_not_occur_names_those_that_do(pmcapture, saved):
     assert "config.reload" in done.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["--since", "2026-11-20T21:00:00Z"], ["--json"], ["-t", "config"]])
+def test_events_whose_time_cannot_be_read_are_an_error_and_no_empty_record(pmcapture, save, words):
+    path = save(events=[{**event, "at": "soon"} for event in builder.events()])
+    done = pmcapture("events", "-f", path, *words)
+    assert done.returncode == 3 and "no event" not in done.stderr
+    assert "the events that cannot be read" in done.stderr
+
+
+def test_an_event_whose_time_cannot_be_read_is_counted_beside_the_others(pmcapture, save):
+    first, *others = builder.events()
+    path = save(events=[{**first, "at": "2026-W47-5T21:30:05Z"}, *others])
+    for words in ([], ["--since", "2026-11-19T00:00:00Z"]):
+        done = pmcapture("events", "-f", path, *words)
+        assert done.returncode == 0 and len(seqs(done)) == len(others)
+        assert "1 event of the document cannot be read" in done.stderr
+
+
 @pytest.fixture
 def follower(save):
     path = save()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcapture_lib import Trouble
+from pmcapture_lib.logtime import LogClock
 from pmcapture_lib.times import Zone, format_stamp, parse_stamp, parse_when
 
 NOW = datetime(2026, 11, 20, 21, 30, 5, tzinfo=timezone.utc)
@@ -48,6 +49,21 @@ NOW = datetime(2026, 11, 20, 21, 30, 5, tzinfo=timezone.utc)
 )
 def test_a_time_is_read_as_journalctl_reads_it(text, expected):
     assert format_stamp(parse_when(text, NOW, Zone("Africa/Lagos"))) == expected
+
+
+@pytest.mark.parametrize("text", [
+    "2026-11-20T21:30:05Z", "2026-11-20T21:30:05.0Z", "2026-11-20 21:30:05.000000999+00:00",
+    "2026-11-20T22:30:05+0100", "2026-11-20T20:00:05-01:30", "2026-11-20T22:30:05+01"])
+def test_a_time_of_a_document_and_of_a_log_is_read_by_every_python(text):
+    assert format_stamp(parse_stamp(text)) == "2026-11-20T21:30:05.000Z"
+    assert [format_stamp(at) for at in LogClock("UTC").read(text)] == ["2026-11-20T21:30:05.000Z"]
+
+
+@pytest.mark.parametrize("text", [
+    "20261120T213005Z", "2026-W47-5T21:30:05Z", "2026-11-20T21Z", "2026-11-20T24:00:00Z", "2026-11-20x21:30:05Z",
+    "2026-11-20T21:30:05+25:00"])
+def test_a_time_that_only_some_pythons_read_is_read_by_none(text):
+    assert parse_stamp(text) is None and LogClock("UTC").read(text) == []
 
 
 @pytest.mark.parametrize(

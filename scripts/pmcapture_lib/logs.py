@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 from . import Trouble
-from . import apt, dnf, dpkg, journal, reboots, text
+from . import apt, dnf, dpkg, journal, reboots, text, wtmpdb
 from .logfile import Log, rotated
 from .packages import FileLists
 
@@ -23,6 +23,8 @@ TEXTS = {  # each kind of log: its reader, and where it lies in a copy of / or o
 }
 JOURNALS = ("var/log/journal", "run/log/journal", "journal", ".")
 WTMP = ("var/log/wtmp", "wtmp")
+WTMPDB = ("var/lib/wtmpdb/wtmp.db", "lib/wtmpdb/wtmp.db", "var/log/wtmp.db", "wtmp.db")
+REBOOTS = {"last", "wtmpdb", "journal"}
 LISTS = ("var/lib/dpkg/info", "lib/dpkg/info", "dpkg/info")
 
 
@@ -51,10 +53,17 @@ class Logs:
         for path in (os.path.join(root, path) for path in WTMP):
             for wtmp in rotated(path):
                 self._wtmp(wtmp)
+        # Debian links one of these places to another.
+        found = (os.path.realpath(os.path.join(root, path)) for path in WTMPDB)
+        for path in dict.fromkeys(path for path in found if os.path.isfile(path)):
+            self._wtmpdb(path)
         if os.path.realpath(root) == "/":
             self._programs()
         else:
             self._journal_folders(root)
+        if not REBOOTS.intersection(self.read):
+            self.notices.append(f"reboots are unknown: {root} has neither wtmp, wtmpdb's database "
+                                "nor a journal that can be read")
 
     def _rotated(self, source, parse, path):
         for one in rotated(path):
@@ -64,7 +73,9 @@ class Logs:
 
     def _file(self, path):
         name = os.path.basename(path)
-        if name.startswith("wtmp"):
+        if name.startswith("wtmp") and name.endswith(".db"):
+            self._wtmpdb(path)
+        elif name.startswith("wtmp"):
             self._wtmp(path)
         elif name.endswith((".journal", ".journal~")):
             self._journal("--file", path)
@@ -114,6 +125,12 @@ class Logs:
     def _wtmp(self, path):
         if os.path.isfile(path):
             self._run("last", path, reboots.parse, ["last", *reboots.arguments(path)])
+
+    def _wtmpdb(self, path):
+        try:
+            self._take("wtmpdb", path, *wtmpdb.read(path), [])
+        except OSError as problem:
+            self.notices.append(f"{path} cannot be read: {text.clean(problem.strerror, 200)}")
 
     def _run(self, source, path, parse, command):
         lines = self._output(path, command)

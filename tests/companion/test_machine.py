@@ -3,6 +3,9 @@
 import gzip
 import json
 import os
+import shutil
+import sqlite3
+import struct
 import subprocess
 from datetime import datetime, timedelta, timezone
 
@@ -259,13 +262,83 @@ def test_what_is_no_journal_line_is_counted_and_left_out(machine, reported):
     assert "cannot be read, and are left out" in said(report)
 
 
-def test_reboots_are_read_from_wtmp(machine, reported):
-    at = (builder.ONSET - timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%S,000000+00:00")
-    dump = f"[2] [00000] [~~  ] [reboot  ] [~           ] [6.1.0-13            ] [0.0.0.0        ] [{at}]\n"
-    wtmp = subprocess.run(["utmpdump", "-r"], input=dump.encode(), capture_output=True, check=True)
-    report = reported(machine("var/log/wtmp", wtmp.stdout))
+def wtmp_of_a_boot(seconds):
+    """utmp(5) as it is on x86: BOOT_TIME."""
+    at = int((builder.ONSET + timedelta(seconds=seconds)).timestamp())
+    return struct.pack("<hxxi32s4s32s256shhiii16x20x", 2, 0, b"~", b"~~", b"reboot", b"6.1.0-13", 0, 0, 0, at, 0)
+
+
+def test_reboots_are_read_from_wtmp_or_it_is_said_that_they_cannot_be(machine, reported):
+    report = reported(machine("var/log/wtmp", wtmp_of_a_boot(-60)))
+    if not os.path.exists("/usr/bin/last") or os.path.islink("/usr/bin/last"):  # wtmpdb's, which reads no wtmp
+        assert report["machine"] == [] and "var/log/wtmp" in said(report) and "reboots are unknown" in said(report)
+        return
     (entry,) = report["machine"]
     assert entry["kind"] == "host.boot" and "6.1.0-13" in entry["text"] and entry["source"] == "last"
+    assert "reboots are unknown" not in said(report)
+
+
+WTMPDB = (
+    "CREATE TABLE wtmp(ID INTEGER PRIMARY KEY, Type INTEGER, User TEXT NOT NULL, Login INTEGER, Logout INTEGER, "
+    "TTY TEXT, RemoteHost TEXT, Service TEXT)"
+)
+
+
+def database(path, statement, rows=()):
+    with sqlite3.connect(path) as base:
+        base.execute(statement)
+        for row in rows:
+            base.execute("INSERT INTO wtmp VALUES (NULL, ?, ?, ?, ?, '~', ?, NULL)", row)
+    base.close()
+
+
+def micros(seconds):
+    return int((builder.ONSET + timedelta(seconds=seconds)).timestamp() * 1e6)
+
+
+def test_reboots_are_read_from_wtmpdb(machine, reported):
+    root = machine("var/log/wtmp.db", "")
+    (root / "var/lib/wtmpdb").mkdir(parents=True)
+    (root / "var/lib/wtmpdb/wtmp.db").symlink_to("../../log/wtmp.db")
+    database(root / "var/log/wtmp.db", WTMPDB, [
+        (1, "reboot", micros(-900), micros(-120), "6.12.0-1"),
+        (1, "reboot", micros(-60), None, "6.12.0-2\x1b[1m"),
+        (3, "amina", micros(-50), None, "192.0.2.7"),
+        (1, "reboot", -1, None, "6.12.0-3"),
+    ])
+    for place in (root, root / "var/log/wtmp.db"):
+        report = reported(place)
+        assert kinds(report) == ["host.boot", "host.shutdown", "host.boot"]
+        assert [e["at"] for e in report["machine"]] == [builder.after(s) for s in (-900, -120, -60)]
+        assert "6.12.0-2%1B[1m" in report["machine"][2]["text"] and report["machine"][2]["source"] == "wtmpdb"
+        assert "1 line of " in said(report) and "reboots are unknown" not in said(report)
+
+
+def test_the_database_that_wtmpdb_itself_wrote_is_read(machine, save, pmcapture):
+    if not shutil.which("wtmpdb"):
+        pytest.skip("wtmpdb, which came with Debian 13, is not here")
+    root = machine("var/log/dpkg.log", "")
+    subprocess.run(["wtmpdb", "boot", "-f", root / "wtmp.db"], capture_output=True, check=True)
+    now = builder.stamp(datetime.now(timezone.utc))
+    done = pmcapture("report", "-f", save(incidents=[builder.incident(onset=now, end=now)]), "--json",
+                     f"--machine={root}")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert [e["source"] for e in report["machine"] if e["kind"] == "host.boot"] == ["wtmpdb"]
+    assert os.uname().release in done.stdout
+
+
+ENDLESS = ("CREATE VIEW wtmp AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+           "SELECT 1 AS Type, max(x) AS Login, 1 AS Logout, '' AS RemoteHost FROM n")
+
+
+@pytest.mark.parametrize("statement", [ENDLESS, "CREATE TABLE wtmp(a)", None], ids=["endless", "other", "none"])
+def test_what_is_no_database_of_wtmpdbs_does_no_harm(machine, reported, statement):
+    root = machine("var/log/wtmp.db", "" if statement else "SQLite format 3\0" + "x" * 5000)
+    if statement:
+        database(root / "var/log/wtmp.db", statement)
+    report = reported(root)
+    assert report["machine"] == []
+    assert "wtmp.db cannot be read: " in said(report) and "reboots are unknown" in said(report)
 
 
 def test_a_damaged_wtmp_or_journal_does_no_harm(machine, reported):

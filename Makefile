@@ -2,7 +2,8 @@
 #
 # make            the module, pmdump and the core library, into build/
 # make demo       an outage from first error to postmortem, on a private httpd
-# make check      every test, with a summary
+# make check      every test, with a summary; SHORT=1 leaves the long ones out
+# make releases   demo and check on fresh minimal systems of the supported Debian releases; needs root
 # make bench      what it costs, with a table
 # make torture    a real httpd under load while everything goes wrong, TORTURE_SECONDS long
 # make sanitize   the tests under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer, valgrind
@@ -59,7 +60,7 @@ SO    := $(if $(GLUE),$(BUILD)/mod_pmcapture.so)
 PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
 
 .PHONY: all objects deps unit check bench demo install uninstall lint clean help
-.PHONY: sanitize fuzz fuzz-programs torture
+.PHONY: sanitize fuzz fuzz-programs torture releases
 .DELETE_ON_ERROR:
 
 all: $(LIB) $(SO) $(PMDUMP)
@@ -72,6 +73,7 @@ help:
 	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
 	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED (torture)  FUZZ_SECONDS (fuzz)'
+	@echo '  SHORT=1 (check)  RELEASES=SUITE=check|short... MIRROR=URI (releases)'
 
 # ---- compile and link ----
 
@@ -130,7 +132,13 @@ compilers:
 # What is missing is installed first; only then can make know httpd's flags, so it starts afresh.
 check:
 	@$(MAKE) --no-print-directory deps
-	@PYTHON=$(PYTHON) PM_BUILD=$(BUILD) MAKE='$(MAKE)' JOBS=$(JOBS) tests/run-check
+	@PYTHON=$(PYTHON) PM_BUILD=$(BUILD) MAKE='$(MAKE)' JOBS=$(JOBS) SHORT=$(SHORT) tests/run-check
+
+# The two commands on fresh machines: RELEASES names Debian's suites, and how much of `make check` runs there.
+RELEASES ?= bookworm=short trixie=check
+
+releases:
+	@BUILD=$(BUILD) tests/releases/run $(RELEASES)
 
 # ---- sanitizers, fuzzing, torture ----
 
@@ -255,7 +263,7 @@ PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev li
             libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
-            libfaketime libclang-rt-dev e2fsprogs dpkg-dev
+            libfaketime libclang-rt-dev e2fsprogs dpkg-dev apache2 systemd
 
 deps:
 	@tests/need-packages $(PACKAGES)

@@ -428,8 +428,9 @@ static void keep_names(apr_pool_t *pconf, apr_hash_t *copies, ap_directive_t *d)
     }
 }
 
-/** The names of files belong to whoever opened them. mod_macro's, a sentence that says where a macro is used, lie in the
- *  temporary pool, and recorders are forked after that has gone: at the server's start, and when one has died. */
+/** The names of files belong to whoever opened them. A module that opens one while the configuration is read may have
+ *  them in the temporary pool (releases of mod_macro have), and recorders are forked after that has gone: at the server's
+ *  start, and when one has died. */
 static void keep_places(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server)
 {
     apr_hash_t *copies = apr_hash_make(ptemp);

@@ -10,6 +10,7 @@
  */
 #include "glue.h"
 
+#include <ap_mpm.h>
 #include <http_main.h>
 #include <limits.h>
 
@@ -23,9 +24,13 @@ typedef struct kept_defines {
 /** Registered before httpd's own cleanup, which takes the Defines back, and so run after it. */
 static apr_status_t remember_length(void *unused)
 {
-    kept_defines *kept = ap_retained_data_get(KEPT_KEY);
+    kept_defines *kept;
 
     (void)unused;
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
+        return APR_SUCCESS; /* the list has gone before */
+    }
+    kept = ap_retained_data_get(KEPT_KEY);
     if (kept == NULL) {
         kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
     }

@@ -137,5 +137,3 @@ def test_a_forked_process_that_exits_takes_no_request_with_it(new_httpd, mpm):
         assert [one.status for one in request.wait()] == [204]
     found = document.settled(httpd)
     assert not document.events(found, "child.crash")
-
-

@@ -1,55 +1,23 @@
 """What the parent reads and keeps: never memory that a module has given back, never a secret."""
-import json
 import re
 
 import pytest
 
-from harness import document, processes
-from harness.document import events, from_file, wait_for_document
-from harness.foreign import load_lines
+from harness import document
+from harness.document import events
+from harness.foreign import CONFIG, load_lines, loads, prepare, reload_often
 
 RELOADS = 10
 SECRET = re.compile(rb"hidden-\w+-value")
-FEW = {"prefork": "StartServers 1\nMinSpareServers 1\nMaxSpareServers 2\n", "event": "StartServers 1\n"}
-CONFIG = """
-SecRuleEngine DetectionOnly
-<Macro vh $name>
-<VirtualHost *:80>
-    ServerName $name
-    SetEnv DB_PASSWORD hidden-macro-value
-    Redirect 500 "/fail"
-</VirtualHost>
-</Macro>
-Define API_TOKEN hidden-define-value
-Header set X-Token ${API_TOKEN}
-<IfDefine MODSEC_2.5>
-    Include sites/modsec.conf
-</IfDefine>
-Use vh m.example
-""" + "\n".join(f"SetEnv DB_PASSWORD_{n} hidden-{n}-value" for n in range(400))
 
 
 @pytest.fixture(params=("prefork", "event"))
 def crowded(new_httpd, request):
     """A server with all kinds of modules and secrets; not started yet."""
-    httpd = new_httpd(mpm=request.param,
-                      config=load_lines(request.param) + FEW[request.param] + CONFIG)
-    (httpd.root / "sites").mkdir()
-    (httpd.root / "sites/modsec.conf").write_text("Define INCLUDED\n")
+    httpd = new_httpd(mpm=request.param, config=load_lines(request.param) + CONFIG)
+    prepare(httpd)
     httpd.environment["DB_PASSWORD"] = "hidden-environment-value"
     return httpd
-
-
-def loads(found):
-    return events(found, "config.load", "config.reload")
-
-
-def reload_often(httpd, times):
-    """Reloads in which nothing changes; the document, when each is told."""
-    for n in range(times):
-        httpd.reload()
-        found = wait_for_document(httpd, lambda d: len(loads(d)) >= n + 2, 20, "the load is told")
-    return found
 
 
 def shared_memory(pid):

@@ -1,11 +1,13 @@
 """A real httpd with the module that `make sanitize` built, and one under valgrind."""
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from exercise import live, prepare
 
-from harness import document
+from harness import document, foreign
+from harness.modules import APR
 from harness.paths import BUILD
 
 ASAN = BUILD / "asan"
@@ -36,6 +38,43 @@ def test_the_sanitizers_find_nothing_in_a_server_under_load(new_httpd, mpm):
     assert document.status_totals(final) == httpd.access_log.totals()
     dump = subprocess.run([ASAN / "pmdump", httpd.capture], capture_output=True, timeout=60)
     assert dump.returncode == 0 and b"Sanitizer" not in dump.stderr, dump.stderr.decode()
+
+
+@pytest.fixture(scope="session")
+def poolguard(tmp_path_factory):
+    """What lies in a pool of httpd's is malloc's with it, and seen when it is read too late."""
+    library = tmp_path_factory.mktemp("poolguard") / "poolguard.so"
+    source = Path(__file__).with_name("poolguard.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-g", *APR, "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def named_in(report):
+    """Reports of AddressSanitizer that name our code: httpd itself reads names that modules have freed."""
+    return [one for one in re.split(r"\n(?===\d+==ERROR)", report)
+            if re.search(r"#\d+ .*(mod_pmcapture|\bpm_\w+)", one.partition("\nfreed by")[0])]
+
+
+@pytest.mark.skipif(not (ASAN / "mod_pmcapture.so").exists(), reason="make sanitize builds it")
+@pytest.mark.parametrize("mpm", ("event", "prefork"))
+def test_reloads_among_the_modules_of_others_read_nothing_that_they_have_freed(new_httpd, poolguard, mpm):
+    httpd = new_httpd(mpm=mpm, module=ASAN / "mod_pmcapture.so",
+                      config=foreign.load_lines(mpm, php=False) + foreign.CONFIG)     # PHP does not start with libasan
+    foreign.prepare(httpd)
+    reports = httpd.root / "logs/sanitizer"
+    httpd.environment = {"LD_PRELOAD": f"{sanitizer_library()} {poolguard}",
+                         "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=0:suppress_equal_pcs=0:"
+                                         f"log_path={reports}",
+                         "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={reports}"}
+    httpd.start()
+    (httpd.root / "logs").chmod(0o777)
+    foreign.reload_often(httpd, 3)
+    httpd.get("/fail", headers={"Host": "m.example"}, timeout=60)
+    document.ticked(httpd, 2, limit=60)
+    httpd.stop()
+    for path in httpd.root.glob("logs/sanitizer*"):
+        assert not named_in(path.read_text(errors="replace"))
+    assert not httpd.said("runtime error")
 
 
 def complaints(logs):

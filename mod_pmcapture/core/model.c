@@ -21,6 +21,7 @@
 #define MAX_REGIONS 16u
 #define AROUND_US (120 * PM_SECOND)
 #define FRESH_US (3 * PM_SECOND)
+#define SILENT_US (10 * PM_SECOND) /* a loaded machine delays a tick, too */
 #define MAX_NOTICES 8u
 
 typedef struct loading {
@@ -542,6 +543,21 @@ static void fill_model(loading *l)
     m->state = find_state(l);
 }
 
+/** A recorder that hangs, or is not there: all that is shown ends with its last tick, and looks as if it were now. */
+static void notice_silence(loading *l)
+{
+    uint64_t last = l->cp->server.heartbeat_us, now = l->m->generated_us;
+    char when[PM_TIME_SIZE];
+
+    if (l->m->state == PM_STATE_RUNNING && last != 0 && last + SILENT_US < now) {
+        notice(l,
+               apr_psprintf(l->pool,
+                            "The recorder has written nothing since %s, %d s ago: what came after "
+                            "that is not shown",
+                            pm_time_format(last, when), (int)((now - last) / PM_SECOND)));
+    }
+}
+
 apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source *source,
                            const pm_query *query, apr_pool_t *pool, pm_error *err)
 {
@@ -569,6 +585,7 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source 
         return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
     }
     notice(l, l->cp->server.trouble);
+    notice_silence(l);
     if (source->trouble != NULL && strcmp(source->trouble, l->cp->server.trouble) != 0) {
         notice(l, source->trouble);
     }

@@ -2,7 +2,9 @@
 import csv
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 from html.parser import HTMLParser
 
@@ -13,6 +15,7 @@ from harness.backend import Backend
 from harness.document import wait_closed
 from harness.httpd import QUICK_RULES, Httpd
 from harness.load import Load
+from harness.wait import wait_for
 
 METRICS = {
     "pmcapture_requests_total": "counter", "pmcapture_errors_total": "counter",
@@ -241,6 +244,26 @@ def test_the_incidents_counted_are_all_that_opened_and_their_help_says_so(new_ht
     assert 'pmcapture_incidents_total{kind="errors"} 2\n' in text
     [told] = re.findall("# HELP pmcapture_incidents_total (.*)", text)
     assert "on record" not in told and told.startswith("Incidents opened, by kind, since the capture file was made")
+
+
+def test_a_page_whose_recorder_hangs_says_what_it_does_not_show(new_httpd):
+    httpd = new_httpd(config='RedirectMatch 503 "^/x"\n').start()
+    assert httpd.get("/").status == 200
+    document.settled(httpd)
+    recorders = httpd.recorders()
+    try:
+        for pid in recorders:
+            os.kill(pid, signal.SIGSTOP)
+        assert [httpd.get("/x").status for _ in range(30)] == [503] * 30
+        [told] = wait_for(lambda: document.from_handler(httpd)["capture"]["notices"], 60, "the silence is said")
+        last = document.from_handler(httpd)["server"]["heartbeat"]
+        assert told.startswith(f"The recorder has written nothing since {last}, ") and "is not shown" in told
+        assert "what came after that is not shown" in httpd.get("/pm-status").text
+        assert "Notice: The recorder has written nothing" in httpd.get("/pm-status?auto").text
+    finally:
+        for pid in recorders:
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: document.from_handler(httpd)["capture"]["notices"] == [], 60, "it writes again")
 
 
 def test_csv_is_the_series(httpd):

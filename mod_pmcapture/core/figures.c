@@ -87,6 +87,16 @@ static void fold_region(pm_fold *f, pm_tick *t, const pm_totals *now, uint64_t r
     }
 }
 
+static void take_old_totals(pm_fold *f, pm_tick *t)
+{
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        if (f->old[i] != NULL) {
+            pm_live_totals(f->old[i], &t->snapshot, NULL);
+            fold_region(f, t, &t->snapshot, f->old[i]->run);
+        }
+    }
+}
+
 static void take_totals(pm_fold *f, pm_tick *t)
 {
     pm_live_totals(f->live, &t->snapshot, t->pool_now);
@@ -97,12 +107,7 @@ static void take_totals(pm_fold *f, pm_tick *t)
             f->state->pool_hist[p][b] = t->pool_now[p][b];
         }
     }
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        if (f->old[i] != NULL) {
-            pm_live_totals(f->old[i], &t->snapshot, NULL);
-            fold_region(f, t, &t->snapshot, f->old[i]->run);
-        }
-    }
+    take_old_totals(f, t);
 }
 
 /* ---- virtual hosts ---- */
@@ -482,16 +487,46 @@ static void count_window_clients(pm_fold *f, pm_tick *t, uint32_t scope, const p
     t->figures[scope].error_clients = (uint32_t)(pm_sketch_count(error) + 0.5);
 }
 
-void pm_figures_take(pm_fold *f, pm_tick *t)
+static pm_second *begin_second(pm_fold *f, pm_tick *t)
 {
     pm_second *second = pm_second_of(f->state, t->tick);
-    pm_figures *all = &t->figures[PM_SCOPE_SERVER];
     pm_code_tick *codes = &f->state->scope[PM_SCOPE_SERVER].codes[t->tick % PM_SECONDS_KEPT];
 
     t->epoch = f->state->epoch % PM_EPOCHS;
     memset(second, 0, sizeof(*second));
     memset(codes, 0, sizeof(*codes));
     codes->tick = (uint32_t)t->tick;
+    return second;
+}
+
+static void end_second(pm_fold *f, pm_tick *t, pm_second *second)
+{
+    pm_figures *all = &t->figures[PM_SCOPE_SERVER];
+
+    fill_row(f, t, &second->row);
+    all->at_us = t->now_us;
+    all->requests = second->row.requests;
+    all->errors = second->row.errors;
+    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
+        second->hist[b] = to_u32(t->delta.hist[b]);
+    }
+}
+
+void pm_figures_recover(pm_fold *f, pm_tick *t)
+{
+    pm_second *second = begin_second(f, t);
+
+    take_old_totals(f, t);
+    for (uint32_t v = 0; v <= f->live->geo.vhosts; v++) {
+        t->figures[v].at_us = t->now_us;
+    }
+    end_second(f, t, second);
+}
+
+void pm_figures_take(pm_fold *f, pm_tick *t)
+{
+    pm_second *second = begin_second(f, t);
+
     take_totals(f, t);
     take_flights(f, t, &second->row);
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
@@ -507,15 +542,9 @@ void pm_figures_take(pm_fold *f, pm_tick *t)
     }
     take_sketches(f, t);
     clear_epoch(f, (t->epoch + 2) % PM_EPOCHS);
-    fill_row(f, t, &second->row);
-    all->at_us = t->now_us;
-    all->requests = second->row.requests;
-    all->errors = second->row.errors;
+    end_second(f, t, second);
     count_window_clients(f, t, PM_SCOPE_SERVER, &f->burst);
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         count_window_clients(f, t, v + 1, &f->vhost_burst[v]);
-    }
-    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
-        second->hist[b] = to_u32(t->delta.hist[b]);
     }
 }

@@ -485,7 +485,7 @@ static void recover(pm_fold *f, uint64_t last_alive, uint64_t now)
     t->now_us = last_alive + PM_SECOND < now ? last_alive + PM_SECOND : now;
     t->span_us = t->now_us - t->from_us;
     s->checkpoint.tick = t->tick;
-    pm_figures_take(f, t);
+    pm_figures_recover(f, t);
     take_old_times(f, t);
     pm_second_of(s, t->tick)->row.flags |= PM_ROW_RECOVERED;
     judge_scopes(f, t);

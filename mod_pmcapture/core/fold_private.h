@@ -66,6 +66,8 @@ static inline pm_second *pm_second_of(pm_ledger *s, uint64_t tick)
 }
 
 void pm_figures_take(pm_fold *f, pm_tick *t);
+/** Of dead runs' regions alone: this run's requests were not answered when the last one ended. */
+void pm_figures_recover(pm_fold *f, pm_tick *t);
 /** Merge the clients that one of the last PM_SKETCHES_KEPT ticks met in a pool, or in all of them (PM_POOLS). */
 void pm_clients_of(const pm_ledger *s, uint64_t tick, uint32_t pool, uint8_t all[],
                    uint8_t error[]);

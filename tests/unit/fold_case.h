@@ -24,6 +24,7 @@ typedef struct bench {
     uint64_t now, monotonic;
     uint64_t counted, failed, clients; /* by the test, so far */
     uint64_t at;                       /* when in the second requests are answered */
+    void (*early)(struct bench *b); /* what is asked before the recorder is there; NULL = nothing */
     pm_burst_rule burst[64];
     pm_slow_rule slow[64];
     const char *names[64], *defined[64];
@@ -76,6 +77,9 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
                         .workers = two_workers};
     b->fold.old[0] = old;
     b->fold.server.started_us = b->now;
+    if (b->early != NULL) {
+        b->early(b);
+    }
     assert_int_equal(pm_fold_begin(&b->fold, b->now, b->monotonic, b->f->pool, &b->f->err),
                      APR_SUCCESS);
 }

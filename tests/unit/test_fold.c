@@ -109,6 +109,43 @@ static void a_dead_runs_remainder_is_counted_once_by_the_next_run(void **state)
     end_bench(b);
 }
 
+static void twenty_failures(bench *b)
+{
+    requests(b, 1, 20, 500);
+}
+
+static void what_a_run_answers_before_its_recorder_is_there_is_not_the_last_runs(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t last_alive, started;
+    pm_live old;
+    pm_row *rows;
+    size_t count;
+
+    requests(b, 1, 50, 200);
+    tick(b);
+    last_alive = b->now;
+    requests(b, 1, 7, 200); /* after the last tick */
+    assert_int_equal(pm_live_attach(&old, b->live.path, 0, &b->f->err), APR_SUCCESS);
+    stop_run(b);
+    b->now += 30 * PM_SECOND;
+    started = b->now;
+    b->early = twenty_failures;
+    start_run(b, 2, &old);
+    tick(b);
+    assert_int_equal(
+        pm_capture_seconds(b->fold.capture, last_alive, b->now, &rows, &count, b->f->pool),
+        APR_SUCCESS);
+    assert_int_equal(count, 2);
+    assert_int_equal(rows[0].requests, 7);
+    assert_int_equal(rows[0].errors, 0);
+    assert_int_equal(rows[1].requests, 20);
+    assert_true(rows[1].at_us >= started);
+    assert_int_equal(requests_on_disk(b), b->counted);
+    pm_live_detach(&old);
+    end_bench(b);
+}
+
 /** The run's recorder and its parent die. */
 static void leave(bench *b)
 {
@@ -1112,6 +1149,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
         CASE(each_second_becomes_a_row_and_totals_are_exact),
         CASE(a_dead_runs_remainder_is_counted_once_by_the_next_run),
+        CASE(what_a_run_answers_before_its_recorder_is_there_is_not_the_last_runs),
         CASE(a_region_that_a_later_run_drains_again_is_not_counted_twice),
         CASE(of_many_runs_each_is_counted),
         CASE(another_recorder_goes_on_where_one_died),

@@ -264,7 +264,8 @@ PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev li
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
             libfaketime libclang-rt-dev e2fsprogs dpkg-dev apache2 systemd libapache2-mod-security2 \
-            libapache2-mod-perl2 libapache2-mod-php libapache2-mod-wsgi-py3 libapache2-mpm-itk
+            libapache2-mod-perl2 libapache2-mod-php libapache2-mod-wsgi-py3 libapache2-mpm-itk \
+            libapache2-mod-jk
 
 deps:
 	@tests/need-packages $(PACKAGES)

@@ -29,8 +29,8 @@ void pm_add_figures(pm_telling *t, apr_array_header_t *found);
 /** How what fails was served between something that happened and the onset. */
 enum pm_served_since {
     PM_SERVED_UNKNOWN, /* nothing is said: too few requests, or those that fail are new ones */
-    PM_SERVED_MAYBE,   /* many were answered well; whether those that fail now were among them cannot be told */
-    PM_SERVED_WELL     /* those that fail now were, as good ones have become fewer by them */
+    PM_SERVED_MAYBE, /* many were answered well; whether those that fail now were among them cannot be told */
+    PM_SERVED_WELL /* those that fail now were, as good ones have become fewer by them */
 };
 typedef struct pm_since {
     enum pm_served_since served;

@@ -369,7 +369,8 @@ static void of_a_deployment_five_seconds_of_watching_say_how_many(void **state)
     assert_contains(unwatched(tell(f), "deployment"),
                     "in the 5 s before the onset (all that is on record)");
     f->m.created_us += 1;
-    assert_string_equal(unwatched(tell(f), "deployment"), "the record begins 5 s before the onset");
+    assert_string_equal(unwatched(tell(f), "deployment"),
+                        "the record begins 4.9 s before the onset");
 }
 
 static void crashes_are_cleared_when_they_would_have_been_seen(void **state)

@@ -75,6 +75,8 @@ def follower(save):
             stderr=subprocess.PIPE,
             env=environment(),
             bufsize=0,
+            # `nohup make check &` has it ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         children.append(child)
         return child, path

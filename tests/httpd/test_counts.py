@@ -11,6 +11,7 @@ from harness.httpd import MPMS
 from harness.load import aborted_download
 from harness.ports import free_port
 from harness.tls import make_certificate
+from harness.wait import crowd
 
 CONFIG = """
 RequestReadTimeout header=5 body=5
@@ -85,7 +86,7 @@ def pipelined(httpd):
 
 def kept_alive(httpd, count):
     one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", httpd.port), 15) as connection:
+    with socket.create_connection(("127.0.0.1", httpd.port), 15 * crowd()) as connection:
         for _ in range(count):
             connection.sendall(one)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -103,13 +104,13 @@ def not_modified(httpd):
 
 def half_a_body(httpd):
     """The client promises more than it sends and hangs up."""
-    with socket.create_connection(("127.0.0.1", httpd.port), 15) as connection:
+    with socket.create_connection(("127.0.0.1", httpd.port), 15 * crowd()) as connection:
         connection.sendall(b"POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\nabc")
 
 
 def over_tls(port, path):
     context = ssl._create_unverified_context()
-    with socket.create_connection(("127.0.0.1", port), 15) as plain:
+    with socket.create_connection(("127.0.0.1", port), 15 * crowd()) as plain:
         with context.wrap_socket(plain) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
                                "Connection: close\r\n\r\n".encode())
@@ -143,7 +144,7 @@ def work(httpd, tls_port, with_http2):
 
 
 def socket_plain_on_tls(port):
-    with socket.create_connection(("127.0.0.1", port), 15) as connection:
+    with socket.create_connection(("127.0.0.1", port), 15 * crowd()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         connection.recv(1000)
 
@@ -171,7 +172,7 @@ def mixed_server(new_httpd, backend, mpm):
 def do_all(jobs):
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(job) for job in jobs]:
-            done.result(60)
+            done.result(60 * crowd())
 
 
 @pytest.fixture(scope="module", params=MPMS)

@@ -8,12 +8,12 @@ from functools import lru_cache
 import jsonschema
 
 from .paths import PMDUMP, SCHEMA
-from .wait import wait_for
+from .wait import crowd, wait_for
 
 
 def pmdump(path, *arguments, timeout=30):
     """Run pmdump; the result has returncode, stdout, stderr."""
-    return subprocess.run([PMDUMP, *arguments, path], capture_output=True, timeout=timeout)
+    return subprocess.run([PMDUMP, *arguments, path], capture_output=True, timeout=timeout * crowd())
 
 
 def from_file(path, *arguments):

@@ -17,7 +17,7 @@ from .access_log import LOG_FORMAT, AccessLog
 from .ends import Ends
 from .paths import APACHE, MODULE, MODULES
 from .ports import free_port, port_is_free
-from .wait import wait_for
+from .wait import crowd, wait_for
 
 MPMS = ("event", "worker", "prefork")
 
@@ -178,7 +178,7 @@ class Httpd:
         output = self.root / "console.log"
         with open(output, "wb") as console:     # a file, as the daemon would keep a pipe open
             done = subprocess.run(self._command_line(arguments), stdout=console, stderr=console,
-                                  timeout=timeout, **self._surroundings())
+                                  timeout=timeout * crowd(), **self._surroundings())
         done.output = output.read_text(errors="replace")
         return done
 
@@ -359,7 +359,7 @@ class Httpd:
 
     def request(self, path="/", method="GET", headers=None, body=None, source="127.0.0.1",
                 timeout=15):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout,
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * crowd(),
                                                 source_address=(source, 0))
         try:
             headers = {"Connection": "close", **(headers or {})}
@@ -374,7 +374,8 @@ class Httpd:
 
     def raw(self, data, source="127.0.0.1", timeout=15):
         """Send bytes as they are and read to the end of the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout, (source, 0)) as connection:
+        address = "127.0.0.1", self.port
+        with socket.create_connection(address, timeout * crowd(), (source, 0)) as connection:
             reply = b""
             try:
                 connection.sendall(data)

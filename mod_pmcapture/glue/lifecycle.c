@@ -221,7 +221,8 @@ static int same_file(const char *a, const char *b)
  *  texts without an end, too. */
 static void describe_vhost(pm_vhost_live *vh, const char *name, const char *defined)
 {
-    char was_name[PM_KEY], was_defined[PM_KEY];
+    char was_name[PM_KEY] = "",
+         was_defined[PM_KEY] = ""; /* whole: their ends go into the region, too */
     int renamed;
 
     apr_cpystrn(was_name, vh->name, PM_KEY);

@@ -746,6 +746,26 @@ static void defines_and_modules_have_the_place_of_their_line(void **state)
     assert_null(memmem(s, pm_snapshot_size(s), "ab cd", 5));
 }
 
+static void names_are_defined_by_active_lines_that_no_undefine_follows(void **state)
+{
+    pm_gather *g = scanned("Define ONE 1\nDefine TWO\n<IfDefine off>\nDefine OFF\n</IfDefine>\n"
+                           "Define ONE\nDefine GONE x\nUnDefine GONE\nundefine NEVER\n"
+                           "Define AGAIN\nUnDefine AGAIN\nDefine AGAIN 2\n");
+    const pm_config_define *d;
+    size_t count;
+
+    (void)state;
+    d = pm_gather_defines(g, &count);
+    assert_int_equal(count, 3);
+    assert_string_equal(d[0].name, "ONE");
+    assert_true(d[0].valued);
+    assert_string_equal(d[1].name, "TWO");
+    assert_false(d[1].valued);
+    assert_string_equal(d[2].name, "AGAIN");
+    assert_true(d[2].valued);
+    free(pm_gather_done(g));
+}
+
 static void odd_files_are_told_and_stop_nothing(void **state)
 {
     pm_gather *g;
@@ -991,6 +1011,7 @@ int main(void)
         cmocka_unit_test(a_file_that_was_not_touched_is_not_read_again),
         cmocka_unit_test(an_edit_whose_time_was_set_back_is_read),
         cmocka_unit_test(what_an_untouched_file_includes_is_still_found),
+        cmocka_unit_test(names_are_defined_by_active_lines_that_no_undefine_follows),
         cmocka_unit_test(a_snapshot_comes_back_as_it_was_saved_without_what_tells_secrets_apart),
         cmocka_unit_test(what_is_no_snapshot_is_refused_with_a_sentence),
         cmocka_unit_test(a_damaged_snapshot_is_refused_and_a_forged_one_harms_nothing),

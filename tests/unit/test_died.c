@@ -106,6 +106,11 @@ static void a_silent_end_and_a_hidden_signal_are_told_apart(void **state)
     assert_says(event(b, 0), "\"signal\":null");
     assert_says(event(b, 1), "signal not visible with this ErrorLog and LogLevel");
     assert_says(event(b, 1), "\"signal\":null");
+    b->tick->now_us += 20 * PM_SECOND;
+    crash(b, 3, PM_CRASH_EXITED);
+    second(b);
+    assert_says(event(b, 2), "exit() was called in it");
+    assert_says(event(b, 2), "\"signal\":null");
 }
 
 static void a_crash_tells_how_many_requests_it_took_along(void **state)

@@ -254,7 +254,8 @@ lint:
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \
 	    -Iinclude mod_pmcapture
-	flake8 --max-line-length=120 scripts/pmcapture scripts tests
+	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names
+	tests/lint-names
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
 
 # ---- what is needed to build and test, as Debian calls it ----

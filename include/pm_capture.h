@@ -47,7 +47,7 @@
 #define PM_LOCK_SUFFIX ".lock"
 #define PM_RUNS 8                  /* live regions that may be unfolded at one time */
 
-/* What PMCaptureRetention and PMCaptureSamples accept. */
+/* What a capture file may be made with. PMCaptureRetention accepts no more than PM_RETAIN_*. */
 #define PM_SECONDS_MIN 60u
 #define PM_SECONDS_MAX 2678400u    /* 31 days */
 #define PM_MINUTES_MIN 60u
@@ -56,6 +56,8 @@
 #define PM_INCIDENTS_MAX 65536u
 #define PM_EVENTS_MIN 64u
 #define PM_EVENTS_MAX 1048576u
+#define PM_RETAIN_SECONDS 86400u       /* a day */
+#define PM_RETAIN_MINUTES (400u * 1440u) /* 400 days */
 
 typedef struct pm_retention {
     uint64_t seconds;              /* rows of a second */
@@ -65,7 +67,7 @@ typedef struct pm_retention {
     uint32_t samples;              /* room per incident */
     uint32_t pad;
 } pm_retention;
-/* PMCaptureRetention's default and limits; the memory form of INTERFACE.md. */
+/* PMCaptureRetention's default and limits; what is kept in memory without a PMCaptureFile. */
 #define PM_RETENTION_DEFAULT ((pm_retention){7200, 10080, 256, 8192, 32, 0})
 #define PM_RETENTION_MEMORY ((pm_retention){300, 60, 16, 256, 32, 0})
 

@@ -107,7 +107,7 @@ typedef struct pm_model {
     size_t vhost_count;
 } pm_model;
 
-/** Percentiles of the totals. */
+/** How many failed (5xx), and how many there were in all. */
 uint64_t pm_model_errors(const pm_totals *totals);
 uint64_t pm_model_requests(const pm_totals *totals);
 

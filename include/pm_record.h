@@ -54,7 +54,7 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
 
 enum pm_severity { PM_INFO, PM_WARNING, PM_CRITICAL };
 
-/** Event types, in the order of INTERFACE.md; names in pm_event_name(). */
+/** Event types; names in pm_event_name(). */
 enum pm_event_type {
     PM_EV_NONE,
     PM_EV_SERVER_START, PM_EV_SERVER_STOP, PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT,

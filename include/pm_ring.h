@@ -19,7 +19,7 @@ typedef struct pm_ring_head {
 
 typedef struct pm_ring_entry {
     _Atomic uint64_t published; /* number + 1 when complete; 0 while written */
-    _Atomic uint64_t sum;       /* XXH3 of the payload, seeded with the number */
+    _Atomic uint64_t sum;       /* XXH3 of the payload, and the number added */
     uint8_t payload[];
 } pm_ring_entry;
 

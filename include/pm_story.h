@@ -3,7 +3,7 @@
  * pm_story.h: what an incident's figures and the events around it say, as a person would tell it.
  *
  * Changes, timeline, candidate causes, suspects that are cleared and that nobody watched, all computed from the model, never stored. It
- * says what was seen and how much history stands behind it; what was not watched clears nobody, and a
+ * says what was seen and how much history stands behind it; a suspect is cleared only by evidence, and a
  * candidate is a coincidence with evidence, not a verdict. The rules are tables in suspects.c and cleared.c.
  */
 #ifndef PM_STORY_H

@@ -137,7 +137,7 @@ struct pm_gather {
     apr_array_header_t *patterns;   /* const char * */
     apr_hash_t *seen;               /* path -> itself */
     apr_hash_t *known;              /* path -> pm_snapshot_file of the last snapshot */
-    uint64_t trusted_us;            /* of them, those that had not changed since then */
+    uint64_t trusted_us;            /* of them, those whose change time is before this */
     apr_hash_t *places;             /* "Define NAME" -> pm_config_found */
     apr_array_header_t *defines;    /* pm_config_define; name NULL: an UnDefine followed */
     apr_hash_t *words;              /* text -> offset + 1 */

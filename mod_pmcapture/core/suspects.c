@@ -3,9 +3,8 @@
  * suspects.c: what may stand behind an incident (pm_story.h).
  *
  * A candidate is an event near the onset, or a figure that stands out (suspect_figures.c). Each rule has a weight;
- * nearness takes up to NEARNESS off it, so a near reload stands before a far change, and outside its rule's reach an
- * event is no candidate however much it was the last one. Only what ends or prevents the service has a
- * reach as long as the gap.
+ * nearness takes up to NEARNESS off it, so a near reload stands before a far change. Events outside a rule's time
+ * window are ignored; only rules for what ends or prevents the service have a window as long as the gap.
  */
 #include "suspects.h"
 

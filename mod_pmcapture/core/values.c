@@ -154,10 +154,10 @@ int pm_value_retention(const char *arg, pm_retention *keep)
     const char *v;
 
     if ((v = value_of(arg, "seconds")) != NULL) {
-        return kept(v, PM_SECOND, PM_SECONDS_MIN, 86400, &keep->seconds);
+        return kept(v, PM_SECOND, PM_SECONDS_MIN, PM_RETAIN_SECONDS, &keep->seconds);
     }
     if ((v = value_of(arg, "minutes")) != NULL) {
-        return kept(v, 60 * PM_SECOND, PM_MINUTES_MIN, 400 * 1440, &keep->minutes);
+        return kept(v, 60 * PM_SECOND, PM_MINUTES_MIN, PM_RETAIN_MINUTES, &keep->minutes);
     }
     if ((v = value_of(arg, "incidents")) != NULL) {
         return pm_value_number32(v, PM_INCIDENTS_MIN, PM_INCIDENTS_MAX, &keep->incidents);

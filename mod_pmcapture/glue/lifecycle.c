@@ -495,7 +495,7 @@ static void find_capture(apr_pool_t *p, server_rec *s)
     }
     else if (path == NULL) {
         trouble(s, "No history is kept on disk, the last 5 minutes in memory alone: PMCaptureFile "
-                   "names no path that can be");
+                   "is not a valid path");
     }
     else if (disk_hangs()) {
         trouble(

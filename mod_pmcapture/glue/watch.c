@@ -273,7 +273,7 @@ void pm_watch_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         kept->helper = 0;
     }
     if (t == NULL) {
-        pm_say(s, APLOG_WARNING, "No file is watched: there is no memory for it");
+        pm_say(s, APLOG_WARNING, "Out of memory: file watching is disabled");
         return;
     }
     pm_watch_table_init(t, pm_time_now());

@@ -4,7 +4,7 @@ from . import Trouble
 from . import text
 from .output import print_json
 from .cmd_status import missing
-from .figures import brief, place
+from .figures import brief, place, quiet
 
 HELP = "one line with perfdata, for Nagios-style monitors"
 EXAMPLES = """\
@@ -61,10 +61,10 @@ def judge(document, zone):
         kinds = text.listing(worst["kinds"]) or "incident"
         return 1, (
             f"incident {worst['id']} ({kinds}, {place(worst)}) open since "
-            f"{zone.show(worst['onset'])}: {brief(worst)}{others}"
+            f"{zone.show(worst['onset'])}: {brief(worst)}{quiet(worst)}{others}"
         )
     if server["orphaned"]:
-        return (2, "the parent process is gone; its children serve on, but nobody replaces them")
+        return (2, "the parent process is gone, and nobody replaces children of it that end")
     if age(document) > STALE:
         return 3, f"the recorder has written nothing since {last}"
     also = f"; {missing(server)}" if server["dependency_missing"] else ""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from . import text
 from .output import print_json
-from .figures import brief, place, unfinished
+from .figures import brief, place, quiet, unfinished
 
 HELP = "one screen: state, open incident, last change"
 EXAMPLES = """\
@@ -221,12 +221,8 @@ def one_line(incident, zone):
     return (
         f"{incident['id']}, {kinds} on {place(incident)}, since "
         f"{zone.show(incident['onset'])}, {span}: "
-        f"{brief(incident)}{_quiet(incident)} (pmcapture show {incident['id']})"
+        f"{brief(incident)}{quiet(incident)} (pmcapture show {incident['id']})"
     )
-
-
-def _quiet(incident):
-    return f"; {incident['quiet']['summary']}" if incident["quiet"] else ""
 
 
 def missing(server):

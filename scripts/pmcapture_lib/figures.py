@@ -19,6 +19,11 @@ def brief(incident):
     return ", ".join(said)
 
 
+def quiet(incident):
+    """That nothing fails in it any more, for the end of a line about it."""
+    return f"; {incident['quiet']['summary']}" if incident["quiet"] else ""
+
+
 def bounds(incident):
     """Least and most that the requests may truly be; None where they are known to the request."""
     known, stated = incident["requests_bounds"], incident["requests"]

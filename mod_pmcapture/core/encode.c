@@ -310,7 +310,7 @@ int pm_clients_alike(const pm_incident *i, pm_alike out[PM_COUNTS])
 
 pm_recent pm_recent_figures(const pm_model *m)
 {
-    pm_recent recent = {0, 0, 0};
+    pm_recent recent = {0};
     size_t first = m->row_count > 10 ? m->row_count - 10 : 0;
 
     for (size_t n = first; n < m->row_count; n++) {
@@ -321,6 +321,9 @@ pm_recent pm_recent_figures(const pm_model *m)
             recent.errors += row->errors;
             recent.span_us += row->span_us;
         }
+    }
+    for (size_t n = m->row_count; n > 0 && m->rows[n - 1].requests == 0; n--) {
+        recent.idle_us += m->rows[n - 1].span_us;
     }
     return recent;
 }

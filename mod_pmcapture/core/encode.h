@@ -94,6 +94,7 @@ int pm_clients_alike(const pm_incident *i, pm_alike out[PM_COUNTS]);
 typedef struct pm_recent {
     uint64_t requests, errors;
     uint64_t span_us; /* 0 = nothing on record */
+    uint64_t idle_us; /* at the end, without a request */
 } pm_recent;
 pm_recent pm_recent_figures(const pm_model *m);
 

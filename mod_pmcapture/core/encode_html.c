@@ -669,21 +669,29 @@ static void banner(pm_out *o, const pm_model *m)
     }
 }
 
+#define STOPPED_US (3 * PM_SECOND) /* without a request are worth saying */
+
 static void rate_figures(pm_out *o, const pm_model *m)
 {
+    const char *record = m->state == PM_STATE_RUNNING ? "" : " on record";
     pm_recent recent = pm_recent_figures(m);
     double seconds = (double)recent.span_us / 1e6;
 
     figure(o, "Requests per second");
     if (recent.span_us) {
-        pm_out_format(o, "%.1f<small>over the last %.0f s</small>",
-                      (double)recent.requests / seconds, seconds);
+        pm_out_format(o, "%.1f<small>over the last %.0f s%s", (double)recent.requests / seconds,
+                      seconds, record);
+        if (recent.idle_us >= STOPPED_US) {
+            pm_out_raw(o, "; no request for ");
+            span(o, recent.idle_us);
+        }
+        pm_out_raw(o, "</small>");
     }
     else {
         pm_out_raw(o, "unknown");
     }
     figure_end(o);
-    figure(o, "Failing now");
+    figure(o, m->state == PM_STATE_RUNNING ? "Failing now" : "Failing last");
     percent(o, recent.errors, recent.requests);
     pm_out_format(o, "<small>%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT "</small>", recent.errors,
                   recent.requests);

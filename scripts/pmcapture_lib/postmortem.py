@@ -131,8 +131,10 @@ class Postmortem:
         return f"The incident lasted {lasted}, from {since} to {self.when(self.end, short)}."
 
     def _quiet(self):
-        """It may be over already."""
+        """It may be over already, or nobody knows."""
         quiet = self.incident["quiet"]
+        if self.document["server"]["state"] == "stopped":
+            return " The server was stopped in order then, so nothing more is known of it."
         return f" Since {self.when(quiet['since'])}, {_stop(quiet['summary'])}" if quiet and quiet["summary"] else ""
 
     def _failed(self):

@@ -113,6 +113,13 @@ def test_what_is_open_while_nothing_fails_says_so_on_every_screen(pmcapture, sav
         "list", "-f", saved).stderr
 
 
+def test_what_was_open_when_the_server_was_stopped_says_so(pmcapture, save):
+    stopped = {**builder.document()["server"], "state": "stopped"}
+    out = " ".join(pmcapture("show", "-f", save(incidents=[builder.still_open()], server=stopped)).stdout.split())
+    assert "counts until 2026-11-20 21:40:04 UTC only. The server was stopped in order then" in out
+    assert "still open at 2026-11-20 21:40:04 UTC. The server was stopped in order then" in out
+
+
 def test_a_share_of_requests_that_are_not_known_exactly_is_no_more_exact(pmcapture, save):
     def shown(command, least, most):
         bounds = {"least": least, "most": most}

@@ -77,3 +77,4 @@ def test_status_says_that_nothing_fails_any_more_and_that_no_request_comes(new_h
                                             " ".join(pmcapture("status", "-f", httpd.capture).stdout.decode().split())),
                           60, "status to say that traffic stopped")
     assert float(load_ended[1]) >= 3
+    assert "; no request for" in httpd.get("/pm-status").body.decode()

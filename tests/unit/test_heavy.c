@@ -333,6 +333,30 @@ static void how_backends_failed_is_counted(void **state)
     end_bench(b);
 }
 
+static void each_way_has_its_count_and_what_none_tells_is_unknown(void **state)
+{
+    bench *b = make_bench(*state);
+    const pm_tally *line;
+
+    for (uint32_t failure = PM_FAILURE_NONE; failure <= PM_FAILURES; failure++) {
+        for (uint32_t i = 0; i < 10 + failure; i++) {
+            request(b, 1, "/a", 503);
+            hit(b, PM_BY_BACKEND, 1, "http://app:8080", 1, failure);
+        }
+    }
+    tick(b);
+    line = &incident(b, 1, 0)->by_backend[0];
+    for (uint32_t failure = PM_FAILURE_REFUSED; failure <= PM_WAYS; failure++) {
+        assert_int_equal(pm_failure_count(line, failure), 10 + failure);
+    }
+    /* none at all, unknown, and one that there is not */
+    assert_int_equal(pm_failure_count(line, PM_FAILURE_UNKNOWN),
+                     30 + PM_FAILURE_UNKNOWN + PM_FAILURES);
+    assert_string_equal(pm_failure_key(PM_FAILURE_NOT_TRIED), "not_tried");
+    assert_string_equal(pm_failure_key(PM_FAILURES), "unknown");
+    end_bench(b);
+}
+
 static void what_lost_its_slot_is_still_counted_as_other(void **state)
 {
     bench *b = make_bench(*state);
@@ -639,6 +663,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             of_another_virtual_host_nothing_is_in_an_incidents_breakdown, begin, end),
         cmocka_unit_test_setup_teardown(how_backends_failed_is_counted, begin, end),
+        cmocka_unit_test_setup_teardown(each_way_has_its_count_and_what_none_tells_is_unknown,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(what_lost_its_slot_is_still_counted_as_other, begin, end),
         cmocka_unit_test_setup_teardown(lines_never_seen_before_come_first, begin, end),
         cmocka_unit_test_setup_teardown(

@@ -227,6 +227,7 @@ class Postmortem:
                 "text": event["text"] or "",
                 "offset": self._offset(event["at"]) or "near it",
                 "diff": _difference(event["data"]),
+                "empty": isinstance(event["data"], dict) and event["data"].get("changes") == 0,
             }
             earlier = self.onset is None or change["at"] < self.onset
             (before if earlier else during).append(change)
@@ -348,7 +349,7 @@ class Postmortem:
         if closed:
             at = self.when(closed["at"])
             said.append(f"The recorder closed it at {at}, event {closed['seq']}.")
-        last = [c for c in self.during if self.end and c["at"] <= self.end]
+        last = [c for c in self.during if self.end and c["at"] <= self.end and not c["empty"]]
         if repair := self._repair():
             took = text.duration((repair["at"] - self.end).total_seconds())
             told = f"{repair['text'].rstrip('.')} (event {repair['seq']})."

@@ -92,6 +92,14 @@ def test_a_change_just_after_the_last_failure_is_named_as_what_may_have_ended_it
     assert "A change came 0.6 s after the last failure: ServerAlias removed (event 50)." in out
 
 
+def test_a_reload_that_changed_nothing_is_not_what_changed_before_the_end(pmcapture, save):
+    idle = {**builder.event(49, 60, "config.reload", "The configuration was loaded again: nothing changed"),
+            "data": {"changes": 0}}
+    out = pmcapture("show", "-f", save(incidents=[builder.incident(changes=[idle])])).stdout
+    assert "The last change before the end" not in out
+    assert "The record names no change while it lasted" in out
+
+
 def test_what_no_half_of_the_failures_share_is_not_said_of_them_all(pmcapture, save):
     parts = {**builder.incident()["breakdown"], "vhost": [], "host": [], "backend": []}
     parts["route"] = [{"key": f"/r{n}", "requests": None, "errors": 400} for n in range(3)]

@@ -10,6 +10,7 @@
 #ifndef PM_RECORD_H
 #define PM_RECORD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "pm_hist.h"
@@ -82,6 +83,16 @@ typedef struct pm_event {
     uint32_t pad;
     const char *data;              /* in memory only: data_len bytes, NUL after them */
 } pm_event;
+
+/** The member's value as it stands in data that we wrote, up to the closing quote of a string; NULL when there is none. */
+const char *pm_event_member(const pm_event *e, const char *key, size_t *len);
+/** Does it have this value, as it stands there (`true`, `"file"`)? */
+int pm_event_says(const pm_event *e, const char *key, const char *value);
+/** A configuration that was refused, or with which a start or a reload failed; not a server that ended of itself. */
+int pm_event_blames_configuration(const pm_event *e);
+/** Did something change with it: what runs, what is on disk, whether it serves? The last such event is "Last change"
+ *  wherever it is shown. A load that changed nothing is none, as logrotate's each night. */
+int pm_event_is_change(const pm_event *e);
 
 enum pm_kind { PM_KIND_ERRORS = 1, PM_KIND_SLOW = 2, PM_KIND_DOWN = 4, PM_KIND_CLIENTS = 8 };
 

@@ -27,9 +27,7 @@ void pm_failures_count(pm_fold *f)
     s->failures_seen = newest;
     if (pm_capture_events_after(f->capture, from, &events, &count, pool) == APR_SUCCESS) {
         for (size_t i = 0; i < count; i++) {
-            if (pm_is_failure(events[i].type) || events[i].type == PM_EV_CONFIG_REJECTED) {
-                s->checkpoint.server.config_failures++;
-            }
+            s->checkpoint.server.config_failures += pm_event_blames_configuration(&events[i]) != 0;
         }
     }
     apr_pool_destroy(pool);

@@ -218,41 +218,17 @@ static int is_change(uint32_t type)
     }
 }
 
-const char *pm_story_member(const pm_event *e, const char *key, size_t *len)
-{
-    char name[32];
-    const char *at;
-
-    apr_snprintf(name, sizeof(name), "\"%s\":", key);
-    at = e->data ? strstr(e->data, name) : NULL;
-    if (!at) {
-        return NULL;
-    }
-    at += strlen(name);
-    *len = strcspn(at, *at == '"' ? "" : ",}");
-    for (const char *c = at + 1; *at == '"' && *c; c++) {
-        if (*c == '\\' && c[1]) {
-            c++;
-        }
-        else if (*c == '"') {
-            *len = (size_t)(c + 1 - at);
-            break;
-        }
-    }
-    return at;
-}
-
 int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us)
 {
     size_t len, other_len;
-    const char *path = pm_story_member(missing, "path", &len);
+    const char *path = pm_event_member(missing, "path", &len);
 
     for (size_t n = 0; path && n < m->event_count; n++) {
         const pm_event *e = &m->events[n];
         const char *other;
 
         if (e->type == PM_EV_DEPENDENCY_CHANGED && e->at_us >= missing->at_us && e->at_us < by_us &&
-            e->seq > missing->seq && (other = pm_story_member(e, "path", &other_len)) != NULL &&
+            e->seq > missing->seq && (other = pm_event_member(e, "path", &other_len)) != NULL &&
             other_len == len && !memcmp(other, path, len)) {
             return 0;
         }
@@ -263,7 +239,7 @@ int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t 
 static int note_of_this(const pm_telling *t, const pm_event *e)
 {
     size_t len;
-    const char *id = e->type == PM_EV_NOTE ? pm_story_member(e, "incident", &len) : NULL;
+    const char *id = e->type == PM_EV_NOTE ? pm_event_member(e, "incident", &len) : NULL;
 
     return id && strtoull(id, NULL, 10) == t->i->id;
 }
@@ -361,7 +337,7 @@ static const char *onset_text(const pm_telling *t)
                             s->backend[0] ? ", backend " : "", s->backend);
     }
     if (kinds == PM_KIND_DOWN) {
-        return "The last second alive; nobody was served after it";
+        return "Last alive; nobody was served after it";
     }
     if (!(kinds & PM_KIND_DOWN)) {
         return kinds & PM_KIND_ERRORS ? "The first request that failed arrived"

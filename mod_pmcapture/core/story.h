@@ -39,10 +39,6 @@ void pm_tell_cleared(pm_telling *t);
 /** 1 while the file that this dependency.missing names had not come back by `by_us`. */
 int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us);
 
-/** A member's value as it stands in data that we wrote: up to the closing quote of a string. In a string a quote is
- *  escaped, so `"key":` within one cannot match. NULL when it is not there. */
-const char *pm_story_member(const pm_event *e, const char *key, size_t *len);
-
 /** "12 s before the onset", "3.0 s after the onset". */
 const char *pm_story_nearness(const pm_telling *t, uint64_t at_us);
 

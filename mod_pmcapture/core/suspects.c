@@ -161,7 +161,7 @@ typedef struct group {
 static int is_of(const group *g, const pm_event *e)
 {
     size_t len;
-    const char *path = g->path ? pm_story_member(e, "path", &len) : NULL;
+    const char *path = g->path ? pm_event_member(e, "path", &len) : NULL;
 
     return !g->path || (path && len == g->path_len && !memcmp(path, g->path, len));
 }
@@ -193,7 +193,7 @@ static int exactness(const pm_event *e)
         int points;
     } kinds[] = {{"\"htaccess\"", EXACT * 1000}, {"\"top\"", -VAGUE * 1000}};
     size_t len;
-    const char *kind = pm_story_member(e, "kind", &len);
+    const char *kind = pm_event_member(e, "kind", &len);
 
     for (size_t n = 0; kind && n < sizeof(kinds) / sizeof(kinds[0]); n++) {
         if (len == strlen(kinds[n].kind) && !memcmp(kind, kinds[n].kind, len)) {
@@ -241,7 +241,7 @@ static size_t find_paths(const pm_telling *t, const struct event_rule *rule, pm_
         if (!in_reach(t, rule, e)) {
             continue;
         }
-        g->path = pm_story_member(e, "path", &g->path_len);
+        g->path = pm_event_member(e, "path", &g->path_len);
         for (k = 0; k < count && !is_of(&groups[k], e); k++) {
         }
         count += k == count;

@@ -13,14 +13,58 @@
 #include "pm_time.h"
 
 #define NOTE_AGAIN_US (60 * PM_SECOND) /* a critical line is an event once a minute */
+#define LAST_NOTES 32u
 
-/** "(111) AH00957: …": the system's error number goes before the message, as in the log. */
+/* ---- what error numbers mean ---- */
+
+#define WORDS 56
+
+/** The numbers of the system, and APR's own errors and statuses. */
+static const struct {
+    int from, count;
+} numbers[] = {{1, 133}, {APR_OS_START_ERROR + 1, 30}, {APR_OS_START_STATUS + 1, 30}};
+
+/** Looked up beforehand: a signal handler cannot. */
+static char words[133 + 30 + 30][WORDS];
+
+void pm_lines_prepare(void)
+{
+    char(*at)[WORDS] = words;
+
+    for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+        for (int i = 0; i < numbers[n].count; i++, at++) {
+            apr_strerror(numbers[n].from + i, *at, WORDS);
+            if (strcmp(*at, "Error string not specified yet") == 0) {
+                (*at)[0] = '\0';
+            }
+        }
+    }
+}
+
+/** "" when there is nothing to say. */
+static const char *words_of(apr_status_t status)
+{
+    const char(*at)[WORDS] = words;
+
+    for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+        if (status >= numbers[n].from && status < numbers[n].from + numbers[n].count) {
+            return at[status - numbers[n].from];
+        }
+        at += numbers[n].count;
+    }
+    return "";
+}
+
+/* ---- lines ---- */
+
+/** "(111)Connection refused: AH00957: …": number and words go before the message, as in the log. */
 static void fill_line(char line[PM_KEY], const ap_errorlog_info *info, const char *message)
 {
+    const char *meaning = words_of(info->status);
     size_t used = 0;
 
-    if (info->status > 0 && info->status < APR_OS_START_ERROR) {
-        used = (size_t)apr_snprintf(line, PM_KEY, "(%d) ", info->status);
+    if (meaning[0] != '\0') {
+        used = (size_t)apr_snprintf(line, PM_KEY, "(%d)%s: ", info->status, meaning);
     }
     pm_signature_mask(line + used, PM_KEY - used, message, strlen(message), pm_config->clients);
 }
@@ -79,4 +123,37 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
     if (info->level <= APLOG_CRIT) {
         note(info, message, slot, pm_time_now());
     }
+}
+
+/** Only what may end the whole server: critical lines of a request's are no last words. */
+static int is_last_word(const pm_live_note *n)
+{
+    return n->type == PM_EV_ERROR_LOG && (strncmp(n->data, "{\"level\":\"emerg\"", 16) == 0 ||
+                                          strncmp(n->data, "{\"level\":\"alert\"", 16) == 0);
+}
+
+int pm_last_words(uint64_t since_us, char out[PM_KEY])
+{
+    pm_live_note n;
+    uint64_t lost, next, at;
+    int found = 0;
+
+    if (pm.live.header == NULL) {
+        return 0;
+    }
+    next = atomic_load(&pm.live.journal.head->next);
+    at = next > LAST_NOTES ? next - LAST_NOTES : 0;
+    for (int i = 0; i < (int)LAST_NOTES && !found; i++) {
+        enum pm_ring_result r = pm_ring_read(&pm.live.journal, &at, &n, 1, &lost);
+
+        if (r == PM_RING_EMPTY) {
+            break;
+        }
+        if (r == PM_RING_READ && n.at_us >= since_us && is_last_word(&n)) {
+            n.text[sizeof(n.text) - 1] = '\0';
+            pm_text_clean(out, PM_KEY, n.text, sizeof(n.text));
+            found = 1;
+        }
+    }
+    return found;
 }

@@ -191,6 +191,10 @@ uint32_t pm_backend_failure(const request_rec *r);
 /* errorlog.c */
 /** Async-signal-safe. */
 void pm_line_logged(const ap_errorlog_info *info, const char *message);
+/** Before the first line: look up what error numbers mean. */
+void pm_lines_prepare(void);
+/** What a worker has said since then that may end the whole server; 0 when none has. Async-signal-safe. */
+int pm_last_words(uint64_t since_us, char out[PM_KEY]);
 
 /* status_hook.c */
 void pm_register_status_hook(void);
@@ -265,7 +269,7 @@ void pm_child_logged(const char *message);
 typedef struct pm_config_news {
     int known;            /* 0: there is none to compare with */
     size_t changes;       /* 0: nothing that runs differs */
-    const char *summary;  /* when known: "nothing changed", "3 directives changed" */
+    const char *summary;  /* when known: "no directive changed", "3 directives changed" */
     const char *sentence; /* of config.changed, when there are changes */
     const char *data;
 } pm_config_news;

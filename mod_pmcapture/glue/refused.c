@@ -37,7 +37,8 @@ enum stage { READING, PRE_CONFIG, CHECKED, OPENING, READY, RUNNING };
 static struct {
     pid_t owner; /* a forked child's pools go, too */
     enum stage stage;
-    int fatal; /* a child could not even begin */
+    int fatal;  /* a child could not begin, or could not go on */
+    int errors; /* httpd said an error at this stage: without one, nothing was refused */
     uint64_t last_us;
     volatile size_t used; /* read once by keep() */
     char text[MESSAGE_MAX];
@@ -109,6 +110,17 @@ static void keep_with_reason(const ap_errorlog_info *info, const char *message)
     keep(whole);
 }
 
+/** A child ended, and httpd ends with it: why, the child itself has said. */
+static void hear_child(uint64_t now)
+{
+    char words[PM_KEY];
+
+    if (!heard.fatal && pm_last_words(now - RUNNING_GAP_US, words)) {
+        keep(words);
+    }
+    heard.fatal = 1;
+}
+
 /** Runs for every line that any process logs, maybe in a signal handler: no lock, no memory, no log. */
 void pm_error_logged(const ap_errorlog_info *info, const char *message)
 {
@@ -119,7 +131,6 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
     }
     if (heard.stage >= READY) {
         pm_child_logged(message);
-        heard.fatal |= info->format != NULL && strncmp(info->format, "AH00050", 7) == 0;
     }
     if (is_noise(info->format) ||
         (info->level > APLOG_ERR && !(info->s == NULL && info->startup))) {
@@ -130,6 +141,10 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
         heard.used = 0;
     }
     heard.last_us = now;
+    heard.errors |= info->level <= APLOG_ERR;
+    if (heard.stage >= READY && info->format != NULL && strncmp(info->format, "AH00050", 7) == 0) {
+        hear_child(now);
+    }
     keep_with_reason(info, message);
 }
 
@@ -144,6 +159,7 @@ static void reach(enum stage stage)
     heard.owner = getpid(); /* the MPM has made itself a daemon meanwhile */
     heard.stage = stage;
     heard.used = 0;
+    heard.errors = 0;
     heard.text[0] = '\0';
 }
 
@@ -239,6 +255,19 @@ static void put_place(pm_json *j, const char *message)
     pm_json_uint(j, strtoull(at, NULL, 10));
 }
 
+/** Is the configuration at fault? It is not when a second server is started, nor when a worker cannot go on. */
+static void put_fault(pm_json *j, const refusal *r)
+{
+    if (r->type == PM_EV_CONFIG_FAILED || heard.fatal) {
+        pm_json_key(j, "reload");
+        pm_json_bool(j, !heard.fatal);
+    }
+    if (r->type != PM_EV_START_FAILED) {
+        pm_json_key(j, "configuration");
+        pm_json_bool(j, !heard.fatal && heard.stage != CHECKED);
+    }
+}
+
 static void fill_data(refusal *r)
 {
     pm_json *j = calloc(1, sizeof(*j));
@@ -253,6 +282,7 @@ static void fill_data(refusal *r)
     pm_json_key(j, "message");
     pm_json_string(j, r->message);
     put_place(j, r->message);
+    put_fault(j, r);
     if (r->command) {
         pm_json_key(j, "command");
         pm_json_string(j, r->by);
@@ -286,12 +316,16 @@ static const char *without_program(const char *message)
 
 static void fill_text(const refusal *r, char out[PM_EVENT_TEXT])
 {
-    char text[PM_EVENT_TEXT + MESSAGE_MAX];
+    char text[PM_EVENT_TEXT + MESSAGE_MAX], span[PM_TIME_SIZE];
     const char *message = without_program(r->message);
 
     if (r->type == PM_EV_CONFIG_FAILED) {
         apr_snprintf(text, sizeof(text), "%s: %s",
                      heard.fatal ? "httpd ended itself" : "A reload ended the server", message);
+    }
+    else if (heard.fatal) {
+        apr_snprintf(text, sizeof(text), "httpd ended itself %s after it had started: %s",
+                     pm_time_span(pm_time_now() - pm_retained_get()->started_us, span), message);
     }
     else if (r->type == PM_EV_START_FAILED) {
         apr_snprintf(text, sizeof(text), "httpd could not start (%s, by %s): %s", r->by, r->user,
@@ -346,8 +380,8 @@ static void write_refusal(pm_capture *c, const pm_checkpoint *cp, refusal *r, ap
     if (r->type == PM_EV_CONFIG_REJECTED) {
         e.severity = PM_WARNING;
     }
-    else if (r->type == PM_EV_CONFIG_FAILED) {
-        e.run = cp->server.run;
+    else if (r->type == PM_EV_CONFIG_FAILED || heard.fatal) {
+        e.run = cp->server.run; /* that is how it ended */
     }
     fill_data(r);
     fill_text(r, e.text);
@@ -380,6 +414,9 @@ static uint32_t judge(const refusal *r, const char *word, int server_itself)
                : r->running            ? PM_EV_CONFIG_REJECTED
                : r->message[0] != '\0' ? PM_EV_START_FAILED
                                        : PM_EV_NONE;
+    }
+    if (heard.stage < CHECKED && !heard.errors) {
+        return PM_EV_NONE; /* a question that was answered as soon as the configuration was read: -V */
     }
     return r->running || only_check || !starts ? PM_EV_CONFIG_REJECTED : PM_EV_START_FAILED;
 }
@@ -415,7 +452,7 @@ static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
     if (r->message[0] == '\0') {
         r->message = heard.stage == CHECKED
                          ? apr_psprintf(pool, "httpd (pid %u) already runs", cp->server.pid)
-                         : "httpd gave no reason";
+                         : "why is not on record";
     }
     name_command(r->by, arguments, word);
     pm_caller_user(r->user);

@@ -119,15 +119,56 @@ def test_the_user_who_called_sudo_is_named(running):
     assert 'am"ina' in found["text"]
 
 
+def of_debian(httpd, *command):
+    """Run one of Debian's scripts upon this server."""
+    environment = {"PATH": os.environ["PATH"] + ":/usr/sbin", "LANG": "C",
+                   "APACHE_ENVVARS": "/dev/null",
+                   "APACHE_RUN_DIR": str(httpd.root / "run"), "APACHE_RUN_USER": "www-data",
+                   "APACHE_LOCK_DIR": str(httpd.root / "run"), "APACHE_CONFDIR": "/etc/apache2",
+                   "APACHE_PID_FILE": str(httpd.pid_file),
+                   "APACHE_ARGUMENTS": f"-f {httpd.conf} -d {httpd.root}"}
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60)
+
+
+QUESTIONS = [
+    ("apache2ctl", "-V"), ("apache2ctl", "-v"), ("apache2ctl", "-l"), ("apache2ctl", "-L"),
+    ("apache2ctl", "-S"), ("apache2ctl", "-M"), ("apache2ctl", "-t"),
+    ("apache2ctl", "-t", "-D", "DUMP_VHOSTS"), ("apache2ctl", "-t", "-D", "DUMP_RUN_CFG"),
+    ("apache2ctl", "-t", "-D", "DUMP_CONFIG"), ("apache2ctl", "configtest"),
+    ("a2query", "-M"), ("a2query", "-v"), ("a2query", "-a"), ("a2query", "-m", "dir"),
+]
+
+
+# httpd warns as it reads this, and goes on.
+WARNS = "Define none\nAlias ${NOTHING}/a /a\nAlias /x /x\nAlias /x/y /y\n"
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["runs", "stopped"])
+def test_a_question_that_httpd_answers_is_no_refusal(new_httpd, lives):
+    httpd = new_httpd(config=WARNS).start()
+    document.settled(httpd)
+    if not lives:
+        httpd.stop()
+    for question in QUESTIONS:
+        done = of_debian(httpd, *question)
+        assert done.returncode == 0 or question[:2] == ("a2query", "-m"), (question, done.stderr)
+    if lives:
+        document.ticked(httpd, 2)
+    found = document.from_file(httpd.capture)
+    assert document.events(found, *FAILURES) == []
+    assert found["server"]["config_failures"] == 0
+
+
+def test_a_question_that_httpd_refuses_says_why(running):
+    append(running, "Include conf/missing.conf")
+    assert of_debian(running, "apache2ctl", "-V").returncode != 0
+    found, = failures(running, 1)
+    assert "missing.conf" in found["data"]["message"] and found["type"] == "config.rejected"
+
+
 def test_a_refusal_by_apachectl_is_one_although_it_checks_twice(running):
     append(running, "Nonsense")
-    environment = {"PATH": os.environ["PATH"], "LANG": "C", "APACHE_ENVVARS": "/dev/null",
-                   "APACHE_RUN_DIR": str(running.root / "run"), "APACHE_RUN_USER": "www-data",
-                   "APACHE_LOCK_DIR": str(running.root / "run"), "APACHE_CONFDIR": "/etc/apache2",
-                   "APACHE_PID_FILE": str(running.pid_file),
-                   "APACHE_ARGUMENTS": f"-f {running.conf} -d {running.root}"}
-    done = subprocess.run(["/usr/sbin/apache2ctl", "graceful"], env=environment, text=True,
-                          capture_output=True, timeout=60)
+    done = of_debian(running, "/usr/sbin/apache2ctl", "graceful")
     assert done.returncode != 0 and "Nonsense" in done.stdout + done.stderr
     found, = failures(running, 1)
     assert found["data"]["command"] == "apache2ctl graceful"
@@ -148,6 +189,8 @@ def test_a_start_beside_a_running_server_is_refused_on_record(running):
     found, = failures(running, 1)
     assert found["type"] == "config.rejected" and "already runs" in found["data"]["message"]
     assert str(running.parent) in found["data"]["message"]
+    final = document.ticked(running, 2)
+    assert final["server"]["config_failures"] == 0, "the configuration is good"
 
 
 def test_a_check_while_nothing_runs_is_a_refusal_and_no_failed_start(stopped):
@@ -239,7 +282,8 @@ def test_after_a_failed_reload_the_next_start_has_one_down_incident(running):
     running.conf.write_text(good)
     with Span() as back:
         running.start()
-    final = document.wait_closed(running)
+    document.wait_closed(running)
+    final = document.ticked(running, 1)     # a tick writes where the server stands last of all
     incident, = final["incidents"]
     assert incident["kinds"] == ["down"]
     assert gone.holds(document.seconds(incident["onset"]), 1)       # a tick before, maybe

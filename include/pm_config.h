@@ -132,7 +132,7 @@ pm_config_diff *pm_config_compare(const pm_snapshot *before, const pm_snapshot *
 /** How many directives, modules and Defines differ; what came or went inside a container that itself came or went
  *  is one with it. 0: nothing that runs differs. */
 size_t pm_config_changes(const pm_config_diff *d);
-/** One sentence, paths below `root` without it. With no change: "nothing changed", or which files were edited
+/** One sentence, paths below `root` without it. With no change: "no directive changed", or which files were edited
  *  without one. */
 const char *pm_config_sentence(const pm_config_diff *d, const char *root, apr_pool_t *pool);
 /** The data of config.changed, of at most `most` bytes: what does not fit is counted, and "truncated" says so. */

@@ -68,6 +68,7 @@ typedef struct pm_watched {
     uint32_t kind;
     uint32_t state;        /* PM_WATCH_SAYS_* */
     uint32_t aside;        /* cannot be looked at, and that was said */
+    uint32_t loaded, pad;  /* 1: that this load took another file of that name is said */
     uint32_t need_count;   /* objects whose DT_NEEDED names it; the first ones in needs[] */
     uint16_t needs[PM_WATCH_NEEDS];
     pm_identity running;   /* as httpd has it; ino 0 = it was not there, or not looked at */
@@ -92,6 +93,8 @@ typedef struct pm_watch_table {
     uint32_t begun;             /* what was said before is taken over */
     _Atomic uint32_t count;
     uint32_t htaccess;          /* how many of them */
+    _Atomic uint32_t filled;    /* with all that this load took, and what that changed is said */
+    uint32_t pad;
     pm_watched at[PM_WATCH_MAX];
 } pm_watch_table;
 
@@ -103,6 +106,23 @@ void pm_watch_table_init(pm_watch_table *t, uint64_t loaded_us);
 int pm_watch_put(pm_watch_table *t, enum pm_watch_kind kind, const char *path, const char *named_by);
 /** As httpd has read it, by a look now. Only for what httpd has just read itself: it may block. */
 void pm_watch_take(pm_watch_table *t, int number);
+
+/* ---- what a load took anew ---- */
+
+/** A shared object or a file that httpd reads when it loads: as it is now, and as the last load took it. */
+typedef struct pm_watch_file {
+    const pm_watched *now, *was;
+} pm_watch_file;
+
+/** Which of a table that is filled differ from what the last load took; how many, the first `most` of them in `files`. */
+size_t pm_watch_loaded(pm_watch_table *t, const pm_watch_table *previous, pm_watch_file *files, size_t most);
+/** "mod_ssl.so was replaced", "a.pem (SSLCertificateFile, conf/a.conf:3) was written anew". */
+void pm_watch_say_loaded(const pm_watch_file *file, char *out, size_t size);
+/** The event's data. */
+#define PM_WATCH_DATA 1024
+void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, char out[PM_WATCH_DATA]);
+/** A load that was followed by the next one before a recorder watched its files: what was said of it stays said. */
+void pm_watch_carry(pm_watch_table *previous, const pm_watch_table *t);
 
 /* ---- looking ---- */
 

@@ -187,15 +187,15 @@ static const char *unchanged_sentence(const pm_config_diff *d, const char *root,
     if (d->reordered_count > 0) {
         e = &pm_snapshot_entries(d->now)[d->reordered];
         where = in_and_at(d->now, e, " in ", "", root, pool);
-        return apr_psprintf(pool, "nothing changed but the order of %s%s",
+        return apr_psprintf(pool, "no directive changed but the order of %s%s",
                             pm_snapshot_text(d->now, e->directive), where);
     }
     if (d->file_count == 0) {
-        return "nothing changed";
+        return "no directive changed";
     }
     return apr_psprintf(
         pool,
-        "nothing changed that is in force, though %s was %s%s (comments, places, "
+        "no directive changed that is in force, though %s was %s%s (comments, places, "
         "white space, masked values)",
         below(pm_snapshot_text(f->in, f->file->path), root), f->how,
         d->file_count > 1 ? apr_psprintf(pool, " and %d more files", (int)d->file_count - 1) : "");
@@ -207,7 +207,7 @@ const char *pm_config_sentence(const pm_config_diff *d, const char *root, apr_po
 
     if (d->counted == 0) {
         return d->now->detail == PM_CONFIG_FULL ? unchanged_sentence(d, root, pool)
-                                                : "nothing changed";
+                                                : "no directive changed";
     }
     if (d->now->detail == PM_CONFIG_OFF) {
         return "The configuration changed";

@@ -346,11 +346,14 @@ static void inherit(pm_watched *w, const pm_watched *old)
     if (w->state == PM_WATCH_UNSEEN && (w->kind == PM_WATCH_FILE || w->kind == PM_WATCH_TOP)) {
         w->running = old->running;
     }
+    w->said_until_us = old->said_until_us;
+    w->drift_us = old->drift_us;
+    if (w->loaded) { /* what was taken is what was told */
+        return;
+    }
     w->state = old->state;
     w->told = old->told;
     w->seen_us = old->seen_us;
-    w->said_until_us = old->said_until_us;
-    w->drift_us = old->drift_us;
     memcpy(w->link, old->link, sizeof(w->link));
 }
 

@@ -385,3 +385,30 @@ void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us)
         "it go unseen",
         shown(what->path, path));
 }
+
+/* ---- what a load took ---- */
+
+void pm_watch_say_loaded(const pm_watch_file *file, char *out, size_t size)
+{
+    const pm_identity *now = &file->now->running, *was = &file->was->running;
+    int replaced = now->dev != was->dev || now->ino != was->ino;
+    char path[SHOWN];
+
+    snprintf(out, size, "%s%s%s%s was %s", shown(name_of(file->now->path), path),
+             file->now->named_by[0] != '\0' ? " (" : "", file->now->named_by,
+             file->now->named_by[0] != '\0' ? ")" : "", replaced ? "replaced" : "written anew");
+}
+
+void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, char out[PM_WATCH_DATA])
+{
+    data d;
+
+    begin(&d);
+    put_path(&d, file->now->path);
+    put_string(&d, "named_by", file->now->named_by);
+    put_bool(&d, "loaded", 1);
+    put_time(&d, "noticed", at_us);
+    put_identity(&d, "from", &file->was->running);
+    put_identity(&d, "to", &file->now->running);
+    snprintf(out, PM_WATCH_DATA, "%s", end(&d));
+}

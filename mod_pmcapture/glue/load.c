@@ -46,6 +46,7 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         kept->reload_us = load.at_us;
     }
     atomic_store(&pm.state->load_tries, 0);
+    pm_lines_prepare();
     pm_config_prepare(pconf, ptemp, s);
     pm_watch_prepare(pconf, ptemp, s);
 }
@@ -61,11 +62,55 @@ static void advance(_Atomic uint32_t *mark, uint32_t to)
     }
 }
 
-static void tell(apr_pool_t *p, const pm_config_news *news)
+#define FILES_TOLD 8
+
+/** Shared objects and certificates that a reload took anew. */
+typedef struct files {
+    pm_watch_file file[FILES_TOLD];
+    size_t count; /* of all */
+} files;
+
+/** "; mod_ssl.so was replaced, a.pem (SSLCertificateFile, conf/a.conf:3) was written anew and 3 more". */
+static const char *list_files(apr_pool_t *p, const files *f)
 {
-    const char *changes =
-        news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes) : "null";
-    const char *what = news->known ? apr_pstrcat(p, ": ", news->summary, NULL) : "";
+    const char *list = "";
+    char one[512];
+
+    for (size_t i = 0; i < f->count && i < 2; i++) {
+        pm_watch_say_loaded(&f->file[i], one, sizeof(one));
+        list = apr_pstrcat(p, list, i > 0 ? ", " : "; ", one, NULL);
+    }
+    return f->count > 2 ? apr_psprintf(p, "%s and %lu more", list, (unsigned long)f->count - 2)
+                        : list;
+}
+
+/** Each as an event of its own, and how many more there were. */
+static void tell_files(apr_pool_t *p, const files *f)
+{
+    char one[512], data[PM_WATCH_DATA];
+
+    for (size_t i = 0; i < f->count && i < FILES_TOLD; i++) {
+        pm_watch_say_loaded(&f->file[i], one, sizeof(one));
+        pm_watch_loaded_data(&f->file[i], load.at_us, data);
+        pm_write_event(
+            load.at_us, PM_EV_DEPENDENCY_CHANGED, PM_INFO, data,
+            apr_psprintf(p, "%s since the last load; this reload took it: %s%s", one,
+                         f->file[i].now->path,
+                         i + 1 == FILES_TOLD && f->count > FILES_TOLD
+                             ? apr_psprintf(p, " (%lu more files were replaced or written anew)",
+                                            (unsigned long)(f->count - FILES_TOLD))
+                             : ""));
+    }
+}
+
+static void tell(apr_pool_t *p, const pm_config_news *news, const files *f)
+{
+    /* Readers know a load that changed nothing by the end of its data. */
+    const char *changes = apr_psprintf(
+        p, "%s%s", news->known ? apr_psprintf(p, "%lu", (unsigned long)news->changes) : "null",
+        f->count > 0 ? apr_psprintf(p, ",\"files\":%lu", (unsigned long)f->count) : "");
+    const char *what =
+        news->known ? apr_pstrcat(p, ": ", news->summary, list_files(p, f), NULL) : "";
     const char *kind = load.graceful ? "graceful" : "restart";
 
     if (load.first) {
@@ -84,6 +129,7 @@ static void tell(apr_pool_t *p, const pm_config_news *news)
     if (news->changes > 0) {
         pm_write_event(load.at_us, PM_EV_CONFIG_CHANGED, PM_INFO, news->data, news->sentence);
     }
+    tell_files(p, f);
     /* First of all: it should not be said twice. */
     advance(&pm.state->said, pm.generation + 1);
     pm_capture_sync(pm.capture);
@@ -98,6 +144,7 @@ void pm_load_tell(apr_pool_t *pool, server_rec *s)
 {
     static const pm_config_news unknown;
     const pm_config_news *news = &unknown;
+    files changed = {.count = 0};
     int dies;
 
     if (atomic_load(&pm.state->told) == pm.generation + 1) {
@@ -111,12 +158,12 @@ void pm_load_tell(apr_pool_t *pool, server_rec *s)
     }
     else {
         news = pm_config_take(pool, s);
+        pm_watch_fill(pool, s);
+        changed.count = pm_watch_news_of_load(changed.file, FILES_TOLD);
     }
     if (atomic_load(&pm.state->said) != pm.generation + 1) {
-        tell(pool, news);
+        tell(pool, news, &changed);
     }
-    if (!dies) {
-        pm_watch_fill(pool, s);
-    }
+    pm_watch_is_told();
     advance(&pm.state->told, pm.generation + 1);
 }

@@ -171,6 +171,10 @@ static pm_watch_table *new_table(kept_watch *kept)
 
     /* A generation too short to have a recorder at work leaves what was said before it. */
     if (kept->table != NULL && !kept->table->begun) {
+        if (kept->previous != NULL && kept->size == sizeof(pm_watch_table) &&
+            atomic_load(&kept->table->filled)) {
+            pm_watch_carry(kept->previous, kept->table);
+        }
         munmap(kept->table, kept->size);
     }
     else {
@@ -298,6 +302,20 @@ void pm_watch_fill(apr_pool_t *pool, server_rec *s)
         pm_say(s, APLOG_WARNING,
                apr_psprintf(pool, "%u more files than the %u that can be watched are not watched",
                             t->dropped, PM_WATCH_MAX));
+    }
+}
+
+size_t pm_watch_news_of_load(pm_watch_file *files, size_t most)
+{
+    const kept_watch *kept = kept_get();
+
+    return kept->table != NULL ? pm_watch_loaded(kept->table, kept->previous, files, most) : 0;
+}
+
+void pm_watch_is_told(void)
+{
+    if (kept_get()->table != NULL) {
+        atomic_store(&kept_get()->table->filled, 1);
     }
 }
 

@@ -18,6 +18,10 @@ void pm_watch_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 /** In a recorder that is still root, after pm_config_take: what else is to be watched. It may block as httpd's own start
  *  does. */
 void pm_watch_fill(apr_pool_t *pool, server_rec *s);
+/** After that: which shared objects and certificates this load took anew; how many, the first `most` in `files`. */
+size_t pm_watch_news_of_load(pm_watch_file *files, size_t most);
+/** They are on record: the next load compares with this one. */
+void pm_watch_is_told(void);
 /** In the recorder that has the lease. */
 void pm_watch_record(pm_fold *f, apr_pool_t *pool);
 /** In the parent, every ten seconds or so: let a helper look at what the recorder may not. Never blocks. */

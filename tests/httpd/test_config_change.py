@@ -132,7 +132,7 @@ def test_a_reload_of_the_same_configuration_changes_nothing(site, sig):
         edit()
         loaded, changed = reload(site, sig)
         assert changed is None
-        assert ": nothing changed" in loaded["text"]
+        assert ": no directive changed" in loaded["text"]
         assert loaded["data"]["changes"] == 0
     assert not events(all_events(site), "config.changed")
 
@@ -143,7 +143,7 @@ def test_an_edited_comment_is_named_but_is_no_change(site):
     write(site, API + "# why\n")
     loaded, changed = reload(site)
     assert changed is None
-    assert "nothing changed that is in force, though sites/api.conf was changed" in loaded["text"]
+    assert "no directive changed that is in force, though sites/api.conf was changed" in loaded["text"]
 
 
 def test_files_that_a_pattern_finds_come_and_go(site):
@@ -227,7 +227,7 @@ def test_an_edit_while_the_server_is_down_is_found_at_the_start(site, end):
     assert 'X-Y changed' in changed["text"] and changed["seq"] == loaded["seq"] + 1
     restart(site)
     loaded, changed = last_load(site)
-    assert changed is None and loaded["text"].endswith(": nothing changed")
+    assert changed is None and loaded["text"].endswith(": no directive changed")
 
 
 def test_a_configuration_that_was_refused_is_compared_with_the_last_one_that_ran(site):
@@ -419,7 +419,7 @@ def test_two_thousand_virtual_hosts_are_compared_right_each_time(site):
         assert changed["data"]["added"] == [entry("Header", "set X-Inner 2", container, path, 5)]
         assert changed["data"]["removed"] == [entry("Header", "set X-Inner 1", container, path, 5)]
         loaded, changed = reload(site)
-        assert changed is None and loaded["text"].endswith(": nothing changed")
+        assert changed is None and loaded["text"].endswith(": no directive changed")
 
 
 def inner(value):

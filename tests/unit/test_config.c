@@ -389,7 +389,7 @@ static void moving_renaming_spacing_and_case_are_no_change(void **state)
     pm_gather_directive(h, 0, "Listen", "80", "/r/ports.conf", 1);
     b = done(h);
     assert_int_equal(pm_config_changes(pm_config_compare(a, b, pool)), 0);
-    assert_string_equal(sentence(a, b), "nothing changed");
+    assert_string_equal(sentence(a, b), "no directive changed");
 }
 
 static void what_differs_within_quotes_is_a_change(void **state)
@@ -428,7 +428,7 @@ static void lines_of_one_kind_that_changed_places_are_told_but_are_no_change(voi
     b = done(h);
     assert_int_equal(pm_config_changes(pm_config_compare(a, b, pool)), 0);
     assert_string_equal(sentence(a, b),
-                        "nothing changed but the order of RewriteRule (httpd.conf:2)");
+                        "no directive changed but the order of RewriteRule (httpd.conf:2)");
 }
 
 static pm_snapshot *named(const char *name, const char *file, uint32_t line, int header)
@@ -817,11 +817,12 @@ static void an_edit_that_changes_no_directive_names_its_file(void **state)
                 *c = done(scanned("# why\nListen 80\n"));
 
     (void)state;
-    assert_string_equal(pm_config_sentence(pm_config_compare(a, b, pool), dir, pool),
-                        "nothing changed that is in force, though main.conf was changed (comments, "
-                        "places, white space, masked values)");
+    assert_string_equal(
+        pm_config_sentence(pm_config_compare(a, b, pool), dir, pool),
+        "no directive changed that is in force, though main.conf was changed (comments, "
+        "places, white space, masked values)");
     assert_string_equal(pm_config_sentence(pm_config_compare(b, c, pool), dir, pool),
-                        "nothing changed");
+                        "no directive changed");
 }
 
 static void a_file_that_was_not_touched_is_not_read_again(void **state)

@@ -121,6 +121,7 @@ typedef struct pm_ledger {
     _Atomic uint64_t writing_us;   /* monotonic; since when it has been writing, 0 = it isn't */
     _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
     _Atomic uint32_t stopping;     /* the server ends in order */
+    _Atomic uint32_t deserted;     /* it vanished, and the last tick is taken */
     _Atomic uint32_t said;         /* generation + 1 whose load is in the file, */
     _Atomic uint32_t told;         /* ... and whose files are in the table, too */
     _Atomic uint32_t load_tries;   /* how many processes have tried to */

@@ -97,6 +97,7 @@ typedef struct pm_model {
     const pm_event *events;        /* in order of at_us */
     size_t event_count;
     uint64_t events_since_us;      /* as pm_capture_events_since */
+    const pm_event *last_change, *last_crash; /* with PM_VIEW_TOTALS, whatever the bounds; NULL = none on record */
     const pm_row *rows;            /* seconds when they are there, else minutes; each row says its span */
     size_t row_count;
     uint64_t resolution_us;        /* 1 s, or 60 s when only minutes cover what was asked for */

@@ -7,6 +7,8 @@
  */
 #include "encode.h"
 
+#include <apr_strings.h>
+
 #include "pm_hist.h"
 #include "pm_story.h"
 #include "pm_time.h"
@@ -48,6 +50,20 @@ static void moment(pm_out *o, const char *key, uint64_t us)
     }
 }
 
+/* Its time, "KeyType" and "KeyText"; no line when there is none on record. */
+static void event(pm_out *o, const char *key, const pm_event *e)
+{
+    char name[32];
+
+    if (e) {
+        moment(o, key, e->at_us);
+        apr_snprintf(name, sizeof(name), "%sType", key);
+        text(o, name, pm_event_name(e->type));
+        apr_snprintf(name, sizeof(name), "%sText", key);
+        text(o, name, e->text);
+    }
+}
+
 static void server(pm_out *o, const pm_model *m)
 {
     const pm_server *s = &m->server;
@@ -71,6 +87,8 @@ static void server(pm_out *o, const pm_model *m)
     count(o, "ConfigFailures", s->config_failures);
     count(o, "ChildCrashes", s->crashes);
     count(o, "DependencyMissing", s->dependency_missing);
+    event(o, "LastChange", m->last_change);
+    event(o, "LastCrash", m->last_crash);
     count(o, "EventsLost", m->events_lost);
     count(o, "CaptureWriteFailures", s->write_failures);
     for (size_t n = 0; n < m->notice_count; n++) {

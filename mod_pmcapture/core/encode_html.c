@@ -634,6 +634,17 @@ static void head(pm_out *o, const pm_model *m, const pm_query *q)
     pm_out_raw(o, "</style>\n</head>\n<body>\n");
 }
 
+static void last(pm_out *o, const char *what, const pm_event *e)
+{
+    if (e) {
+        pm_out_format(o, "<p class=\"dim\">%s: ", what);
+        when(o, e->at_us);
+        pm_out_format(o, " %s: ", pm_event_name(e->type));
+        html(o, e->text);
+        pm_out_raw(o, "</p>\n");
+    }
+}
+
 static void banner(pm_out *o, const pm_model *m)
 {
     const pm_server *s = &m->server;
@@ -660,8 +671,14 @@ static void banner(pm_out *o, const pm_model *m)
     when(o, s->started_us);
     pm_out_raw(o, "; last heartbeat ");
     when(o, s->heartbeat_us);
-    pm_out_raw(o, s->orphaned ? "; the parent process is dead, its children still serve" : "");
-    pm_out_raw(o, ". All times are UTC.</p>\n</header>\n<main>\n");
+    pm_out_raw(o, !s->orphaned ? ""
+                  : m->state == PM_STATE_UNKNOWN
+                      ? "; then the parent process was dead, its children alive"
+                      : "; the parent process is dead, its children are alive");
+    pm_out_raw(o, ". All times are UTC.</p>\n");
+    last(o, "Last change", m->last_change);
+    last(o, "Last crash", m->last_crash);
+    pm_out_raw(o, "</header>\n<main>\n");
     for (size_t n = 0; n < m->notice_count; n++) {
         pm_out_raw(o, "<p class=\"note\" role=\"alert\">");
         html(o, m->notices[n]);

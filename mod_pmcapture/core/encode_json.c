@@ -231,6 +231,17 @@ static void event(pm_json *j, const pm_event *e)
     pm_json_object_end(j);
 }
 
+static void event_member(pm_json *j, const char *key, const pm_event *e)
+{
+    pm_json_key(j, key);
+    if (e) {
+        event(j, e);
+    }
+    else {
+        pm_json_null(j);
+    }
+}
+
 static void events(pm_json *j, const pm_model *m, const pm_query *q)
 {
     pm_window window = pm_query_window(m, q);
@@ -727,6 +738,8 @@ apr_status_t pm_encode_json(const pm_model *m, const pm_query *q, pm_sink sink, 
     server(&j, m);
     if (q->view & PM_VIEW_TOTALS) {
         totals(&j, m);
+        event_member(&j, "last_change", m->last_change);
+        event_member(&j, "last_crash", m->last_crash);
     }
     if (q->view & PM_VIEW_INCIDENTS) {
         incidents(&j, m, q);

@@ -138,11 +138,11 @@ static void server(prom *p, const pm_server *s)
     moment(p, "config_last_reload_timestamp_seconds",
            "When the running configuration was loaded, in seconds since 1970.",
            s->reload_us ? s->reload_us : s->config_loaded_us);
-    single(
-        p, "config_failures_total", "counter",
-        "Configurations that were refused, and starts and reloads that failed, since the capture "
-        "file was made.",
-        s->config_failures);
+    single(p, "config_failures_total", "counter",
+           "Configurations that were refused, or with which a start or a reload failed, since the "
+           "capture "
+           "file was made.",
+           s->config_failures);
     single(p, "child_crashes_total", "counter",
            "Child processes that died unasked, since the capture file was made.", s->crashes);
     family(p, "workers", "gauge", "Worker slots, by state.");
@@ -179,6 +179,9 @@ apr_status_t pm_encode_prometheus(const pm_model *m, const pm_query *q, int open
            m->totals.bytes);
     incidents(&p, m);
     server(&p, &m->server);
+    moment(&p, "last_change_timestamp_seconds",
+           "When something last changed: what runs, a file that it needs, whether it serves.",
+           m->last_change ? m->last_change->at_us : 0);
     if (openmetrics) {
         pm_out_raw(&p.out, "# EOF\n");
     }

@@ -439,7 +439,7 @@ static void take_old_times(pm_fold *f, pm_tick *t)
 /** How the last run ended. */
 typedef struct ending {
     uint64_t stopped_us;    /* in order; 0 = it did not */
-    const pm_event *reload; /* that ended it, NULL = none did */
+    const pm_event *failed; /* a reload or an error of its own that ended it, NULL = none did */
     const pm_event *start;  /* the first that failed since, NULL = none did */
 } ending;
 
@@ -460,8 +460,8 @@ static ending find_ending(pm_fold *f, const pm_server *last, apr_pool_t *pool)
         if (e->type == PM_EV_SERVER_STOP && e->run == last->run && end.stopped_us == 0) {
             end.stopped_us = e->at_us;
         }
-        else if (e->type == PM_EV_CONFIG_FAILED && e->run == last->run) {
-            end.reload = e;
+        else if (pm_is_failure(e->type) && e->run == last->run) {
+            end.failed = e;
         }
         else if (pm_is_failure(e->type) && end.start == NULL &&
                  e->at_us >= last->heartbeat_us - PM_SECOND) {
@@ -493,6 +493,33 @@ static void recover(pm_fold *f, uint64_t last_alive, uint64_t now)
     add_to_minute(f, t, &pm_second_of(s, t->tick)->row);
 }
 
+/** Did workers go on when the parent had ended? */
+static int served_after(pm_fold *f, uint64_t at_us, apr_pool_t *pool)
+{
+    pm_row *rows;
+    size_t count;
+    uint64_t requests = 0;
+
+    if (pm_capture_seconds(f->capture, at_us, UINT64_MAX, &rows, &count, pool) != APR_SUCCESS) {
+        return 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        requests += rows[i].requests;
+    }
+    return requests > 0;
+}
+
+/** Until when the last run served: to the tick, or to the very moment at which it ended, where it said so. A reload has
+ *  closed what it listens on by then; what its workers still complete came before. */
+static uint64_t served_until(pm_fold *f, const pm_server *last, const ending *end, apr_pool_t *pool)
+{
+    const pm_event *failed = end->failed;
+    int known = failed != NULL && (!pm_event_says(failed, "reload", "false") ||
+                                   !served_after(f, failed->at_us, pool));
+
+    return known ? failed->at_us : last->heartbeat_us;
+}
+
 static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)
 {
     char when[PM_TIME_SIZE], span[PM_TIME_SIZE], data[160];
@@ -504,8 +531,10 @@ static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint
              (unsigned long long)(gap / 1000 % 1000));
     pm_fold_event(f, at, PM_EV_SERVER_UNCLEAN, PM_CRITICAL, data,
                   "The last run %s: last alive %s, %s before this start",
-                  end->reload != NULL ? "was ended by a reload that failed"
-                                      : "ended without a stop",
+                  end->failed == NULL ? "ended without a stop"
+                  : pm_event_says(end->failed, "reload", "false")
+                      ? "ended itself after an error"
+                      : "was ended by a reload that failed",
                   when, pm_time_span(gap, span));
     pm_incident_down(f, last_alive, now);
 }
@@ -520,9 +549,9 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
         return;
     }
     if (end.stopped_us == 0) {
-        say_unclean(f, &end, last->heartbeat_us, now);
+        say_unclean(f, &end, served_until(f, last, &end, pool), now);
     }
-    else if (end.start != NULL || end.reload != NULL || pm_incident_any_open(f)) {
+    else if (end.start != NULL || end.failed != NULL || pm_incident_any_open(f)) {
         pm_incident_down(f, end.stopped_us, now);
     }
 }

@@ -144,6 +144,33 @@ static enum pm_state find_state(const loading *l)
     return PM_STATE_DOWN;
 }
 
+/** Workers that live on without their parent, now. Of a copy, or of what runs elsewhere, only the last tick tells. */
+static int has_orphans(const loading *l, const pm_live *own)
+{
+    const pm_server *s = &l->cp->server;
+    int alive = s->heartbeat_us + FRESH_US > l->m->generated_us; /* somebody ticks for them */
+    char boot[40];
+
+    pm_boot_id(boot);
+    if (!s->orphaned || l->m->state != PM_STATE_DOWN) {
+        return s->orphaned != 0;
+    }
+    if (strcmp(boot, s->boot_id) != 0 || s->pid_namespace != pm_pid_namespace()) {
+        return alive && strcmp(boot, s->boot_id) == 0;
+    }
+    for (uint32_t i = 0; i <= l->region_count; i++) {
+        const pm_live *from = i < l->region_count ? &l->regions[i] : own;
+
+        if (from != NULL && from->header != NULL && from->run == s->run) {
+            pm_live seen = *from;
+
+            seen.readonly = 1; /* to give up who is dead is the recorder's business */
+            return pm_live_children_alive(&seen, 1) > 0;
+        }
+    }
+    return alive;
+}
+
 /** Nobody is left to take the next tick? Then what the regions hold is final, and ours to count. */
 static int all_dead(loading *l)
 {
@@ -475,6 +502,59 @@ static apr_status_t load_events(loading *l, enum reach reach)
     return rv;
 }
 
+/* ---- the last change ---- */
+
+static int is_crash(const pm_event *e)
+{
+    return e->type == PM_EV_CHILD_CRASH;
+}
+
+/** The newest of those that the last tick knew. */
+static const pm_event *newest(const loading *l, const pm_event *events, size_t count,
+                              int (*wanted)(const pm_event *))
+{
+    while (count-- > 0) {
+        if (wanted(&events[count]) &&
+            (l->m->state != PM_STATE_RUNNING || events[count].seq <= l->cp->last_event)) {
+            return &events[count];
+        }
+    }
+    return NULL;
+}
+
+#define CHANGES                                                                                    \
+    (1u << PM_EV_SERVER_START | 1u << PM_EV_SERVER_STOP | 1u << PM_EV_SERVER_UNCLEAN |             \
+     1u << PM_EV_HOST_REBOOT | 1u << PM_EV_CONFIG_CHANGED | 1u << PM_EV_CONFIG_REJECTED |          \
+     1u << PM_EV_CONFIG_FAILED | 1u << PM_EV_START_FAILED | 1u << PM_EV_CONFIG_DRIFT |             \
+     1u << PM_EV_CONFIG_RELOAD | 1u << PM_EV_DEPENDENCY_MISSING | 1u << PM_EV_DEPENDENCY_CHANGED | \
+     1u << PM_EV_ROUTE_MOVED | 1u << PM_EV_FILE_CHANGED | 1u << PM_EV_NOTE)
+
+/** Among the latest events most times, so all of them are looked through only when it is not. */
+static const pm_event *find_last(const loading *l, uint32_t types, int (*wanted)(const pm_event *))
+{
+    pm_event *events;
+    size_t count;
+    const pm_event *found = NULL;
+
+    if (pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &count, l->pool) ==
+        APR_SUCCESS) {
+        found = newest(l, events, count, wanted);
+    }
+    if (found == NULL && pm_capture_events_around(l->capture, UINT64_MAX, types, 0, &events, &count,
+                                                  l->pool) == APR_SUCCESS) {
+        found = newest(l, events, count, wanted);
+    }
+    return found;
+}
+
+static void find_last_events(const loading *l)
+{
+    l->m->last_change = find_last(l, CHANGES, pm_event_is_change);
+    if (l->cp->server.crashes > 0) {
+        l->m->last_crash = find_last(l, 1u << PM_EV_CHILD_CRASH, is_crash);
+    }
+}
+
 static apr_status_t load_history(loading *l)
 {
     pm_model *m = l->m;
@@ -499,6 +579,9 @@ static apr_status_t load_history(loading *l)
     }
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    if (l->q->view & PM_VIEW_TOTALS) {
+        find_last_events(l);
     }
     for (size_t i = 0; i < m->case_count; i++) {
         if (!m->cases[i].figures_only) {
@@ -575,6 +658,7 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source 
     }
     fill_model(l);
     find_regions(l, source->run_dir);
+    l->m->server.orphaned = (uint32_t)has_orphans(l, source->live);
     count_remainder(l);
     load_vhosts(l, source->live);
     rv = load_history(l);

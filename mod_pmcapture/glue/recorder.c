@@ -42,6 +42,8 @@ APLOG_USE_MODULE(pmcapture);
 #define LEAVERS 8
 #define LOAD_WAIT_MS 3000
 
+#define ORPHAN_POLL_US 50000u /* how exactly the end of the last orphan is known */
+
 static volatile sig_atomic_t told_to_go;
 static apr_proc_t recorders[2];
 static apr_pool_t *recorder_pool;
@@ -51,6 +53,12 @@ static void on_term(int sig)
 {
     (void)sig;
     told_to_go = 1;
+}
+
+/** The parent is gone: all that there is to do is to end the nap. */
+static void on_orphaned(int sig)
+{
+    (void)sig;
 }
 
 /* ---- becoming a recorder ---- */
@@ -85,13 +93,14 @@ static void close_descriptors(server_rec *s)
 static void set_signals(void)
 {
     struct sigaction term = {.sa_handler = on_term}, ignore = {.sa_handler = SIG_IGN},
-                     usual = {.sa_handler = SIG_DFL};
+                     usual = {.sa_handler = SIG_DFL}, orphaned = {.sa_handler = on_orphaned};
     sigset_t none;
 
     for (int sig = 1; sig < 32; sig++) {
         sigaction(sig, &usual, NULL);
     }
     sigaction(SIGTERM, &term, NULL);
+    sigaction(SIGUSR2, &orphaned, NULL);
     /* What the parent's process group is told does not concern it. */
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGUSR1, &ignore, NULL);
@@ -297,19 +306,24 @@ static int wait_for_lease(pm_fold *f, pid_t parent)
         /* Just after a reload the last generation's is on its way out. */
         nap(now < born + 2 * PM_SECOND ? 50000 : STANDBY_POLL_US);
     }
-    return 1;
+    return atomic_load(&pm.state->deserted) == 0;
 }
 
 /** Ticks fall on whole seconds of the wall clock, so that a row is a second of the calendar. The sleep goes by the
- *  monotonic clock, which the wall clock may run a little behind: a tick too early would be two. */
-static void sleep_to_next_second(void)
+ *  monotonic clock, which the wall clock may run a little behind: a tick too early would be two. It ends as soon as
+ *  nobody is left who could serve: the last tick says when that was. */
+static void sleep_to_next_second(pm_fold *f, pid_t parent)
 {
     uint64_t until = (pm_time_now() / PM_SECOND + 1) * PM_SECOND;
     uint64_t latest =
         pm_time_monotonic() + PM_SECOND + 100000; /* whatever becomes of the wall clock */
 
-    while (!told_to_go && pm_time_now() < until && pm_time_monotonic() < latest) {
-        nap(until - pm_time_now() + 50 < PM_SECOND ? until - pm_time_now() + 50 : PM_SECOND);
+    while (!told_to_go && !all_gone(f, parent) && pm_time_now() < until &&
+           pm_time_monotonic() < latest) {
+        uint64_t now = pm_time_now(), left = now < until ? until - now + 50 : 0;
+        uint64_t most = f->server.orphaned ? ORPHAN_POLL_US : PM_SECOND;
+
+        nap(left < most ? left : most);
     }
 }
 
@@ -322,7 +336,7 @@ static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
         if (f->watch == NULL && pm_load_is_told()) {
             pm_watch_record(f, pool);
         }
-        sleep_to_next_second();
+        sleep_to_next_second(f, parent);
         leaving = all_gone(f, parent) || (told_to_go && atomic_load(&pm.state->stopping));
         if (told_to_go && !leaving) {
             return; /* a reload: the next generation's takes the tick */
@@ -332,6 +346,7 @@ static void record_ticks(pm_fold *f, apr_pool_t *pool, pid_t parent)
         if (leaving) {
             uint32_t one = 1;
 
+            atomic_store(&pm.state->deserted, f->server.orphaned);
             /* The live region may go, unless what it holds is nowhere else. */
             if (pm.state->checkpoint.server.write_failures == failures) {
                 atomic_compare_exchange_strong(&pm.state->stopping, &one, 2);
@@ -384,6 +399,7 @@ static void recorder_main(int number, apr_pool_t *pconf, server_rec *s, pid_t pa
         _exit(1);
     }
     prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_PDEATHSIG, SIGUSR2); /* with the change of user it would be lost */
     f = make_fold(pool, s);
     if (!wait_for_lease(f, parent)) {
         _exit(0);

@@ -49,6 +49,8 @@ def judge(document, zone):
     server = document["server"]
     state, last = server["state"], zone.show(server["heartbeat"])
     still = [i for i in document.incidents if i["state"] != "closed"]
+    if server["orphaned"] and state != "unknown":
+        return (2, "the parent process is gone; its children serve on, but nobody replaces them")
     if state == "down":
         return 2, f"the server is down, last alive {last}"
     if state == "stopped":
@@ -63,8 +65,6 @@ def judge(document, zone):
             f"incident {worst['id']} ({kinds}, {place(worst)}) open since "
             f"{zone.show(worst['onset'])}: {brief(worst)}{quiet(worst)}{others}"
         )
-    if server["orphaned"]:
-        return (2, "the parent process is gone, and nobody replaces children of it that end")
     if age(document) > STALE:
         return 3, f"the recorder has written nothing since {last}"
     also = f"; {missing(server)}" if server["dependency_missing"] else ""

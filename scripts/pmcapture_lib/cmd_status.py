@@ -12,24 +12,6 @@ EXAMPLES = """\
   pmcapture status -u http://localhost/pm-status  the same from the running server itself
   pmcapture status --tz Africa/Lagos              local times beside UTC
   pmcapture status --json                         the summary document, for programs"""
-CHANGES = (
-    "server.start",
-    "server.stop",
-    "server.unclean",
-    "host.reboot",
-    "config.load",
-    "config.reload",
-    "config.changed",
-    "config.rejected",
-    "config.failed",
-    "start.failed",
-    "config.drift",
-    "dependency.missing",
-    "dependency.changed",
-    "route.moved",
-    "file.changed",
-    "note",
-)
 STYLES = {"running": "green", "stopped": "yellow", "down": "red", "unknown": "yellow"}
 RECENT = 60
 NOW = 10  # rows, of a second each
@@ -46,7 +28,6 @@ def run(session):
         print_json(document.raw)
         return 0
     heartbeat = document["server"]["heartbeat"]
-    events = session.source.get(view="events").events
     recent = (
         session.source.get(view="series", since=heartbeat - timedelta(seconds=RECENT))
         if heartbeat
@@ -55,7 +36,7 @@ def run(session):
     screen = Screen(session, document)
     screen.head()
     screen.incidents()
-    screen.last_change(events)
+    screen.last()
     screen.traffic(list(recent.series()) if recent else [])
     screen.record()
     return 0
@@ -99,13 +80,7 @@ class Screen:
             f"{self.ago(server['config_loaded'])}",
         )
         if server["orphaned"]:
-            self.row(
-                "Orphaned",
-                "the parent process is gone and its children serve on: start the server again "
-                "after ending them",
-                "red",
-            )
-
+            self.row("Orphaned", orphans(state), "red")
         if server["dependency_missing"]:
             named = "pmcapture events --type dependency"
             self.row("Missing", f"{missing(server)} ({named})", "red")
@@ -135,16 +110,17 @@ class Screen:
         if done:
             self.row("Last incident", one_line(done[-1], self.zone))
 
-    def last_change(self, events):
-        changes = [e for e in events if e["type"] in CHANGES]
-        if not changes:
-            self.row("Last change", "none on record")
-            return
-        last = changes[-1]
-        self.row(
-            "Last change",
-            f"{self.ago(last['at'])}: {last['type']}: {last['text'] or ''} (event {last['seq']})",
-        )
+    def last(self):
+        """The last change, by the recorder's own rule, and the last crash, which is none."""
+        if "last_change" in self.document.raw:
+            self._event("Last change", self.document["last_change"], "none on record")
+        self._event("Last crash", self.document["last_crash"])
+
+    def _event(self, label, event, none=None):
+        if event is not None:
+            none = f"{self.ago(event['at'])}: {event['type']}: {event['text'] or ''} (event {event['seq']})"
+        if none:
+            self.row(label, none)
 
     def traffic(self, rows):
         rows = [r for r in rows if r.get("span") and r.get("requests") is not None]
@@ -222,6 +198,16 @@ def one_line(incident, zone):
         f"{incident['id']}, {kinds} on {place(incident)}, since "
         f"{zone.show(incident['onset'])}, {span}: "
         f"{brief(incident)}{quiet(incident)} (pmcapture show {incident['id']})"
+    )
+
+
+def orphans(state):
+    """Workers without a parent: what is seen of them now, or what the last tick saw."""
+    if state == "unknown":
+        return "when last alive the parent process was gone, its children were not"
+    return (
+        "the parent process is gone and its children serve on: start the server again "
+        "after ending them"
     )
 
 

@@ -181,6 +181,8 @@ DOCUMENT = {
     "workers": {"busy": count, "idle": count, "limit": count},
     "in_flight": {"requests": count, "oldest": count},
     "incidents": [INCIDENT],
+    "last_change": Maybe(EVENT),
+    "last_crash": Maybe(EVENT),
     "events": [EVENT],
 }
 

@@ -64,7 +64,7 @@ def failed_share(incident):
 def unfinished(document, zone):
     """An outage that goes on has no number in the list yet; without a word the one before it looks like it."""
     server = document["server"]
-    if server["state"] != "down":
+    if server["state"] != "down" or server["orphaned"]:
         return None
     return (
         f"nobody has been served since {zone.show(server['heartbeat'])}; the next start puts this outage "

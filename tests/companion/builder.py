@@ -313,6 +313,8 @@ def document(**changes):
         "workers": {"busy": 12, "idle": 388, "limit": 400},
         "in_flight": {"requests": 11, "oldest": 0.4},
         "incidents": [earlier(), incident()],
+        "last_change": REVERTED,
+        "last_crash": None,
         "events": events(),
         "series": {"resolution": 1, "columns": COLUMNS, "rows": [row(s) for s in range(-120, 600)]},
     }

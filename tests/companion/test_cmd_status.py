@@ -31,7 +31,8 @@ def test_status_says_that_no_incident_is_open_and_names_the_last(pmcapture, save
 
 
 def test_status_of_an_empty_capture_is_no_error(pmcapture, save):
-    path = save(incidents=[], events=[], series={"resolution": 1, "columns": [], "rows": []})
+    path = save(incidents=[], events=[], last_change=None,
+                series={"resolution": 1, "columns": [], "rows": []})
     done = pmcapture("status", "-f", path)
     assert done.returncode == 0 and "none on record" in done.stdout
 

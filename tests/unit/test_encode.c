@@ -227,7 +227,8 @@ static void each_view_is_that_part_alone(void **state)
     static const struct {
         uint32_t view;
         const char *parts;
-    } views[] = {{PM_VIEW_TOTALS | PM_VIEW_INCIDENTS, "totals workers in_flight incidents "},
+    } views[] = {{PM_VIEW_TOTALS | PM_VIEW_INCIDENTS,
+                  "totals workers in_flight last_change last_crash incidents "},
                  {PM_VIEW_INCIDENTS, "incidents "},
                  {PM_VIEW_EVENTS, "events "},
                  {PM_VIEW_SERIES, "series "}};

@@ -35,6 +35,7 @@ static int end(request_rec *r)
 
 
 def with_ends(httpd):
+    httpd.signals = {signal.SIGSEGV}
     httpd.config += build_module(httpd.root, "ends", ENDS,
                                  "ap_hook_handler(end, NULL, NULL, APR_HOOK_FIRST);") + "\n"
     return httpd

@@ -159,8 +159,8 @@ static int is_defined(void *ctx, const char *name)
     const world *w = ctx;
 
     return has(w->arguments->defines, name) ||
-           (w->arguments->debug && strcmp(name, "DEBUG") == 0) ||
-           (pm_defines_known() ? pm_is_defined_by_load(name) : has_define(w->gather, name));
+           (w->arguments->debug && strcmp(name, "DEBUG") == 0) || has_define(w->gather, name) ||
+           pm_is_defined_by_load(name);
 }
 
 static const char *module_symbol(apr_pool_t *pool, const module *m)
@@ -247,51 +247,23 @@ static const char *main_file(const arguments *a, apr_pool_t *pool)
                : a->file;
 }
 
-static void put_define(pm_gather *g, apr_pool_t *pool, apr_array_header_t *done, const char *name)
-{
-    size_t count;
-    const pm_config_define *defines = pm_gather_defines(g, &count), *line = NULL;
-    const char *value = value_of_define(pool, name), *environment = getenv(name);
-
-    for (size_t i = 0; i < count && line == NULL; i++) {
-        line = strcmp(defines[i].name, name) == 0 ? &defines[i] : NULL;
-    }
-    if (line != NULL && !line->valued) {
-        value = NULL; /* what it reads as is the environment's */
-    }
-    /* Without a line, a name with a value was defined by one all the same: in a macro, or the file was edited since. */
-    if (!has(done, name) &&
-        (line != NULL ||
-         (value != NULL && (environment == NULL || strcmp(environment, value) != 0)))) {
-        APR_ARRAY_PUSH(done, const char *) = name;
-        pm_gather_define(g, name, value);
-    }
-}
-
-/** Those of the command line and of Define lines. What a module's code defines is no part of the configuration. */
+/** Those of the command line and of Define lines. What a module's code defines is no part of the configuration. httpd's
+ *  list does not tell which lines were active: it lacks a name that happens to stand where a stale entry points. */
 static void gather_defines(pm_gather *g, apr_pool_t *pool, const arguments *a)
 {
-    apr_array_header_t *done = apr_array_make(pool, 16, sizeof(const char *));
     size_t count;
     const pm_config_define *defines = pm_gather_defines(g, &count);
-    const char *name;
 
     for (int i = 0; i < a->defines->nelts; i++) {
-        name = APR_ARRAY_IDX(a->defines, i, const char *);
-        if (has_define(g, name)) {
-            put_define(g, pool, done, name);
-        }
-        else {
-            APR_ARRAY_PUSH(done, const char *) = name;
+        const char *name = APR_ARRAY_IDX(a->defines, i, const char *);
+
+        if (!has_define(g, name)) {
             pm_gather_define(g, name, NULL);
         }
     }
-    for (size_t i = 0; i < count && !pm_defines_known(); i++) {
-        put_define(g, pool, done, defines[i].name);
-    }
-    /* Of the lines that the scan found only those that httpd took for active. */
-    for (int i = 0; (name = pm_define_of_load(i)) != NULL; i++) {
-        put_define(g, pool, done, name);
+    for (size_t i = 0; i < count; i++) {
+        pm_gather_define(g, defines[i].name,
+                         defines[i].valued ? value_of_define(pool, defines[i].name) : NULL);
     }
 }
 

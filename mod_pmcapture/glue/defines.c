@@ -51,11 +51,6 @@ static int first_of_load(void)
     return kept != NULL ? kept->length : INT_MAX;
 }
 
-int pm_defines_known(void)
-{
-    return first_of_load() != INT_MAX;
-}
-
 const char *pm_define_of_load(int i)
 {
     int first = first_of_load();

@@ -290,11 +290,10 @@ const char *const *pm_config_patterns(size_t *count);
 /* defines.c */
 /** Before the configuration is read. */
 void pm_register_defines(apr_pool_t *pconf);
-/** Names that this load has defined, by its own lines or by a module's code, numbered from 0; NULL = no more. */
+/** Names that this load has defined, by its own lines or by a module's code, numbered from 0; NULL = no more, or nobody can
+ *  tell. */
 const char *pm_define_of_load(int i);
 int pm_is_defined_by_load(const char *name);
-/** 0: nobody can tell; then there are none. */
-int pm_defines_known(void);
 
 /* eventlog.c */
 void pm_eventlog_open(apr_pool_t *pconf, server_rec *s);

@@ -193,7 +193,8 @@ static void count_heavy(feed *f, uint64_t now)
     feed_text(f, key, sizeof(key));
     feed_text(f, line, sizeof(line));
     slot = pm_heavy_claim(&live, d, vhost, pm_live_hash(&live, key, strlen(key)), key, line, now);
-    pm_heavy_count(&live, slot, (int)feed_number(f, 1) & 1, (uint32_t)feed_number(f, 1) % PM_FAILURES);
+    pm_heavy_count(&live, slot, (int)feed_number(f, 1) & 1,
+                   (uint32_t)feed_number(f, 1) % PM_FAILURES);
 }
 
 static void step(feed *f, pm_fold *fold, uint64_t *second)

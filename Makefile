@@ -68,7 +68,7 @@ all: $(LIB) $(SO) $(PMDUMP)
 objects: $(CORE) $(GLUE) $(TOOLS)
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,12s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
@@ -249,7 +249,7 @@ endif
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
 lint:
 	@if grep -rnE 'include *[<"]xxhash' --include='*.[ch]' --exclude=pm_hash.h include mod_pmcapture tests; then \
-	    echo 'lint: include pm_hash.h instead of xxhash.h' >&2; exit 1; fi
+	    echo 'lint: include pm_hash.h instead' >&2; exit 1; fi
 	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \

@@ -505,8 +505,8 @@ static void breakdown(pm_out *o, const pm_incident *i)
         [VHOST] = "Virtual host|Defined in|#Requests|#Errors",
         [ROUTE] = "Route|#Requests|#Errors",
         [HOST] = "Host asked for|#Requests|#Errors",
-        [BACKEND] = "Backend|#Requests|#Errors|#Refused|#Timed out|#Answered 5xx|#Closed|#Not "
-                    "tried|#Unreachable|#Unknown",
+        [BACKEND] = ("Backend|#Requests|#Errors|#Refused|#Timed out|#Answered 5xx|#Closed|"
+                     "#Not tried|#Unreachable|#Unknown"),
         [ERROR_LOG] = "Error log line|Example|First seen|#Count",
     };
     const pm_tally *tallies[DIMENSIONS] = {

@@ -95,14 +95,31 @@ def answers(status):
     return answer
 
 
+def exactly(connection, length):
+    """So many bytes; fewer when the other side has closed."""
+    got = b""
+    while len(got) < length and (more := connection.recv(length - len(got))):
+        got += more
+    return got
+
+
+def read_fastcgi(connection):
+    """All records of a request: the last one is an empty FCGI_STDIN (5). Closing with one unread would be a reset."""
+    while len(head := exactly(connection, 8)) == 8:
+        _, kind, _, length, padding, _ = struct.unpack(">BBHHBB", head)
+        exactly(connection, length + padding)
+        if kind == 5 and length == 0:
+            return
+
+
 def fastcgi_closes(connection):
-    connection.recv(65536)
+    read_fastcgi(connection)
 
 
 def fastcgi_answers(status, end=True):
     """A reply with this status; without its end the connection breaks in the middle."""
     def answer(connection):
-        connection.recv(65536)
+        read_fastcgi(connection)
         out = f"Status: {status}\r\nContent-Type: text/plain\r\n".encode()
         out += b"\r\nbody\n" if end else b""
         record = struct.pack(">BBHHBB", 1, 6, 1, len(out), 0, 0) + out

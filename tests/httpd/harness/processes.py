@@ -17,8 +17,15 @@ def marked(marker, sessions=()):
 
     The environment of a process that is not dumpable is readable by root alone.
     """
-    return [pid for pid in pids() if alive(pid) and (
-        session_of(pid) in sessions or _environment_holds(pid, marker.encode()))]
+    found = []
+    for pid in pids():
+        try:
+            state, _, _, session = _stat(pid)[:4]
+        except OSError:
+            continue
+        if state not in "ZX" and (int(session) in sessions or _environment_holds(pid, marker.encode())):
+            found.append(pid)
+    return found
 
 
 def _environment_holds(pid, marker):

@@ -18,7 +18,8 @@ def crowd():
 
 
 def wait_for(fact, seconds, what, interval=0.02):
-    """Poll `fact` until it is true and return what it gave; fail after `seconds`, saying `what`."""
+    """Poll `fact` until it is true and return what it gave; fail after `seconds`, saying `what`. The longer it has
+    taken, the longer the pause: at most a twentieth of the wait is lost, and looking costs the others little."""
     begin = time.monotonic()
     while True:
         found = fact()
@@ -27,7 +28,7 @@ def wait_for(fact, seconds, what, interval=0.02):
         took = time.monotonic() - begin
         if took >= seconds and took >= seconds * crowd():
             raise Timeout(f"not within {took:.0f} s: {what}")
-        time.sleep(interval)
+        time.sleep(max(interval, min(took / 20, 0.2)))
 
 
 class Span:

@@ -1,4 +1,5 @@
 """What the parent reads and keeps: never memory that a module has given back, never a secret."""
+import os
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from harness import document
 from harness.document import events
 from harness.foreign import CONFIG, load_lines, loads, prepare, reload_often
 
-RELOADS = 10
+RELOADS = int(os.environ.get("RELOADS", 10))
 SECRET = re.compile(rb"hidden-\w+-value")
 
 

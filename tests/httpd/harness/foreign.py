@@ -30,10 +30,10 @@ Use vh m.example
 FEW = {"prefork": ["StartServers 1", "MinSpareServers 1", "MaxSpareServers 2"], "event": ["StartServers 1"]}
 
 
-def load_lines(mpm, php=True):
+def load_lines(mpm):
     """LoadModule lines of all of them that go with this MPM."""
     lines = FEW[mpm] + [f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in THREADED]
-    if mpm == "prefork" and php:
+    if mpm == "prefork":
         lines.append(f"LoadModule php_module {PHP}")
     return "\n".join(lines) + "\n"
 

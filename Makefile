@@ -17,7 +17,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 SHARE_DIR = $(PREFIX)/share/pmcapture
-MAN_DIR ?= $(PREFIX)/share/man/man1
+MAN_DIR ?= $(PREFIX)/share/man
 SYSTEMD_DIR ?= /etc/systemd/system
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
@@ -220,14 +220,16 @@ DROP_IN := $(SYSTEMD_DIR)/$(UNIT).service.d/pmcapture.conf
 # A running httpd has the old module mapped: install(1) makes a new file and leaves that one whole.
 # Configuration that is there already is its administrator's, and stays.
 install: all
-	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)' \
+	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)/man1' \
+	    '$(DESTDIR)$(MAN_DIR)/man8' \
 	    '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib' '$(DESTDIR)$(SHARE_DIR)/templates' \
 	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))' '$(DESTDIR)$(dir $(DROP_IN))'
 	install -m 644 $(BUILD)/.libs/mod_pmcapture.so '$(DESTDIR)$(LIBEXECDIR)'
 	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 scripts/pmcapture_lib/*.py '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib'
 	install -m 644 scripts/templates/* '$(DESTDIR)$(SHARE_DIR)/templates'
-	install -m 644 scripts/pmcapture.1 '$(DESTDIR)$(MAN_DIR)'
+	install -m 644 scripts/pmcapture.1 scripts/pmdump.1 '$(DESTDIR)$(MAN_DIR)/man1'
+	install -m 644 scripts/mod_pmcapture.8 '$(DESTDIR)$(MAN_DIR)/man8'
 	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
 	    -e 's|@LOG_DIR@|$(LOG_DIR)|' conf/pmcapture.load.in >'$(DESTDIR)$(LOAD_FILE)'
 	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
@@ -243,7 +245,8 @@ ifdef ENABLED
 endif
 	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)' '$(DESTDIR)$(DROP_IN)'
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
-	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/pmcapture.1'
+	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/man1/pmcapture.1' \
+	    '$(DESTDIR)$(MAN_DIR)/man1/pmdump.1' '$(DESTDIR)$(MAN_DIR)/man8/mod_pmcapture.8'
 	rm -rf '$(DESTDIR)$(SHARE_DIR)'
 
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.

@@ -16,6 +16,7 @@ from .wait import wait_for
 # Nobody sends these to end a server: a program that ends by one has a bug.
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP,
            signal.SIGQUIT, signal.SIGXCPU, signal.SIGXFSZ}
+FIRST_PID_NAMESPACE = 0xEFFFFFFC     # its inode: PROC_PID_INIT_INO of the kernel
 LOGGED = re.compile(r"child pid (\d+) exit signal [^(]*\((\d+)\)|child died with signal (\d+)")
 FAULT = re.compile(r"(?:traps: )?[^;\s]+\[(\d+)\]:? (?:segfault|general protection|trap |bad frame).*")
 
@@ -32,10 +33,13 @@ def keeper():
 
 
 class KernelLog:
-    """What the kernel says from now on about faults; nothing where that cannot be read."""
+    """What the kernel says from now on about faults; nothing where that cannot be read, nor in a PID namespace: the
+    kernel's log has other numbers for its processes."""
 
     def __init__(self):
         try:
+            if os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE:
+                raise OSError
             self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
             os.lseek(self.fd, 0, os.SEEK_END)
         except OSError:

@@ -16,7 +16,11 @@
 #include "pm_hash.h"
 
 /* Else the compiler works the sums out itself, and the order of reading and writing is not tested. */
+#ifdef __clang__
+#define OUT_OF_LINE __attribute__((noinline))
+#else
 #define OUT_OF_LINE __attribute__((noinline, noclone))
+#endif
 
 typedef struct sizes {
     uint32_t seconds, minutes, events, incidents, samples, pad;

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -237,7 +238,16 @@ class Httpd:
         return False
 
     def send(self, sig):
+        if self.mpm == "event" and sig == signal.SIGTERM:
+            self._let_connections_end()
         processes.kill(self.parent, sig)
+
+    def _let_connections_end(self):
+        """event may crash when it is stopped while a worker ends a connection: close_worker_sockets() looks at a socket
+        that the worker frees. So a stop waits for those that are about to end, and no longer."""
+        until = time.monotonic() + 0.3
+        while _served(self.port) and time.monotonic() < until:
+            time.sleep(0.02)
 
     def resumed(self):
         """How often this server said that it runs its configuration: once per start and reload."""
@@ -394,12 +404,20 @@ def group_of(user):
     return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
 
 
-def _listening_inodes(port):
-    """Socket links, as /proc/PID/fd shows them, that listen on a loopback port."""
+def _sockets(port):
+    """State and inode of each of a loopback port."""
     wanted = f"0100007F:{port:04X}"
-    found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[1] == wanted and fields[3] == "0A":
-            found.add(f"socket:[{fields[9]}]")
-    return found
+        if fields[1] == wanted:
+            yield fields[3], fields[9]
+
+
+def _listening_inodes(port):
+    """Socket links, as /proc/PID/fd shows them, that listen on a loopback port."""
+    return {f"socket:[{inode}]" for state, inode in _sockets(port) if state == "0A"}
+
+
+def _served(port):
+    """Is a connection established, or closed by its client alone?"""
+    return any(state in ("01", "08") for state, _ in _sockets(port))

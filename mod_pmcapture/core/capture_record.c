@@ -98,13 +98,13 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room, s
 
 int pm_cap_busy(pm_capture *c, int tries)
 {
-    int most = tries < LOAD_ALWAYS || !pm_cap_locked(c->fd) ? LOAD_FREE : LOAD_MOST;
+    int locked = tries >= LOAD_ALWAYS && pm_cap_locked(c->fd);
 
-    if (tries >= most || c->failures >= PATIENCE) {
+    if (tries >= (locked ? LOAD_MOST : LOAD_FREE) || c->failures >= PATIENCE) {
         c->failures += tries >= LOAD_ALWAYS;
         return 0;
     }
-    if (tries >= LOAD_ALWAYS) {
+    if (locked) {
         usleep(1000);
     }
     return 1;

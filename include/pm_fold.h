@@ -109,7 +109,7 @@ typedef struct pm_crash {
 typedef struct pm_second {
     pm_row row;
     uint32_t hist[PM_HIST_BUCKETS];
-    uint32_t pad;
+    uint32_t waits; /* a minute that has ended and is to be written */
 } pm_second;
 
 typedef struct pm_ledger {
@@ -118,7 +118,7 @@ typedef struct pm_ledger {
     uint64_t region_dev, region_ino; /* the live region's file */
     /* control: the parent and the recorders talk */
     _Atomic uint64_t heartbeat_us; /* monotonic; the lease holder's last sign of life */
-    _Atomic uint64_t writing_us;   /* monotonic; since when it has been writing, 0 = it isn't */
+    _Atomic uint64_t writing_us;   /* monotonic; since when a recorder has been writing, 0 = none is */
     _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
     _Atomic uint32_t stopping;     /* the server ends in order */
     _Atomic uint32_t deserted;     /* it vanished, and the last tick is taken */
@@ -141,7 +141,8 @@ typedef struct pm_ledger {
     uint64_t crashes_counted, crashes_said, crash_said_us;
     uint64_t exhausted_since_us, exhausted_ticks; /* no worker idle */
     uint64_t failures_seen; /* up to this event's seq they are counted */
-    uint32_t epoch, pad;
+    uint32_t epoch;
+    uint32_t minutes_wait; /* some do */
     pm_checkpoint checkpoint;
     pm_second minute; /* the one that is being filled */
     uint64_t minute_hist[PM_HIST_BUCKETS];

@@ -211,6 +211,18 @@ apr_status_t pm_cap_read_header(int fd, const char *path, pm_header *header, pm_
     return rv;
 }
 
+int pm_cap_headers_are(int fd, const pm_header *header)
+{
+    for (int i = 0; i < PM_HEADERS; i++) {
+        pm_header h;
+        if (!read_fully(fd, &h, sizeof(h), (off_t)i * PM_HEADER_STRIDE) ||
+            memcmp(&h, header, sizeof(h)) != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 apr_status_t pm_cap_write_header(int fd, const pm_header *header)
 {
     int copies = header->state == PM_READY ? PM_HEADERS : 1;
@@ -423,10 +435,14 @@ static void unlock(int fd)
 
 void pm_cap_open_lock(pm_capture *c, int make)
 {
+    const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
     const char *path = apr_pstrcat(c->pool, c->path, PM_LOCK_SUFFIX, NULL);
 
-    c->lock_fd = open(
-        path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (make ? O_CREAT : 0), 0600);
+    /* O_CREAT waits for a disk that hangs even where the file is there. */
+    c->lock_fd = open(path, flags);
+    if (c->lock_fd < 0 && make) {
+        c->lock_fd = open(path, flags | O_CREAT, 0600);
+    }
 }
 
 apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
@@ -455,18 +471,6 @@ void pm_capture_unlock(pm_capture *c)
     if (c->lock_fd >= 0) {
         unlock(c->lock_fd);
     }
-}
-
-static int headers_intact(const pm_capture *c)
-{
-    for (int i = 0; i < PM_HEADERS; i++) {
-        pm_header h;
-        if (!read_fully(c->fd, &h, sizeof(h), (off_t)i * PM_HEADER_STRIDE) ||
-            memcmp(&h, &c->header, sizeof(h)) != 0) {
-            return 0;
-        }
-    }
-    return 1;
 }
 
 /* Something else wrote to the file: make it whole enough to go on, and say what happened. */
@@ -533,7 +537,7 @@ apr_status_t pm_capture_verify(pm_capture *c, pm_error *err)
     if (fstat(c->fd, &st) != 0) {
         return pm_fail_os(err, errno, "cannot examine capture file %s", c->path);
     }
-    if ((uint64_t)st.st_size < c->header.size || !headers_intact(c)) {
+    if ((uint64_t)st.st_size < c->header.size || !pm_cap_headers_are(c->fd, &c->header)) {
         return repair(c, (uint64_t)st.st_size, err);
     }
     return check_name(c, &st, err);

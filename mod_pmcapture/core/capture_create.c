@@ -297,7 +297,8 @@ static apr_status_t resize(creation *k, const pm_header *old, const struct stat 
     return APR_SUCCESS;
 }
 
-/* A file that was cut off, or lost one of its headers, is made whole and used. */
+/* A file that was cut off, or lost one of its headers, is made whole and used. One that is whole is not written to: the
+ * parent would wait for a disk that hangs. */
 static apr_status_t mend(const creation *k, const pm_header *header, const struct stat *st)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -309,7 +310,7 @@ static apr_status_t mend(const creation *k, const pm_header *header, const struc
                      " bytes; it is extended again, what was behind them is lost",
                      k->path, (apr_uint64_t)st->st_size);
     }
-    if (rv == APR_SUCCESS) {
+    if (rv == APR_SUCCESS && !pm_cap_headers_are(k->fd, header)) {
         rv = pm_cap_write_header(k->fd, header);
     }
     return rv == APR_SUCCESS ? rv : pm_fail_os(k->err, rv, "cannot mend capture file %s", k->path);

@@ -176,21 +176,27 @@ static apr_status_t note_tail(pm_capture *c)
     return pm_cap_write(c, c->layout.tail, &tail, sizeof(tail));
 }
 
-static void scan(pm_capture *c)
+/** 1: what is noted is the end. */
+static int scan(pm_capture *c)
 {
-    if (!tail_noted(c)) {
+    uint64_t last, next[PM_RINGS];
+    int noted = tail_noted(c);
+
+    if (!noted) {
         c->last_event = 0;
         memset(c->next, 0, sizeof(c->next));
     }
+    last = c->last_event;
+    memcpy(next, c->next, sizeof(next));
     scan_ring(c, PM_RING_CORE);
     scan_ring(c, PM_RING_FLOOD);
+    return noted && c->last_event == last && memcmp(c->next, next, sizeof(next)) == 0;
 }
 
 /* After a power cut the note may be older than the blocks by more than rolling forward can mend. */
 apr_status_t pm_cap_find_tail(pm_capture *c)
 {
-    scan(c);
-    return note_tail(c);
+    return scan(c) ? APR_SUCCESS : note_tail(c);
 }
 
 uint64_t pm_capture_last_event(pm_capture *c)

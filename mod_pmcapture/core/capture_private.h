@@ -219,6 +219,8 @@ apr_status_t pm_cap_read_header(int fd, const char *path, pm_header *header, pm_
 void pm_cap_fill_header(pm_header *header, const pm_retention *keep, const uint8_t id[16],
                         uint64_t created_us, enum pm_header_state state);
 apr_status_t pm_cap_write_header(int fd, const pm_header *header);
+/** Is each copy of the file's header this one? */
+int pm_cap_headers_are(int fd, const pm_header *header);
 /** The writers' lock on a descriptor, waiting at most `wait_us`; APR_EAGAIN. */
 apr_status_t pm_cap_lock(int fd, uint64_t wait_us);
 /** Does another process have it? */

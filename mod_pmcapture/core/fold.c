@@ -42,9 +42,14 @@ static void begin_minute(pm_ledger *s, const pm_row *row)
     m->at_us = row->at_us - row->at_us % MINUTE_US;
 }
 
+/** The file may lack the last that came to it: it is written once more, with the tick. */
 static void end_minute(pm_ledger *s)
 {
-    s->minutes[s->minute.row.at_us / MINUTE_US % PM_MINUTES_KEPT] = s->minute;
+    pm_second *ended = &s->minutes[s->minute.row.at_us / MINUTE_US % PM_MINUTES_KEPT];
+
+    *ended = s->minute;
+    ended->waits = 1;
+    s->minutes_wait = 1;
 }
 
 static void add_counts(pm_row *m, const pm_row *row)
@@ -82,7 +87,6 @@ static void add_to_minute(pm_fold *f, pm_tick *t, const pm_row *row)
 
     if (row->at_us / MINUTE_US != m->at_us / MINUTE_US) {
         if (m->span_us != 0) {
-            pm_capture_put_minute(f->capture, m);
             end_minute(s);
         }
         begin_minute(s, row);

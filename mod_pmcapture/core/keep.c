@@ -13,6 +13,21 @@
 #define LOCK_WAIT_US 200000u
 #define PIN_US (PM_PIN_SECONDS * PM_SECOND)
 
+static apr_status_t put_ended_minutes(pm_fold *f)
+{
+    pm_ledger *s = f->state;
+    apr_status_t rv = APR_SUCCESS;
+
+    for (uint32_t i = 0; i < PM_MINUTES_KEPT && s->minutes_wait && rv == APR_SUCCESS; i++) {
+        if (s->minutes[i].waits) {
+            rv = pm_capture_put_minute(f->capture, &s->minutes[i].row);
+            s->minutes[i].waits = rv != APR_SUCCESS;
+        }
+    }
+    s->minutes_wait &= rv != APR_SUCCESS;
+    return rv;
+}
+
 static apr_status_t put_rows(pm_fold *f, pm_tick *t)
 {
     pm_ledger *s = f->state;
@@ -31,6 +46,9 @@ static apr_status_t put_rows(pm_fold *f, pm_tick *t)
         if (rv == APR_SUCCESS) {
             s->written_tick = tick;
         }
+    }
+    if (rv == APR_SUCCESS) {
+        rv = put_ended_minutes(f);
     }
     if (rv == APR_SUCCESS && s->minute.row.span_us != 0) {
         rv = pm_capture_put_minute(f->capture, &s->minute.row);
@@ -142,7 +160,6 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
     pm_error err = {""};
     apr_status_t rv;
 
-    atomic_store(&s->writing_us, pm_time_monotonic());
     rv = pm_capture_lock(f->capture, LOCK_WAIT_US);
     if (rv != APR_SUCCESS) {
         pm_fail(
@@ -151,6 +168,8 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
             pm_capture_path(f->capture));
     }
     else {
+        /* Only with the lock: the mark may be that of a recorder which has it and waits for the disk. */
+        atomic_store(&s->writing_us, pm_time_monotonic());
         rv = pm_capture_verify(f->capture, &err);
         if (rv == APR_SUCCESS) {
             rv = pm_live_verify(f->live, &err);
@@ -161,11 +180,11 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
             pm_fail_os(&err, rv, "The capture file %s cannot be written, so history is not kept",
                        pm_capture_path(f->capture));
         }
+        atomic_store(&s->writing_us, 0);
         pm_capture_unlock(f->capture);
     }
     if (rv != APR_SUCCESS) {
         s->checkpoint.server.write_failures++;
         trouble(f, err.text);
     }
-    atomic_store(&s->writing_us, 0);
 }

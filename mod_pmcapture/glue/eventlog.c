@@ -187,6 +187,7 @@ static void ship_minute(pm_fold *f, line *l)
 void pm_eventlog_tick(pm_fold *f)
 {
     static line *l;
+    uint64_t mark, unmarked = 0;
 
     if (pm.event_log < 0) {
         return;
@@ -195,11 +196,13 @@ void pm_eventlog_tick(pm_fold *f)
         return;
     }
     patience_ms = PATIENCE_MS;
-    /* Reading back what is to be shipped may take its time: no reason to be taken for dead. */
-    atomic_store(&f->state->writing_us, pm_time_monotonic());
+    /* Reading back what is to be shipped may take its time: no reason to be taken for dead. Without the lock, so the mark
+     * of a recorder that has it stays. */
+    mark = pm_time_monotonic();
+    atomic_compare_exchange_strong(&f->state->writing_us, &unmarked, mark);
     ship_events(f, l);
     ship_minute(f, l);
-    atomic_store(&f->state->writing_us, 0);
+    atomic_compare_exchange_strong(&f->state->writing_us, &mark, 0);
     if (lost_lines != 0 && f->say != NULL) {
         f->say(f->ctx, PM_WARNING,
                "PMCaptureEventLog: its reader does not keep up, lines were lost");

@@ -97,7 +97,13 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
         hand_over(&e);
         return;
     }
+    if (!parent && pm.state != NULL) {
+        atomic_store(&pm.state->writing_us, pm_time_monotonic());
+    }
     pm_capture_put_event(pm.capture, &e);
+    if (!parent && pm.state != NULL) {
+        atomic_store(&pm.state->writing_us, 0);
+    }
     pm_capture_unlock(pm.capture);
 }
 
@@ -484,7 +490,7 @@ static void open_memory_capture(apr_pool_t *p, server_rec *s)
 
 static void find_capture(apr_pool_t *p, server_rec *s)
 {
-    pm_error err;
+    pm_error err = {""};
     /* Only now: a ServerRoot further down in the configuration counts, too. */
     const char *path = pm_config->file != NULL ? ap_server_root_relative(p, pm_config->file) : NULL;
 
@@ -497,7 +503,11 @@ static void find_capture(apr_pool_t *p, server_rec *s)
         trouble(s, "No history is kept on disk, the last 5 minutes in memory alone: PMCaptureFile "
                    "is not a valid path");
     }
-    else if (disk_hangs()) {
+    else if (!disk_hangs() && open_capture(p, s, path, &pm_config->keep, &err) == APR_SUCCESS) {
+        link_run_dir(p, pm.capture_path);
+        return;
+    }
+    else if (disk_hangs()) { /* since a moment before, too: then it was found locked */
         trouble(
             s, apr_psprintf(
                    p,
@@ -505,14 +515,10 @@ static void find_capture(apr_pool_t *p, server_rec *s)
                    "does not answer; reload httpd when it does",
                    path));
     }
-    else if (open_capture(p, s, path, &pm_config->keep, &err) != APR_SUCCESS) {
+    else {
         trouble(
             s, apr_psprintf(p, "No history is kept on disk, the last 5 minutes in memory alone: %s",
                             err.text));
-    }
-    else {
-        link_run_dir(p, pm.capture_path);
-        return;
     }
     open_memory_capture(p, s);
 }

@@ -5,6 +5,9 @@
 #include "fold_case.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <apr_strings.h>
 
@@ -1099,6 +1102,84 @@ static void what_could_not_be_written_is_written_with_a_later_tick(void **state)
     end_bench(b);
 }
 
+/** Of the row of the minute that began at `at`; 0 = there is none. */
+static uint64_t requests_of_minute(bench *b, uint64_t at)
+{
+    pm_row *rows;
+    size_t count;
+
+    assert_int_equal(pm_capture_minutes(b->fold.capture, at, at + 1, &rows, &count, b->f->pool),
+                     APR_SUCCESS);
+    return count > 0 ? rows[0].requests : 0;
+}
+
+static void a_minute_that_ends_while_nothing_can_be_written_is_whole_in_the_end(void **state)
+{
+    uint64_t minute = pm_time_now() / (60 * PM_SECOND) * 60 * PM_SECOND;
+    bench *b = make_bench_at(*state, minute + 50 * PM_SECOND);
+    int fd = pm_capture_fd(b->fold.capture), kept = dup(fd), read_only = open(b->f->path, O_RDONLY);
+
+    quiet(b, 5, 1);
+    assert_int_equal(requests_of_minute(b, minute), 5 * 20);
+    assert_true(dup2(read_only, fd) == fd);
+    quiet(b, 10, 1);
+    assert_true(dup2(kept, fd) == fd);
+    quiet(b, 1, 1);
+    assert_int_equal(requests_of_minute(b, minute), 10 * 20);
+    assert_int_equal(requests_of_minute(b, minute + 60 * PM_SECOND), 6 * 20);
+    close(kept);
+    close(read_only);
+    end_bench(b);
+}
+
+/** Hold the file's lock in another process, as another recorder does; returns its pid. */
+static pid_t hold_lock(bench *b)
+{
+    int held[2];
+    char byte;
+    pid_t pid;
+
+    assert_int_equal(pipe(held), 0);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (pm_capture_lock(b->fold.capture, PM_SECOND) == APR_SUCCESS) {
+            byte = (char)write(held[1], "", 1);
+            pause();
+        }
+        _exit(1);
+    }
+    close(held[1]);
+    assert_int_equal(read(held[0], &byte, 1), 1);
+    close(held[0]);
+    return pid;
+}
+
+static void while_another_process_has_the_lock_nothing_is_written_and_its_mark_stays(void **state)
+{
+    uint64_t minute = pm_time_now() / (60 * PM_SECOND) * 60 * PM_SECOND, since = 1000 * PM_SECOND;
+    bench *b = make_bench_at(*state, minute + 57 * PM_SECOND);
+    struct stat before, after;
+    pid_t holder;
+
+    quiet(b, 3, 1);
+    holder = hold_lock(b);
+    atomic_store(&b->state->writing_us, since);
+    assert_int_equal(fstat(pm_capture_fd(b->fold.capture), &before), 0);
+    usleep(20000); /* the kernel's clock for files is coarse */
+    quiet(b, 2, 1);
+    assert_int_equal(fstat(pm_capture_fd(b->fold.capture), &after), 0);
+    assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
+    assert_true(atomic_load(&b->state->writing_us) == since);
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+    quiet(b, 1, 1);
+    assert_int_equal(requests_of_minute(b, minute), 3 * 20);
+    assert_int_equal(requests_of_minute(b, minute + 60 * PM_SECOND), 3 * 20);
+    assert_true(atomic_load(&b->state->writing_us) == 0);
+    end_bench(b);
+}
+
 static size_t events_of(bench *b, uint32_t type)
 {
     pm_event *events;
@@ -1184,6 +1265,8 @@ int main(void)
         CASE(a_tick_leaves_the_clients_of_unused_pools_alone_and_counts_none_of_them),
         CASE(a_region_of_random_bytes_ends_no_tick),
         CASE(what_could_not_be_written_is_written_with_a_later_tick),
+        CASE(a_minute_that_ends_while_nothing_can_be_written_is_whole_in_the_end),
+        CASE(while_another_process_has_the_lock_nothing_is_written_and_its_mark_stays),
         CASE(what_a_worker_has_no_business_to_tell_is_not_taken_from_it),
         CASE(what_the_parent_hands_over_is_written_and_what_is_too_much_is_counted),
     };

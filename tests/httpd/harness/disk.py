@@ -8,7 +8,7 @@ from pathlib import Path
 
 FREEZE, THAW = 0xC0045877, 0xC0045878      # FIFREEZE, FITHAW
 MIB = 96
-STUCK_AT_MOST = 30
+STUCK_AT_MOST = 60
 # Should we be killed meanwhile, the disk and whoever waits for it are not to be stuck for good.
 THAW_ANYWAY = f"import fcntl, os, sys, time; disk = os.open(sys.argv[1], os.O_RDONLY); time.sleep({STUCK_AT_MOST}); " \
               f"fcntl.ioctl(disk, {THAW}, 0)"

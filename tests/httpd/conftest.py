@@ -20,9 +20,21 @@ def new_httpd():
         def make(*arguments, **options):
             httpd = Httpd(*arguments, **options)
             servers.callback(httpd.close)
+            make.servers.append(httpd)
             return httpd
 
+        make.servers = []
         yield make
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a test that failed stands what its servers said."""
+    report = (yield).get_result()
+    if report.when == "call" and report.failed and "new_httpd" in item.funcargs:
+        for httpd in item.funcargs["new_httpd"].servers:
+            last = "\n".join(httpd.errors().splitlines()[-40:])
+            report.sections.append((f"error log of {httpd.root.name}", last))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_a_child_that_dies_of_a_signal_is_on_record_with_pid_and_signal(new_http
     if sig != signal.SIGSEGV and mpm != "event":
         pytest.skip("one MPM is enough")
     httpd = started(new_httpd(mpm=mpm))
-    victim = httpd.workers()[0]
+    victim = httpd.worker()
     with Span() as death:
         processes.kill(victim, sig)
     final = counted(httpd, 1)
@@ -51,7 +51,7 @@ def test_a_child_that_dies_of_a_signal_is_on_record_with_pid_and_signal(new_http
 
 def test_a_child_killed_without_a_word_is_on_record_without_signal(new_httpd, mpm):
     httpd = started(new_httpd(mpm=mpm))
-    victim = httpd.workers()[0]
+    victim = httpd.worker()
     processes.kill(victim)
     crash, = crashes(counted(httpd, 1))
     assert crash["data"]["pid"] == victim and crash["data"]["signal"] is None
@@ -187,7 +187,7 @@ def test_a_signal_that_the_log_hides_is_said_to_be_hidden(new_httpd):
     text = httpd.conf.read_text().replace('ErrorLog "logs/error.log"', "ErrorLog syslog:local7")
     httpd.write_config = lambda: httpd.conf.write_text(text)
     started(httpd)
-    processes.kill(httpd.workers()[0], signal.SIGSEGV)
+    processes.kill(httpd.worker(), signal.SIGSEGV)
     crash, = crashes(counted(httpd, 1))
     assert crash["data"]["signal"] is None
     assert "signal not visible with this ErrorLog and LogLevel" in crash["text"]
@@ -275,7 +275,7 @@ def test_a_stuck_child_that_a_stop_or_a_hard_reload_kills_is_no_crash(new_httpd,
 
 def test_a_child_that_lags_behind_a_hard_reload_is_no_crash(new_httpd):
     httpd = started(new_httpd(mpm="prefork"))
-    victim = httpd.workers()[0]
+    victim = httpd.worker()
     processes.kill(victim, signal.SIGSTOP)
     httpd.reload(signal.SIGHUP)
     processes.kill(victim, signal.SIGCONT)

@@ -98,7 +98,7 @@ def test_a_parent_that_crashes_as_it_ends_fails_the_test(new_httpd, mpm):
 
 def test_an_orphan_that_crashes_fails_the_test(new_httpd):
     httpd = new_httpd(module=None, mpm="prefork").start()
-    orphan = httpd.workers()[0]
+    orphan = httpd.worker()
     processes.kill(httpd.parent)
     wait_for(lambda: processes.parent_of(orphan) != httpd.parent, 20, "it has lost its parent")
     os.kill(orphan, signal.SIGABRT)
@@ -128,6 +128,6 @@ def test_a_core_file_fails_the_test(new_httpd):
 
 def test_a_signal_that_the_test_sent_itself_is_no_crash(new_httpd, mpm):
     httpd = new_httpd(module=None, mpm=mpm).start()
-    processes.kill(httpd.workers()[0], signal.SIGSEGV)
+    processes.kill(httpd.worker(), signal.SIGSEGV)
     wait_for(lambda: httpd.said("exit signal"), 20, "httpd logs the death")
     httpd.stop()

@@ -124,7 +124,7 @@ def test_empty_reloads_checks_and_crashes_leave_the_last_change_where_it_is(new_
     for question in (["-V"], ["-S"], ["-k", "start"]):
         httpd.command(*question)
     httpd.signals.add(signal.SIGSEGV)
-    processes.kill(httpd.workers()[0], signal.SIGSEGV)
+    processes.kill(httpd.worker(), signal.SIGSEGV)
     seen = wait_for_document(httpd, lambda d: events(d, "child.crash"), 20, "it is on record")
     seen = document.ticked(httpd, 2)
     assert shown(httpd)["seq"] == changed["seq"]

@@ -383,7 +383,7 @@ def test_children_that_cannot_begin_are_a_failed_start_and_no_stop(new_httpd):
     httpd.start()
     document.settled(httpd)
     flag.touch()
-    processes.kill(httpd.workers()[0])
+    processes.kill(httpd.worker())
     httpd.wait_failed()
     found, = failures(httpd)
     assert "AH00050" in found["data"]["message"] and state(httpd) == "down"

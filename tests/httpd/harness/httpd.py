@@ -352,6 +352,10 @@ class Httpd:
         recorders = set(self.recorders())
         return [pid for pid in self.children() if pid not in recorders]
 
+    def worker(self):
+        """The newest worker: an older one may be about to end. prefork's may all have crashed just now."""
+        return wait_for(lambda: max(self.workers(), key=processes.started, default=None), 10, "a worker")
+
     def errors(self):
         try:
             return self.error_log.read_text(errors="replace")

@@ -70,6 +70,14 @@ def parent_of(pid):
         return None
 
 
+def started(pid):
+    """When, in ticks since boot; 0 when it is gone."""
+    try:
+        return int(_stat(pid)[19])
+    except (OSError, IndexError):
+        return 0
+
+
 def children_of(pid):
     """Quicker than to look at all processes: for those who want to catch a child young."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -26,14 +26,16 @@ def assert_recording_goes_on(httpd, disturb):
         document.ticked(httpd, 2)
         workers = set(httpd.workers())
         parent = httpd.parent
+        busy = crowd()
         disturb()
         begin = time.monotonic()
         # what the disturbed one had written is there now: later ticks are another's
         document.ticked(httpd, 1)
         took = time.monotonic() - begin
+        busy = max(busy, crowd())
         document.ticked(httpd, 2)
         sent = [one for stream in streams for one in stream.stop()]
-    assert took <= (TAKE_OVER + 0.2) * crowd(), f"recording went on after {took:.1f} s only"
+    assert took <= (TAKE_OVER + 0.2) * busy, f"recording went on after {took:.1f} s only"
     assert [one for one in sent if one.status is None] == []
     assert processes.alive(parent) and int(httpd.pid_file.read_text()) == parent
     assert workers <= set(httpd.workers()), "no worker was ended"
@@ -179,18 +181,21 @@ def test_recorders_that_die_as_soon_as_they_are_replaced_come_back(new_httpd, mp
     document.ticked(httpd, 2)
 
 
-def test_reloads_while_an_earlier_recorder_hangs_keep_the_capture_file(new_httpd, mpm):
-    httpd = new_httpd(mpm=mpm).start()
+def two_reloads_while_one_is_stopped(httpd):
+    """Was it still there after the second? The one that stands by ends it within two seconds."""
     document.ticked(httpd, 2)
     holder = writer_of(httpd)
     processes.kill(holder, signal.SIGSTOP)
     try:
         httpd.reload()
         httpd.reload()
-        held = processes.alive(holder)
+        return processes.alive(holder)
     finally:
-        if processes.alive(holder):
-            processes.kill(holder, signal.SIGKILL)
-    assert held, "it was there when the second one looked"
+        processes.kill(holder, signal.SIGKILL)
+
+
+def test_reloads_while_an_earlier_recorder_hangs_keep_the_capture_file(new_httpd, mpm):
+    httpd = new_httpd(mpm=mpm).start()
+    wait_for(lambda: two_reloads_while_one_is_stopped(httpd), 60, "two reloads are faster than who stands by")
     assert not httpd.said("in use by another running httpd")
     document.ticked(httpd, 2)

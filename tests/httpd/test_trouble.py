@@ -384,6 +384,15 @@ def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
         disk.close()
 
 
+def waits_for_disk(httpd):
+    """A recorder does, and for longer than a disk that answers takes."""
+    for _ in range(4):
+        if not any(processes.state(pid) == "D" for pid in httpd.recorders()):
+            return False
+        time.sleep(0.1)
+    return True
+
+
 @needs_root
 @pytest.mark.parametrize("takes_writes", [True, False])
 def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd, takes_writes):
@@ -400,7 +409,7 @@ def test_a_disk_that_syncs_nothing_holds_up_no_stop(new_httpd, takes_writes):
         document.settled(httpd)
         parent = httpd.parent
         with (below if takes_writes else disk).stuck():
-            time.sleep(2)                     # a recorder waits for the disk
+            wait_for(lambda: waits_for_disk(httpd), 20, "a recorder waits for the disk")
             httpd.send(signal.SIGTERM)
             wait_for(lambda: not processes.alive(parent), 10, "the parent ends")
         httpd.stop()

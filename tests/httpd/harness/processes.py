@@ -47,12 +47,17 @@ def _stat(pid):
     return text[text.rindex(")") + 2:].split()
 
 
+def state(pid):
+    """R, S, D, T, Z; X when it is gone."""
+    try:
+        return _stat(pid)[0]
+    except OSError:
+        return "X"
+
+
 def alive(pid):
     """Running, sleeping or stopped: not a zombie, which only waits for its parent."""
-    try:
-        return _stat(pid)[0] not in "ZX"
-    except OSError:
-        return False
+    return state(pid) not in "ZX"
 
 
 def catches(pid, sig):

@@ -361,7 +361,7 @@ static void a_hashed_address_tells_clients_apart_and_nothing_else(void **state)
 
 static void an_address_is_never_cut(void **state)
 {
-    char out[16] = "################";
+    char out[17] = "################";
 
     (void)state;
     assert_int_equal(pm_text_client(out, 9, V4, 4, PM_CLIENTS_FULL, key), 0);

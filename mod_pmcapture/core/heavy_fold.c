@@ -56,9 +56,10 @@ static pm_hits subtract(const pm_hits *a, const pm_hits *b)
 
 static pm_hits read_slot(const pm_heavy_slot *s)
 {
-    pm_hits now = {.good = atomic_load_explicit(&s->good, memory_order_relaxed),
-                   .errors = atomic_load_explicit(&s->errors, memory_order_acquire)};
+    pm_hits now;
 
+    now.good = atomic_load_explicit(&s->good, memory_order_relaxed);
+    now.errors = atomic_load_explicit(&s->errors, memory_order_acquire);
     for (uint32_t w = 0; w < PM_WAYS; w++) {
         now.ways[w] = atomic_load_explicit(&s->ways[w], memory_order_relaxed);
     }

@@ -233,6 +233,8 @@ class Httpd:
         self.ends.see(self.processes())
 
     def _fail_if_gone(self):
+        if self.single and self.single.poll() is None:
+            return False        # it may not be httpd yet: `env` gives it our mark
         if not self.processes():
             raise HttpdError(f"httpd ended while it started:\n{self.errors()}")
         return False

@@ -45,18 +45,20 @@ TEST_LIBS = $(shell pkg-config --libs cmocka jansson) -lpthread -lm
 WARNINGS := -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror)
 # CPPFLAGS and CFLAGS are the packager's: they come last, and so win. Where off_t has 32 bits httpd's files have 64.
 PM_CFLAGS = $(HTTPD_CFLAGS) -O2 -g -fPIC -fno-plt $(WARNINGS) -D_FILE_OFFSET_BITS=64 $(HTTPD_CPPFLAGS) $(APR_CFLAGS) \
-            -Iinclude $(XXH_CFLAGS) $(EXTRA_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+            -Iinclude -Imod_pmcapture $(XXH_CFLAGS) $(EXTRA_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 # xxhash insists on inlining what it calls by pointer, which GCC's -Og does not know in time; no macro tells of -Og.
 XXH_CFLAGS = $(if $(filter -Og,$(lastword $(filter -O%,$(EXTRA_CFLAGS) $(CFLAGS)))),-DXXH_NO_INLINE_HINTS=1)
 # What the module is linked with: libtool passes on what it knows.
 SO_FLAGS = $(EXTRA_CFLAGS) $(CFLAGS) $(LDFLAGS)
 
-CORE  := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/core/*.c))
-GLUE  := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/glue/*.c))
-TOOLS := $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(wildcard mod_pmcapture/tools/*.c))
-TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-LIB   := $(BUILD)/libpmcore.a
-SO    := $(if $(GLUE),$(BUILD)/mod_pmcapture.so)
+# Which folder may use which: tests/lint-links.
+objects_of = $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(foreach folder,$(1),$(wildcard mod_pmcapture/$(folder)/*.c)))
+CORE   := $(call objects_of,base region config capture story encode recorder)
+MODULE := $(call objects_of,module)
+TOOLS  := $(call objects_of,tools)
+TESTS  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+LIB    := $(BUILD)/libpmcore.a
+SO     := $(if $(MODULE),$(BUILD)/mod_pmcapture.so)
 PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
 
 .PHONY: all objects deps unit check bench demo install uninstall lint clean help
@@ -65,7 +67,7 @@ PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
 
 all: $(LIB) $(SO) $(PMDUMP)
 
-objects: $(CORE) $(GLUE) $(TOOLS)
+objects: $(CORE) $(MODULE) $(TOOLS)
 
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile
@@ -80,17 +82,12 @@ help:
 # V=1 shows the commands.
 say = $(if $(V),,@echo '  $(1)	$@';)
 
-# The core is hidden, so that it cannot meet another module's symbols; of the glue, the module's
-# structure alone is exported (httpd finds it by name).
-$(BUILD)/core/%.o: mod_pmcapture/core/%.c Makefile
-	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(PM_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
+# All but the module is hidden, so that it cannot meet another module's symbols; of that, its structure alone is
+# exported (httpd finds it by name).
+$(CORE) $(TOOLS): PM_CFLAGS += -fvisibility=hidden
+$(MODULE): PM_CFLAGS += -I$(HTTPD_INCLUDE)
 
-$(BUILD)/glue/%.o: mod_pmcapture/glue/%.c Makefile
-	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(PM_CFLAGS) -I$(HTTPD_INCLUDE) -MMD -MP -c -o $@ $<
-
-$(BUILD)/tools/%.o: mod_pmcapture/tools/%.c Makefile
+$(CORE) $(MODULE) $(TOOLS): $(BUILD)/%.o: mod_pmcapture/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -99,10 +96,10 @@ $(LIB): $(CORE)
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
-$(SO): $(GLUE) $(LIB)
+$(SO): $(MODULE) $(LIB)
 	@test -n '$(APXS)' || { echo 'apxs is missing: run "make deps"' >&2; exit 1; }
 	$(call say,APXS)$(APXS) -c -o $(BUILD)/mod_pmcapture.la -Wl,-export-symbols-regex '-Wl,^pmcapture_module$$' \
-	    $(patsubst %,'-Wl$(comma)%',$(SO_FLAGS)) $(GLUE) $(LIB) >$(BUILD)/link.log 2>&1 \
+	    $(patsubst %,'-Wl$(comma)%',$(SO_FLAGS)) $(MODULE) $(LIB) >$(BUILD)/link.log 2>&1 \
 	    || { cat $(BUILD)/link.log >&2; exit 1; }
 	@ln -sf .libs/mod_pmcapture.so $@
 
@@ -170,7 +167,7 @@ fuzz-programs: $(FUZZ_NAMES:%=$(BUILD)/bin/%)
 
 $(BUILD)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(LIB) Makefile
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(PM_CFLAGS) -Imod_pmcapture/core -fsanitize=fuzzer -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) \
+	$(call say,CC)$(CC) $(PM_CFLAGS) -fsanitize=fuzzer -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) \
 	    $(APR_LIBS)
 
 # Quarter of an hour; QUICK=1 takes some three minutes, BENCH='--only pages polling' a part.
@@ -256,9 +253,11 @@ lint:
 	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \
-	    -Iinclude mod_pmcapture
-	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names
+	    -Iinclude -Imod_pmcapture mod_pmcapture
+	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names tests/lint-links
 	tests/lint-names
+	@$(MAKE) --no-print-directory -s objects
+	tests/lint-links $(BUILD)
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
 
 # ---- what is needed to build and test, as Debian calls it ----
@@ -277,4 +276,4 @@ deps:
 clean:
 	rm -rf build
 
--include $(CORE:.o=.d) $(GLUE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d
+-include $(CORE:.o=.d) $(MODULE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d

@@ -13,7 +13,7 @@
  * are. All are counted, each with the time that its worker took: p99_us and max_us of such a second, and the longest of
  * all, may show by how much the clock was set.
  *
- * core knows no httpd: the glue fills pm_fold and lends a function that counts workers.
+ * It knows no httpd: the module fills pm_fold and lends a function that counts workers.
  */
 #ifndef PM_FOLD_H
 #define PM_FOLD_H
@@ -179,7 +179,7 @@ typedef struct pm_fold {
     const char *const *vhost_defined;
     uint32_t samples; /* kept per incident */
     uint32_t clients; /* 0 = PMCaptureClients off */
-    pm_server server; /* what the glue knows; the tick fills in the rest */
+    pm_server server; /* what the module knows; the tick fills in the rest */
     void (*workers)(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit);
     void (*say)(void *ctx, int severity, const char *sentence); /* to the error log */
     void *ctx;

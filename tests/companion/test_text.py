@@ -67,7 +67,7 @@ int main(void)
 def test_a_duration_has_the_same_words_in_the_servers_sentences(tmp_path):
     (tmp_path / "spans.c").write_text(SPANS)
     subprocess.run(["cc", "-D_GNU_SOURCE", "-I", ROOT / "include", "-o", tmp_path / "spans", tmp_path / "spans.c",
-                    ROOT / "mod_pmcapture/core/time.c"], check=True)
+                    ROOT / "mod_pmcapture/base/time.c"], check=True)
     chosen = random.Random(7)
     millis = [*range(0, 12000, 7), *range(55000, 125000, 333), *range(3590000, 3790000, 500)]
     millis += [chosen.randrange(10**chosen.randrange(1, 13)) for _ in range(4000)]

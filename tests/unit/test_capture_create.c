@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "../../mod_pmcapture/core/capture_private.h"
+#include "../../mod_pmcapture/capture/capture_private.h"
 #include "pm_hash.h"
 #include "splitmix.h"
 

@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "../../mod_pmcapture/core/capture_private.h"
+#include "../../mod_pmcapture/capture/capture_private.h"
 #include "pm_json.h"
 #include "splitmix.h"
 

@@ -17,7 +17,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "../../mod_pmcapture/core/config_private.h"
+#include "../../mod_pmcapture/config/config_private.h"
 #include "pm_time.h"
 #include "splitmix.h"
 

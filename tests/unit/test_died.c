@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../mod_pmcapture/core/fold_private.h"
+#include "../../mod_pmcapture/recorder/fold_private.h"
 #include "pm_json.h"
 #include "pm_time.h"
 

@@ -6,9 +6,9 @@
 
 #include <pthread.h>
 
-#include "../../mod_pmcapture/core/fold_private.h"
-#include "../../mod_pmcapture/core/heavy_private.h"
-#include "../../mod_pmcapture/core/incident_private.h"
+#include "../../mod_pmcapture/recorder/fold_private.h"
+#include "../../mod_pmcapture/region/heavy_private.h"
+#include "../../mod_pmcapture/recorder/incident_private.h"
 #include "splitmix.h"
 
 static void hit(bench *b, enum pm_dimension d, uint32_t vhost, const char *key, int failed,

@@ -1,6 +1,6 @@
 """Capture files as other builds would write them: the header changed, its checksum right.
 
-The header's layout is pm_header of mod_pmcapture/core/capture_private.h; it stands twice.
+The header's layout is pm_header of mod_pmcapture/capture/capture_private.h; it stands twice.
 """
 import ctypes
 import struct

@@ -6,7 +6,7 @@
  * that is mapped, not the one that has its name by now: a library that was replaced before a reload and is
  * still mapped is a change to come.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /*
  * handler.c: /pm-status.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <ap_expr.h>
 #include <apr_strings.h>

@@ -2,7 +2,7 @@
 /*
  * config.c: what configuration runs: taken from httpd at each load, compared with the last one, kept.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_getopt.h>
 #include <apr_strings.h>

@@ -7,7 +7,7 @@
  * end in the live region, was killed. mpm_itk's children serve in a process that they fork, and end by exit() when
  * that has died: they mark the signal.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <mpm_common.h>
 #include <stdlib.h>

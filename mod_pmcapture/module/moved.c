@@ -2,7 +2,7 @@
 /*
  * moved.c: whether a request's Host is served by whom it always was, with every request; and what to say when it is not.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_network_io.h>
 #include <apr_strings.h>

@@ -7,7 +7,7 @@
  * recorder, which has all of the parent's memory, does the work before it gives up root. Until it is done the other
  * one leaves the lease alone, for a while: whoever holds it watches the files that are found here.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 #include <http_log.h>

@@ -8,7 +8,7 @@
  * load (mod_perl). So entries that were there before this load are not looked at. Those of -D, among them, stand in
  * the command line.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <ap_mpm.h>
 #include <http_main.h>

@@ -2,7 +2,7 @@
 /*
  * directives.c: the directives: what they accept, and what they say of what they don't.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 

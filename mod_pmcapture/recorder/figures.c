@@ -6,7 +6,7 @@
 
 #include "fold_private.h"
 #include "pm_time.h"
-#include "shared.h"
+#include "region/shared.h"
 
 #define CHILD_CHECK_TICKS 5u
 #define THOROUGH 6u

@@ -7,7 +7,7 @@
  * answer is yes only for a handler that is known to ask nobody, in a server whose modules are all known to ask nobody
  * before it. What is not known is unknown: that clears nobody.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <string.h>
 #include <strings.h>

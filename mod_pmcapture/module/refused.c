@@ -6,7 +6,7 @@
  * the event is written, straight into the capture file, if there is one. What was said before, to the error log,
  * is kept in static memory until then; what did not keep httpd from going on is forgotten at the next stage.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 #include <fcntl.h>

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heavy_private.h"
+#include "region/heavy_private.h"
 #include "incident_private.h"
 #include "pm_route.h"
 #include "pm_text.h"
 #include "pm_time.h"
-#include "shared.h"
+#include "region/shared.h"
 
 #define FULL 12u         /* slots of a bucket in use: the lightest go until so many are left */
 #define DECAY_TICKS 64u  /* without an incident, weights are halved so often */

@@ -2,7 +2,7 @@
 /*
  * status_hook.c: a section on mod_status's page. The hook is optional: without mod_status nobody calls it.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <mod_status.h>
 

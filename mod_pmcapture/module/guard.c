@@ -7,7 +7,7 @@
  * recorder says (pm_live_verify), and the next reload makes a new region. Every other SIGBUS goes to the handler that
  * was there before, as if this one were not.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <errno.h>
 #include <signal.h>

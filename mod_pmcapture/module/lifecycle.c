@@ -4,7 +4,7 @@
  *
  * Whatever goes wrong here, httpd starts and serves: post_config returns OK and says what is not recorded.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <ap_mpm.h>
 #include <apr_lib.h>

@@ -5,7 +5,7 @@
  * capture file since its last tick, whoever wrote it there. A reader that does not keep up loses lines, and the
  * recorder no tick.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
  * where.c: what a request was about: route, Host, backend, who asked. Runs for failures, and for all
  * requests of a virtual host that has an incident open.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <ap_release.h>
 #include <apr_strings.h>

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * retained.c: what the parent remembers across reloads, and how all of the glue speaks.
+ * retained.c: what the parent remembers across reloads, and how all of the module speaks.
  */
 #include "retained.h"
 
-#include "glue.h"
+#include "module.h"
 
 APLOG_USE_MODULE(pmcapture);
 

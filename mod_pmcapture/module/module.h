@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * glue.h: what the parts that see httpd share.
+ * module.h: what the parts that see httpd share.
  *
  *   mod_pmcapture.c   the module: hook table, command table
  *   directives.c      the directives
@@ -11,7 +11,7 @@
  *   backend.c         how a request's backend failed, by what httpd's proxy says
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
- *   retained.c        what the parent remembers across reloads, and how the glue speaks
+ *   retained.c        what the parent remembers across reloads, and how the module speaks
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
  *   load.c            what a load of the configuration brought: found out by a recorder
  *   guard.c           what is truncated while it is mapped
@@ -26,8 +26,8 @@
  *   config.c          what configuration runs, and what changed in it
  *   defines.c         which names this load has defined
  */
-#ifndef PM_GLUE_H
-#define PM_GLUE_H
+#ifndef PM_MODULE_H
+#define PM_MODULE_H
 
 #include <httpd.h>
 #include <ap_mpm.h>

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * watch.h: the glue's side of the watch over files (pm_watch.h).
+ * watch.h: the module's side of the watch over files (pm_watch.h).
  */
-#ifndef PM_GLUE_WATCH_H
-#define PM_GLUE_WATCH_H
+#ifndef PM_MODULE_WATCH_H
+#define PM_MODULE_WATCH_H
 
-#include "glue.h"
+#include "module.h"
 #include "pm_watch.h"
 
 /* objects.c */

@@ -9,7 +9,7 @@
  *
  * The memory is taken by failures alone: requests that go well find it empty.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_optional_hooks.h>
 #include <mod_proxy.h> /* the type of its hook; nothing of it is called */

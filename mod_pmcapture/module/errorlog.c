@@ -5,7 +5,7 @@
  * The hook runs in any thread of any process, in the parent perhaps in a signal handler: no lock, no memory, no
  * log. What CGI, FastCGI and PHP write comes this way, too. (What httpd says before it ends is refused.c's.)
  */
-#include "glue.h"
+#include "module.h"
 
 #include <apr_strings.h>
 #include <unistd.h>

@@ -7,7 +7,7 @@
  * process would otherwise keep it until the parent's next look, which may be ten seconds away. The parent forks them with each
  * generation, because they work by its configuration, and again when one dies.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <ap_mpm.h>
 #include <apr_strings.h>

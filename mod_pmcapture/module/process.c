@@ -6,7 +6,7 @@
  * the new process, as mpm_itk does with each: that one takes a place of its own with its first request. So what it
  * leaves behind, when it ends in the middle of one, is not taken for its parent's, which lives on.
  */
-#include "glue.h"
+#include "module.h"
 
 #include <errno.h>
 #include <pthread.h>

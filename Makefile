@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 #
-# make            the module, pmdump and the core library, into build/
+# make            the module, the recorder, pmdump and the core library, into build/
 # make demo       an outage from first error to postmortem, on a private httpd
 # make check      every test, with a summary; SHORT=1 leaves the long ones out
 # make releases   demo and check on fresh minimal systems of the supported Debian releases; needs root
@@ -17,6 +17,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 SHARE_DIR = $(PREFIX)/share/pmcapture
+RECORDER_DIR ?= $(PREFIX)/libexec/pmcapture
 MAN_DIR ?= $(PREFIX)/share/man
 SYSTEMD_DIR ?= /etc/systemd/system
 PYTHON  ?= /usr/bin/python3
@@ -39,6 +40,7 @@ endif
 APR_CFLAGS := $(shell pkg-config --cflags apr-1 apr-util-1 2>/dev/null)
 # apr-util's own libraries (LDAP) are its business: pmdump and the module link what httpd loads.
 APR_LIBS := $(filter-out -lldap -llber,$(shell pkg-config --libs apr-1 apr-util-1 2>/dev/null))
+RECORDER_LIBS = $(shell pkg-config --libs libmicrohttpd) -lpthread
 TEST_LIBS = $(shell pkg-config --libs cmocka jansson) -lpthread -lm
 
 # A warning that only a newer compiler knows must not end its user's build: it is an error in `make check` alone.
@@ -53,21 +55,23 @@ SO_FLAGS = $(EXTRA_CFLAGS) $(CFLAGS) $(LDFLAGS)
 
 # Which folder may use which: tests/lint-links.
 objects_of = $(patsubst mod_pmcapture/%.c,$(BUILD)/%.o,$(foreach folder,$(1),$(wildcard mod_pmcapture/$(folder)/*.c)))
-CORE   := $(call objects_of,base region config capture story encode recorder)
+CORE   := $(call objects_of,base region config capture watch story encode recorder)
 MODULE := $(call objects_of,module)
 TOOLS  := $(call objects_of,tools)
+RECORDER := $(call objects_of,pmrecorder)
 TESTS  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 LIB    := $(BUILD)/libpmcore.a
 SO     := $(if $(MODULE),$(BUILD)/mod_pmcapture.so)
 PMDUMP := $(if $(TOOLS),$(BUILD)/pmdump)
+PMRECORDER := $(BUILD)/libexec/pmrecorder
 
 .PHONY: all objects deps unit check bench demo install uninstall lint clean help
 .PHONY: sanitize fuzz fuzz-programs torture releases
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(SO) $(PMDUMP)
+all: $(LIB) $(SO) $(PMDUMP) $(PMRECORDER)
 
-objects: $(CORE) $(MODULE) $(TOOLS)
+objects: $(CORE) $(MODULE) $(TOOLS) $(RECORDER)
 
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile
@@ -84,10 +88,10 @@ say = $(if $(V),,@echo '  $(1)	$@';)
 
 # All but the module is hidden, so that it cannot meet another module's symbols; of that, its structure alone is
 # exported (httpd finds it by name).
-$(CORE) $(TOOLS): PM_CFLAGS += -fvisibility=hidden
-$(MODULE): PM_CFLAGS += -I$(HTTPD_INCLUDE)
+$(CORE) $(TOOLS) $(RECORDER): PM_CFLAGS += -fvisibility=hidden
+$(MODULE): PM_CFLAGS += -I$(HTTPD_INCLUDE) -DPM_RECORDER_PROGRAM='"$(RECORDER_DIR)/pmrecorder"'
 
-$(CORE) $(MODULE) $(TOOLS): $(BUILD)/%.o: mod_pmcapture/%.c Makefile
+$(CORE) $(MODULE) $(TOOLS) $(RECORDER): $(BUILD)/%.o: mod_pmcapture/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -105,6 +109,10 @@ $(SO): $(MODULE) $(LIB)
 
 $(BUILD)/pmdump: $(TOOLS) $(LIB)
 	$(call say,CC)$(CC) $(PM_CFLAGS) $(LDFLAGS) -o $@ $(TOOLS) $(LIB) -Wl,--as-needed $(APR_LIBS)
+
+$(PMRECORDER): $(RECORDER) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(PM_CFLAGS) $(LDFLAGS) -o $@ $(RECORDER) $(LIB) -Wl,--as-needed $(APR_LIBS) $(RECORDER_LIBS)
 
 comma := ,
 
@@ -220,13 +228,15 @@ install: all
 	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)/man1' \
 	    '$(DESTDIR)$(MAN_DIR)/man8' \
 	    '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib' '$(DESTDIR)$(SHARE_DIR)/templates' \
+	    '$(DESTDIR)$(RECORDER_DIR)' \
 	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))' '$(DESTDIR)$(dir $(DROP_IN))'
 	install -m 644 $(BUILD)/.libs/mod_pmcapture.so '$(DESTDIR)$(LIBEXECDIR)'
+	install -m 755 $(PMRECORDER) '$(DESTDIR)$(RECORDER_DIR)'
 	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 scripts/pmcapture_lib/*.py '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib'
 	install -m 644 scripts/templates/* '$(DESTDIR)$(SHARE_DIR)/templates'
 	install -m 644 scripts/pmcapture.1 scripts/pmdump.1 '$(DESTDIR)$(MAN_DIR)/man1'
-	install -m 644 scripts/mod_pmcapture.8 '$(DESTDIR)$(MAN_DIR)/man8'
+	install -m 644 scripts/mod_pmcapture.8 scripts/pmrecorder.8 '$(DESTDIR)$(MAN_DIR)/man8'
 	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
 	    -e 's|@LOG_DIR@|$(LOG_DIR)|' conf/pmcapture.load.in >'$(DESTDIR)$(LOAD_FILE)'
 	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
@@ -243,8 +253,9 @@ endif
 	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)' '$(DESTDIR)$(DROP_IN)'
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
 	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/man1/pmcapture.1' \
-	    '$(DESTDIR)$(MAN_DIR)/man1/pmdump.1' '$(DESTDIR)$(MAN_DIR)/man8/mod_pmcapture.8'
-	rm -rf '$(DESTDIR)$(SHARE_DIR)'
+	    '$(DESTDIR)$(MAN_DIR)/man1/pmdump.1' '$(DESTDIR)$(MAN_DIR)/man8/mod_pmcapture.8' \
+	    '$(DESTDIR)$(MAN_DIR)/man8/pmrecorder.8'
+	rm -rf '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(RECORDER_DIR)'
 
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
 lint:
@@ -263,7 +274,7 @@ lint:
 # ---- what is needed to build and test, as Debian calls it ----
 
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
-            libxxhash-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
+            libxxhash-dev libmicrohttpd-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
             libfaketime libclang-rt-dev e2fsprogs dpkg-dev apache2 systemd libapache2-mod-security2 \
@@ -276,4 +287,4 @@ deps:
 clean:
 	rm -rf build
 
--include $(CORE:.o=.d) $(MODULE:.o=.d) $(TOOLS:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d
+-include $(CORE:.o=.d) $(MODULE:.o=.d) $(TOOLS:.o=.d) $(RECORDER:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d

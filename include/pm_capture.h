@@ -126,6 +126,10 @@ apr_status_t pm_capture_append(pm_capture *c, pm_event *event, pm_error *err);
 /** As pm_capture_open, through a descriptor that the caller goes on owning (only pread and fstat are used). */
 apr_status_t pm_capture_open_fd(pm_capture **out, int fd, const char *path, apr_pool_t *pool, pm_error *err);
 
+/** Take over the descriptors of a handle that another process has made: for writing, of which that one has seen to it that
+ *  it may. They become the handle's, or are closed. `lock_fd` -1 = none. */
+apr_status_t pm_capture_adopt(pm_capture **out, int fd, int lock_fd, const char *path, apr_pool_t *pool, pm_error *err);
+
 void pm_capture_close(pm_capture *c);
 int pm_capture_fd(const pm_capture *c);
 int pm_capture_lock_fd(const pm_capture *c);                /* -1 = none */

@@ -19,18 +19,16 @@
 #define PM_FOLD_H
 
 #include "pm_capture.h"
+#include "pm_control.h"
 #include "pm_live.h"
 
-#define PM_LEDGER_MAGIC 0x3345544154534d50ull /* "PMSTATE3" */
+#define PM_LEDGER_MAGIC 0x3445544154534d50ull /* "PMSTATE4" */
 #define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
 #define PM_MINUTES_KEPT 60u
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
 #define PM_INCIDENTS_OPEN 8u /* at one time; more are not opened, and that is said */
 #define PM_PENDING_EVENTS 64u
 #define PM_RECENT_SAMPLES 768u /* of ten full seconds: an incident's first is among them when it opens */
-#define PM_OLD_REGIONS 6u
-#define PM_HANDED_KEPT 16u
-#define PM_CRASHES_KEPT 128u /* of those that no event has told yet */
 
 /** Which failures one tick brought to a scope. */
 typedef struct pm_code_tick {
@@ -93,19 +91,6 @@ typedef struct pm_pending_event {
     char data[1024];
 } pm_pending_event;
 
-/** A child that died unasked, as the parent notes it. */
-typedef struct pm_crash {
-    uint64_t at_us;
-    uint32_t pid, generation;
-    int32_t signal;     /* or PM_CRASH_* */
-    uint32_t requests;  /* that it was serving; PM_UNKNOWN */
-    uint32_t oldest_ms; /* age of the oldest of them */
-    uint32_t pad;
-} pm_crash;
-#define PM_CRASH_SILENT 0  /* killed, and httpd logged no signal: it never does for SIGKILL */
-#define PM_CRASH_UNSEEN -1 /* httpd's line about the signal does not reach us */
-#define PM_CRASH_EXITED -2 /* exit() was called in it */
-
 typedef struct pm_second {
     pm_row row;
     uint32_t hist[PM_HIST_BUCKETS];
@@ -115,21 +100,6 @@ typedef struct pm_second {
 typedef struct pm_ledger {
     uint64_t magic, size;
     uint64_t run;
-    uint64_t region_dev, region_ino; /* the live region's file */
-    /* control: the parent and the recorders talk */
-    _Atomic uint64_t heartbeat_us; /* monotonic; the lease holder's last sign of life */
-    _Atomic uint64_t writing_us;   /* monotonic; since when a recorder has been writing, 0 = none is */
-    _Atomic uint32_t recorder[4];  /* pids that may hold the lease */
-    _Atomic uint32_t stopping;     /* the server ends in order */
-    _Atomic uint32_t deserted;     /* it vanished, and the last tick is taken */
-    _Atomic uint32_t said;         /* generation + 1 whose load is in the file, */
-    _Atomic uint32_t told;         /* ... and whose files are in the table, too */
-    _Atomic uint32_t load_tries;   /* how many processes have tried to */
-    _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
-    _Atomic uint64_t handed; /* events of the parent's that found the file locked; written after the event itself */
-    pm_live_note hand[PM_HANDED_KEPT]; /* slot = number % room */
-    _Atomic uint64_t crashes; /* written by the parent, after the crash itself */
-    pm_crash crash[PM_CRASHES_KEPT]; /* slot = number % room */
     /* the tick's own */
     uint64_t started;                    /* 1 after the first tick of the run */
     uint64_t last_us, last_monotonic_us; /* of the last tick */
@@ -143,6 +113,8 @@ typedef struct pm_ledger {
     uint64_t failures_seen; /* up to this event's seq they are counted */
     uint32_t epoch;
     uint32_t minutes_wait; /* some do */
+    uint32_t said, told; /* generation + 1 whose load is in the file; and whose files are in the table, too */
+    uint32_t load_tries, pad; /* how often that was begun */
     pm_checkpoint checkpoint;
     pm_second minute; /* the one that is being filled */
     uint64_t minute_hist[PM_HIST_BUCKETS];
@@ -159,15 +131,14 @@ typedef struct pm_ledger {
     uint64_t random;
     pm_open open[PM_INCIDENTS_OPEN];
     pm_heavy_ledger heavy;
-    /* Of each number, "" = unused; a virtual host keeps its number across reloads. Apart from the scopes: the parent,
-     * which needs the names with each load, should touch no page of those. */
-    char vhost_name[PM_VHOSTS_MAX][PM_KEY];
+    char vhost_name[PM_VHOSTS_MAX][PM_KEY]; /* whose the scopes are, as the last handover said */
     uint32_t scopes, pad2; /* room: virtual hosts + 1 */
     pm_scope_state scope[];
 } pm_ledger;
 
 typedef struct pm_fold {
     pm_ledger *state;
+    pm_control *control;
     pm_live *live;
     pm_live *old[PM_OLD_REGIONS]; /* NULL = none */
     pm_capture *capture;
@@ -199,6 +170,11 @@ apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, a
                            pm_error *err);
 /** One tick at wall time `now_us`. Failures to write are counted, said, and tried again with the next tick. */
 void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
+/** Once a second in a tick's place, after the last tick, when the server has vanished or ended itself: an incident tells
+ *  that nobody is served, and lasts until the next run's pm_fold_begin. The server's heartbeat stays its last sign of life. */
+void pm_fold_down(pm_fold *f, uint64_t now_us);
+/** 1 when it was called, by whichever process, and no run has begun since. */
+int pm_fold_is_down(const pm_fold *f);
 /** Put an event into the queue that the next tick writes. data: a JSON object. */
 void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
                    const char *format, ...) __attribute__((format(printf, 6, 7)));

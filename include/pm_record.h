@@ -207,6 +207,7 @@ typedef struct pm_incident {
     pm_quantiles before, during;
     uint64_t before_us;            /* how much history stands behind `before` and the baselines */
     double before_requests_per_second, before_clients_per_minute, before_error_ratio;
+    uint64_t down_since_us;        /* nobody is served, since then; 0 = not now. end_us is as far as unserved_us goes */
     pm_usual day, week;            /* ten minutes around the onset's time, a day and a week before */
     uint64_t first_event, last_event; /* seq at detection; newest at the last update */
     uint32_t sequential;           /* opened by the sequential rule */
@@ -225,7 +226,7 @@ typedef struct pm_incident {
     uint8_t sketch_all[PM_SKETCH_STORED]; /* clients, for the run that goes on with it */
     uint8_t sketch_error[PM_SKETCH_STORED];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 40056, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 40064, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {

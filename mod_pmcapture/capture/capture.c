@@ -339,6 +339,24 @@ apr_status_t pm_capture_open(pm_capture **out, const char *path, apr_pool_t *poo
     return rv;
 }
 
+apr_status_t pm_capture_adopt(pm_capture **out, int fd, int lock_fd, const char *path,
+                              apr_pool_t *pool, pm_error *err)
+{
+    apr_status_t rv = pm_capture_open_fd(out, fd, path, pool, err);
+
+    if (rv != APR_SUCCESS) {
+        close(fd);
+        if (lock_fd >= 0) {
+            close(lock_fd);
+        }
+        return rv;
+    }
+    (*out)->owns_fd = (*out)->writable = 1;
+    (*out)->lock_fd = lock_fd;
+    (*out)->real_path = pm_cap_real_path(fd, pool);
+    return APR_SUCCESS;
+}
+
 void pm_capture_close(pm_capture *c)
 {
     if (c->owns_fd && c->fd >= 0) {
@@ -420,6 +438,13 @@ apr_status_t pm_cap_lock(int fd, uint64_t wait_us)
     return APR_SUCCESS;
 }
 
+static _Atomic int own_writers; /* handles of this process that are locked */
+
+int pm_cap_written_here(const pm_capture *c)
+{
+    return !c->locked && own_writers > 0;
+}
+
 int pm_cap_locked(int fd)
 {
     struct flock lock = writers_lock(F_WRLCK);
@@ -459,6 +484,7 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
     }
     if (rv == APR_SUCCESS) {
         c->locked = 1;
+        own_writers++;
         c->tail_known = 0; /* another process may have written events since */
     }
     return rv;
@@ -466,6 +492,7 @@ apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us)
 
 void pm_capture_unlock(pm_capture *c)
 {
+    own_writers -= c->locked;
     c->locked = 0;
     unlock(c->fd);
     if (c->lock_fd >= 0) {

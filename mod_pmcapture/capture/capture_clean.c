@@ -128,6 +128,7 @@ void pm_cap_clean_figures(pm_incident *i, uint32_t sample_room)
     clean_time(&i->end_us);
     clean_time(&i->closed_us);
     clean_time(&i->peak_at_us);
+    clean_time(&i->down_since_us);
     clean_double(&i->expected_error, 1e18);
     clean_double(&i->peak_errors_per_second, 1e18);
     clean_double(&i->peak_ratio, 1);

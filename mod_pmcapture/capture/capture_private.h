@@ -225,6 +225,8 @@ int pm_cap_headers_are(int fd, const pm_header *header);
 apr_status_t pm_cap_lock(int fd, uint64_t wait_us);
 /** Does another process have it? */
 int pm_cap_locked(int fd);
+/** Does another handle of this process? The kernel tells a process nothing of its own locks. */
+int pm_cap_written_here(const pm_capture *c);
 /** For a handle that writes. Without a lock file there is still the file itself. */
 void pm_cap_open_lock(pm_capture *c, int make);
 /** 0 or the errno; room for the whole file. */

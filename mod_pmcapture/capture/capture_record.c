@@ -98,7 +98,7 @@ static void load_once(pm_capture *c, uint64_t offset, void *into, size_t room, s
 
 int pm_cap_busy(pm_capture *c, int tries)
 {
-    int locked = tries >= LOAD_ALWAYS && pm_cap_locked(c->fd);
+    int locked = tries >= LOAD_ALWAYS && (pm_cap_written_here(c) || pm_cap_locked(c->fd));
 
     if (tries >= (locked ? LOAD_MOST : LOAD_FREE) || c->failures >= PATIENCE) {
         c->failures += tries >= LOAD_ALWAYS;

@@ -120,10 +120,10 @@ static int is_asked_for(void)
 
 static void note_crash(const pm_crash *crash)
 {
-    uint64_t n = atomic_load(&pm.state->crashes);
+    uint64_t n = atomic_load(&pm.control->crashes);
 
-    pm.state->crash[n % PM_CRASHES_KEPT] = *crash;
-    atomic_store_explicit(&pm.state->crashes, n + 1, memory_order_release);
+    pm.control->crash[n % PM_CRASHES_KEPT] = *crash;
+    atomic_store_explicit(&pm.control->crashes, n + 1, memory_order_release);
 }
 
 /** How the child ended; 0 = in order, or as somebody wanted it. */
@@ -160,7 +160,7 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
     if (status == MPM_CHILD_STARTED) {
         pm_children_start();
     }
-    if (status != MPM_CHILD_EXITED || pm.state == NULL) {
+    if (status != MPM_CHILD_EXITED || pm.control == NULL) {
         return;
     }
     crash.generation = gen > 0 ? (uint32_t)gen : 0;

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * config.c: what configuration runs: taken from httpd at each load, compared with the last one, kept.
+ * config.c: what configuration runs: gathered at each load, secrets masked, for the recorder to compare.
  */
 #include "module.h"
 
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "retained.h"
+#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -24,8 +25,8 @@ APLOG_USE_MODULE(pmcapture);
 #define DEPTH_MAX 100 /* of sections: <If> may be nested without end */
 #define LAST_WAIT_MS 1000
 
-/** In process-lifetime memory, as the module is loaded anew with each reload (see retained.h). Snapshots are the
- *  recorders': the parent holds a file without a name for each, which is sealed when it is whole. */
+/** In process-lifetime memory, as the module is loaded anew with each reload (see retained.h). Of each snapshot the
+ *  parent holds a memfd, which is sealed when it is whole. */
 typedef struct kept_config {
     int last, now; /* -1 = none */
     uint8_t key[16];
@@ -426,8 +427,7 @@ static void keep_names(apr_pool_t *pconf, apr_hash_t *copies, ap_directive_t *d)
 }
 
 /** The names of files belong to whoever opened them. A module that opens one while the configuration is read may have
- *  them in the temporary pool (releases of mod_macro have), and recorders are forked after that has gone: at the server's
- *  start, and when one has died. */
+ *  them in the temporary pool (releases of mod_macro have), and the gatherer may be at work when that has gone. */
 static void keep_places(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server)
 {
     apr_hash_t *copies = apr_hash_make(ptemp);
@@ -440,7 +440,7 @@ static void keep_places(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_s
 
 /* ---- keeping ---- */
 
-/** A snapshot that a recorder has finished. */
+/** A snapshot that its gatherer has finished. */
 static int is_whole(int fd)
 {
     int seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
@@ -456,13 +456,13 @@ static void let_go(int *fd)
     *fd = -1;
 }
 
-/** A reload so soon after the last one that its recorder is still at it. */
+/** A reload so soon after the last one that its gatherer is still at it. */
 static void wait_for_last(const kept_config *kept)
 {
-    pid_t recorder = pm_retained_get()->recorder[0];
+    pid_t gatherer = pm_retained_get()->gatherer;
 
-    for (int ms = 0; ms < LAST_WAIT_MS && kept->now >= 0 && !is_whole(kept->now) && recorder > 0 &&
-                     pm_process_start((uint32_t)recorder) != 0;
+    for (int ms = 0; ms < LAST_WAIT_MS && kept->now >= 0 && !is_whole(kept->now) && gatherer > 0 &&
+                     pm_process_start((uint32_t)gatherer) != 0;
          ms += 5) {
         usleep(5000);
     }
@@ -485,17 +485,20 @@ void pm_config_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         let_go(&kept->now); /* that generation's differences go to the next one */
     }
     kept->now = memfd_create("pmcapture-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (kept->last < 0) {
+        kept->last = memfd_create("pmcapture-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
     if (kept->now < 0) {
         pm_say(s, APLOG_WARNING, "no memory to keep the configuration for the next comparison");
     }
 }
 
-void pm_config_descriptors(int out[2])
+void pm_config_descriptors(int *last, int *now)
 {
     const kept_config *kept = kept_get();
 
-    out[0] = kept->last;
-    out[1] = kept->now;
+    *last = kept->last;
+    *now = kept->now;
 }
 
 void pm_config_leave(void)
@@ -531,68 +534,51 @@ static pm_snapshot *last_one(server_rec *s, const char *path)
     return last;
 }
 
-/** 0 when the next load has not waited for it: what changed is that one's to tell, and to compare with. */
-static int keep(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
+#define WHOLE (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/** What the recorder compares with, when the last one is known from the disk alone. */
+static void give_last(const pm_snapshot *last)
+{
+    int fd = kept_get()->last;
+
+    if (fd >= 0 && !is_whole(fd) && last != NULL && pm_snapshot_write(last, fd) == APR_SUCCESS) {
+        fcntl(fd, F_ADD_SEALS, WHOLE);
+    }
+}
+
+/** It is gathered: whoever waits for it goes on. 0 when the next load has not waited: what changed is that one's to tell,
+ *  and to compare with. */
+static int seal(const pm_snapshot *now)
 {
     int fd = kept_get()->now;
+
+    return fd < 0 || pm_snapshot_write(now, fd) != APR_SUCCESS ||
+           fcntl(fd, F_ADD_SEALS, WHOLE) == 0 || errno != EPERM;
+}
+
+static void save(server_rec *s, const char *path, const pm_snapshot *last, pm_snapshot *now)
+{
     pm_error err;
 
-    if (fd >= 0 && pm_snapshot_write(now, fd) == APR_SUCCESS &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 &&
-        errno == EPERM) {
-        return 0;
-    }
     if (path != NULL && (last == NULL || !pm_snapshot_same(last, now) || access(path, F_OK) != 0) &&
         pm_snapshot_save(now, path, &err) != APR_SUCCESS) {
         pm_say(s, APLOG_WARNING, err.text);
     }
-    return 1;
 }
 
-/** What one event may hold: no more than a quarter of the ring that three quarters of the events share. */
-static size_t data_room(void)
+void pm_config_gather(apr_pool_t *pool, server_rec *s)
 {
-    size_t room = (size_t)pm_capture_retention(pm.capture)->events * 3 / 16 * 900;
-
-    return room < PM_EVENT_DATA ? room : PM_EVENT_DATA;
-}
-
-/** With PMCaptureConfigDiff off, that something changed, and not how much. */
-static void fill_news(pm_config_news *news, const pm_config_diff *d, apr_pool_t *pool)
-{
-    news->known = 1;
-    news->changes = pm_config_changes(d);
-    news->sentence = pm_config_sentence(d, ap_server_root, pool);
-    if (news->changes == 0) {
-        news->summary = news->sentence;
-        return;
-    }
-    news->data = pm_config_data(d, pm.generation, data_room(), pool);
-    if (pm_config->diff == PM_CONFIG_OFF) {
-        news->changes = 1;
-        news->summary = "something changed";
-    }
-    else {
-        news->summary = apr_psprintf(pool, "%lu directive%s changed", (unsigned long)news->changes,
-                                     news->changes == 1 ? "" : "s");
-    }
-}
-
-const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s)
-{
-    pm_config_news *news = apr_pcalloc(pool, sizeof(*news));
     const char *path = store_path(pool);
     pm_snapshot *last = last_one(s, path), *now = take(pool, s, last);
 
+    give_last(last);
+    pm_watch_fill(pool, s);
     if (now == NULL) {
         pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");
-        free(last);
-        return news;
     }
-    if (keep(s, path, last, now) && last != NULL) {
-        fill_news(news, pm_config_compare(last, now, pool), pool);
+    else if (seal(now)) {
+        save(s, path, last, now);
     }
     free(last);
     free(now);
-    return news;
 }

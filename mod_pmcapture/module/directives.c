@@ -250,6 +250,42 @@ static const char *set_event_log(cmd_parms *cmd, void *dir, const char *arg)
     return err;
 }
 
+static const char *set_recorder(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL && arg[0] == '\0') {
+        err = bad(cmd, arg, "give auto, off, or the path of the recorder program");
+    }
+    if (err == NULL) {
+        pm_config->recorder = strcasecmp(arg, "auto") == 0 ? NULL
+                              : strcasecmp(arg, "off") == 0
+                                  ? "off"
+                                  : ap_server_root_relative(cmd->pool, arg);
+    }
+    return err;
+}
+
+static const char *set_listen(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *problem = err == NULL ? pm_listen_problem(arg, cmd->pool) : NULL;
+
+    (void)dir;
+    if (err != NULL || problem != NULL) {
+        return err != NULL ? err : bad(cmd, arg, problem);
+    }
+    if (pm_config->listen == NULL) {
+        pm_config->listen = apr_array_make(cmd->pool, PM_LISTEN_MAX, sizeof(const char *));
+    }
+    if (pm_config->listen->nelts == PM_LISTEN_MAX) {
+        return bad(cmd, arg, "there is room for four addresses");
+    }
+    APR_ARRAY_PUSH(pm_config->listen, const char *) = arg;
+    return NULL;
+}
+
 const command_rec pm_commands[] = {
     AP_INIT_TAKE1("PMCaptureFile", set_file, NULL, RSRC_CONF | ACCESS_CONF | EXEC_ON_READ,
                   "path of the capture file, relative to ServerRoot"),
@@ -276,4 +312,8 @@ const command_rec pm_commands[] = {
                     "further files or folders whose change or removal is an event"),
     AP_INIT_TAKE1("PMCaptureEventLog", set_event_log, NULL, RSRC_CONF,
                   "a file, or | and a program: every event as a line of JSON, shipped elsewhere"),
+    AP_INIT_TAKE1("PMCaptureRecorder", set_recorder, NULL, RSRC_CONF,
+                  "auto, off, or the path of the recorder program that is started"),
+    AP_INIT_ITERATE("PMCaptureListen", set_listen, NULL, RSRC_CONF,
+                    "ADDR:PORT or unix:PATH where the recorder itself serves its pages"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -1,6 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * handler.c: /pm-status.
+ * handler.c: /pm-status: the recorder answers, the handler passes on.
+ *
+ * Without a recorder it says so in one sentence, and what the live region counts, in the format asked for.
  */
 #include "module.h"
 
@@ -9,216 +11,182 @@
 #include <http_request.h>
 #include <util_script.h>
 
-#include "pm_accept.h"
-#include "pm_source.h"
+#include "pm_json.h"
 #include "pm_time.h"
+#include "relay.h"
 
 #define HANDLER "pm-status"
 
+/* ---- without a recorder ---- */
+
 enum format { FORMAT_HTML, FORMAT_AUTO, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_CSV };
 
-typedef struct asked {
-    enum format format;
-    int openmetrics;
-    pm_query query;
-} asked;
+typedef struct counted {
+    uint64_t requests, errors, in_flight;
+    int known;
+} counted;
 
-static apr_status_t to_client(void *ctx, const char *bytes, size_t len)
+/** Is `word` one of the query's parameters, as it stands? */
+static int asks(const char *query, const char *word)
 {
-    return ap_rwrite(bytes, (int)len, ctx) == (int)len ? APR_SUCCESS : APR_EGENERAL;
-}
+    size_t n = strlen(word);
 
-static int find_format(const char *name, enum format *out)
-{
-    static const struct {
-        const char *name;
-        enum format format;
-    } formats[] = {{"json", FORMAT_JSON}, {"prometheus", FORMAT_PROMETHEUS}, {"csv", FORMAT_CSV}};
-
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        if (strcmp(name, formats[i].name) == 0) {
-            *out = formats[i].format;
+    for (const char *at = query; at != NULL && *at != '\0'; at = strchr(at, '&')) {
+        at += *at == '&';
+        if (strncmp(at, word, n) == 0 && (at[n] == '\0' || at[n] == '&' || at[n] == '=')) {
             return 1;
         }
     }
     return 0;
 }
 
-/** One parameter; unknown ones are ignored. */
-static apr_status_t take_parameter(asked *a, char *pair, pm_error *err)
+static enum format format_of(const char *query)
 {
-    char *value = strchr(pair, '=');
-    apr_status_t rv;
-
-    if (value != NULL) {
-        *value++ = '\0';
-        for (char *c = value; *c != '\0'; c++) {
-            *c = *c == '+' ? ' ' : *c;
-        }
-        if (ap_unescape_url(value) != OK) {
-            value = "";
-        }
-    }
-    if (strcmp(pair, "auto") == 0) {
-        a->format = FORMAT_AUTO;
-        return APR_SUCCESS;
-    }
-    if (strcmp(pair, "format") == 0) {
-        return find_format(value != NULL ? value : "", &a->format)
-                   ? APR_SUCCESS
-                   : pm_fail(err, APR_EINVAL, "format must be json, prometheus or csv");
-    }
-    rv = pm_query_set(&a->query, pair, value != NULL ? value : "", pm_time_now(), err);
-    return rv == APR_ENOTIMPL ? APR_SUCCESS : rv;
+    return asks(query, "format=json")         ? FORMAT_JSON
+           : asks(query, "format=prometheus") ? FORMAT_PROMETHEUS
+           : asks(query, "format=csv")        ? FORMAT_CSV
+           : asks(query, "auto")              ? FORMAT_AUTO
+                                              : FORMAT_HTML;
 }
 
-static apr_status_t parse(request_rec *r, asked *a, pm_error *err)
+static counted count(apr_pool_t *p)
 {
-    char *args = r->args != NULL ? apr_pstrdup(r->pool, r->args) : NULL, *state = NULL;
-    apr_status_t bad = APR_SUCCESS;
+    counted c = {.known = pm.live.header != NULL};
+    pm_totals *totals = c.known ? apr_palloc(p, sizeof(*totals)) : NULL;
 
-    a->query = PM_QUERY_ALL;
-    /* All of them, bad ones included: the error is said in the format that was asked for. */
-    for (char *pair = args ? apr_strtok(args, "&", &state) : NULL; pair != NULL;
-         pair = apr_strtok(NULL, "&", &state)) {
-        pm_error one;
-        apr_status_t rv = take_parameter(a, pair, &one);
-
-        if (rv != APR_SUCCESS && bad == APR_SUCCESS) {
-            bad = rv;
-            *err = one;
-        }
+    if (totals == NULL) {
+        return c;
     }
-    a->openmetrics = pm_accept_openmetrics(apr_table_get(r->headers_in, "Accept"));
-    return bad;
+    pm_live_totals(&pm.live, totals, NULL);
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        c.requests += totals->status[i];
+        c.errors += i >= 400 && i < 500 ? totals->status[i] : 0; /* slot = status - 100 */
+    }
+    for (uint32_t i = 0; i < pm.live.geo.flights; i++) {
+        c.in_flight += atomic_load(&pm.live.flights[i].arrival_us) != 0;
+    }
+    return c;
 }
 
-static const char *content_type(const asked *a)
+static apr_status_t to_client(void *ctx, const char *bytes, size_t len)
 {
-    switch (a->format) {
-    case FORMAT_AUTO:
-        return "text/plain; charset=utf-8";
-    case FORMAT_JSON:
-        return "application/json";
-    case FORMAT_CSV:
-        return "text/csv; charset=utf-8; header=present";
-    case FORMAT_PROMETHEUS:
-        return a->openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                              : "text/plain; version=0.0.4; charset=utf-8";
-    default:
-        return "text/html; charset=utf-8";
-    }
+    return ap_rwrite(bytes, (int)len, ctx) == (int)len ? APR_SUCCESS : APR_EGENERAL;
 }
 
-/** One sentence, in the reply's own format. */
-static int refuse(request_rec *r, const asked *a, int status, const char *sentence)
+static void put_json(request_rec *r, const counted *c, const char *sentence)
 {
     pm_json j;
 
-    r->status = status;
-    ap_set_content_type(r, content_type(a));
-    switch (a->format) {
-    case FORMAT_JSON:
-        pm_json_begin(&j, to_client, r);
+    pm_json_begin(&j, to_client, r);
+    pm_json_object(&j);
+    pm_json_key(&j, "error");
+    pm_json_string(&j, sentence);
+    if (c->known) {
+        pm_json_key(&j, "live");
         pm_json_object(&j);
-        pm_json_key(&j, "error");
-        pm_json_string(&j, sentence);
+        pm_json_key(&j, "requests");
+        pm_json_uint(&j, c->requests);
+        pm_json_key(&j, "errors");
+        pm_json_uint(&j, c->errors);
+        pm_json_key(&j, "in_flight");
+        pm_json_uint(&j, c->in_flight);
         pm_json_object_end(&j);
-        pm_json_end(&j);
-        ap_rputs("\n", r);
+    }
+    pm_json_object_end(&j);
+    pm_json_end(&j);
+    ap_rputs("\n", r);
+}
+
+#define N APR_UINT64_T_FMT
+
+static void put_text(request_rec *r, enum format format, const counted *c, const char *sentence)
+{
+    switch (format) {
+    case FORMAT_AUTO:
+        ap_rprintf(r, "Error: %s\n", sentence);
+        if (c->known) {
+            ap_rprintf(r, "LiveRequests: %" N "\nLiveErrors: %" N "\nInFlight: %" N "\n",
+                       c->requests, c->errors, c->in_flight);
+        }
         break;
-    case FORMAT_HTML:
-        ap_rputs("<!DOCTYPE html>\n<html lang=\"en\"><title>mod_pmcapture</title><p>", r);
-        ap_rputs(ap_escape_html(r->pool, sentence), r);
-        ap_rputs("</p></html>\n", r);
+    case FORMAT_CSV:
+        ap_rprintf(r, "error\r\n\"%s\"\r\n", sentence);
         break;
     case FORMAT_PROMETHEUS:
-        ap_rprintf(r, "# %s\n%s", sentence, a->openmetrics ? "# EOF\n" : "");
+        ap_rprintf(r, "# %s\n", sentence);
+        if (c->known) {
+            ap_rprintf(r,
+                       "# HELP pmcapture_requests_in_flight Requests that are being served.\n"
+                       "# TYPE pmcapture_requests_in_flight gauge\n"
+                       "pmcapture_requests_in_flight %" N "\n",
+                       c->in_flight);
+        }
         break;
     default:
-        ap_rprintf(r, a->format == FORMAT_AUTO ? "Error: %s\n" : "error\r\n\"%s\"\r\n", sentence);
+        ap_rprintf(r, "<!DOCTYPE html>\n<html lang=\"en\"><title>mod_pmcapture</title><p>%s</p>",
+                   ap_escape_html(r->pool, sentence));
+        if (c->known) {
+            ap_rprintf(r,
+                       "<p>Since its processes share this memory httpd has answered %" N
+                       " requests, %" N " with 5xx; %" N " are being served.</p>",
+                       c->requests, c->errors, c->in_flight);
+        }
+        ap_rputs("</html>\n", r);
+        break;
+    }
+}
+
+static int without_recorder(request_rec *r, const char *sentence)
+{
+    static const char *const types[] = {
+        "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/json",
+        "text/plain; version=0.0.4; charset=utf-8", "text/csv; charset=utf-8; header=present"};
+    enum format format = format_of(r->args);
+    counted c = count(r->pool);
+
+    r->status = HTTP_SERVICE_UNAVAILABLE;
+    ap_set_content_type(r, types[format]);
+    if (r->header_only) {
+        return OK;
+    }
+    if (format == FORMAT_JSON) {
+        put_json(r, &c, sentence);
+    }
+    else {
+        put_text(r, format, &c, sentence);
     }
     return OK;
 }
 
-static apr_status_t encode(request_rec *r, const pm_model *m, const asked *a)
-{
-    switch (a->format) {
-    case FORMAT_AUTO:
-        return pm_encode_auto(m, &a->query, to_client, r);
-    case FORMAT_JSON:
-        return pm_encode_json(m, &a->query, to_client, r);
-    case FORMAT_CSV:
-        return pm_encode_csv(m, &a->query, to_client, r);
-    case FORMAT_PROMETHEUS:
-        return pm_encode_prometheus(m, &a->query, a->openmetrics, to_client, r);
-    default:
-        return pm_encode_html(m, &a->query, to_client, r);
-    }
-}
-
-/** What the format does not show need not be read. */
-static void narrow(asked *a)
-{
-    switch (a->format) {
-    case FORMAT_CSV:
-        a->query.view = PM_VIEW_SERIES;
-        break;
-    case FORMAT_AUTO:
-    case FORMAT_PROMETHEUS:
-        a->query.view = PM_VIEW_SUMMARY;
-        a->query.told = PM_TELL_NONE;
-        break;
-    case FORMAT_HTML:
-        a->query.view = PM_VIEW_ALL;
-        a->query.told = PM_TELL_OPEN;
-        a->query.latest = 1;
-        break;
-    case FORMAT_JSON:
-        break;
-    }
-}
-
-static int reply(request_rec *r, const asked *a)
-{
-    const pm_source source = {.run_dir = "", .trouble = pm.trouble, .live = &pm.live};
-    pm_capture *capture;
-    pm_model *m;
-    pm_error err;
-
-    if (pm.read_fd < 0) {
-        return refuse(r, a, HTTP_SERVICE_UNAVAILABLE,
-                      pm.trouble[0] ? pm.trouble : "Nothing is recorded: the error log says why");
-    }
-    if (pm_capture_open_fd(&capture, pm.read_fd, pm.capture_path, r->pool, &err) != APR_SUCCESS ||
-        pm_model_load(&m, capture, &source, &a->query, r->pool, &err) != APR_SUCCESS) {
-        return refuse(r, a, HTTP_SERVICE_UNAVAILABLE, err.text);
-    }
-    if (a->query.incident != 0 && m->case_count == 0) {
-        return refuse(r, a, HTTP_NOT_FOUND, "there is no incident with that number");
-    }
-    ap_set_content_type(r, content_type(a));
-    if (!r->header_only) {
-        encode(r, m, a);
-    }
-    return OK;
-}
+/* ---- with one ---- */
 
 static int serve(request_rec *r)
 {
-    asked a = {0};
-    pm_error err;
+    pm_error err = {""};
+    apr_status_t rv;
+    pm_relay *relay;
 
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (r->method_number != M_GET) {
         ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL); /* HEAD comes with it */
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    if (parse(r, &a, &err) != APR_SUCCESS) {
-        return refuse(r, &a, HTTP_BAD_REQUEST, err.text);
+    rv = pm_relay_ask(&relay, "/", r->args, apr_table_get(r->headers_in, "Accept"), r->header_only,
+                      r->pool, &err);
+    if (rv != APR_SUCCESS) {
+        /* There is none when nothing can be recorded: why is known. */
+        return without_recorder(r, APR_STATUS_IS_ENOENT(rv) && pm.trouble[0] != '\0' ? pm.trouble
+                                                                                     : err.text);
     }
-    narrow(&a);
-    return reply(r, &a);
+    if (relay->status !=
+        HTTP_OK) { /* else it is what it was: a rule may have made it a redirection */
+        r->status = relay->status;
+    }
+    ap_set_content_type(r, relay->type);
+    if (!r->header_only) {
+        pm_relay_pass(relay, to_client, r);
+    }
+    return OK;
 }
 
 /** An application's .htaccess gives every path that is no file to the application. mod_rewrite does that after all checks

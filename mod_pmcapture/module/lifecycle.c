@@ -20,15 +20,16 @@
 #include <unistd.h>
 #include <unixd.h>
 
+#include "pm_handover.h"
 #include "pm_lease.h"
 #include "pm_time.h"
+#include "relay.h"
 #include "retained.h"
 #include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
 #define LOCK_WAIT_US 200000u
-#define LOCK_WAIT_LONG_US 20000000u
 #define HANG_US (5 * PM_SECOND)  /* an fsync of a busy disk takes less */
 #define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
 
@@ -44,19 +45,13 @@ static void trouble(server_rec *s, const char *sentence)
 static int disk_hangs(void)
 {
     const pm_retained *kept = pm_retained_get();
-    const pm_ledger *ledger = kept->state.base;
-    uint64_t writing =
-        ledger != NULL && ledger->magic == PM_LEDGER_MAGIC ? atomic_load(&ledger->writing_us) : 0;
-    /* One that died as it wrote has left that mark, until its successor's first tick. */
-    int hangs = writing != 0 && pm_time_monotonic() > writing + HANG_US &&
-                (kept->recorder[0] > 0 || kept->recorder[1] > 0);
+    const pm_control *control = kept->control.base;
+    uint64_t writing = control != NULL && pm_control_valid(control, kept->control.size)
+                           ? atomic_load(&control->writing_us)
+                           : 0;
 
-    for (size_t i = 0; i < sizeof(kept->leaving) / sizeof(kept->leaving[0]) &&
-                       pm_time_now() > kept->reload_us + HANG_US;
-         i++) {
-        hangs |= kept->leaving[i] > 0 && pm_process_start((uint32_t)kept->leaving[i]) != 0;
-    }
-    return hangs;
+    /* One that died as it wrote has left that mark, until its successor's first tick. */
+    return writing != 0 && pm_time_monotonic() > writing + HANG_US && kept->recorder > 0;
 }
 
 /* ---- events that the parent writes itself ---- */
@@ -67,23 +62,22 @@ static void hand_over(const pm_event *e)
     uint64_t number;
     pm_live_note *note;
 
-    if (pm.state == NULL) {
+    if (pm.control == NULL) {
         return;
     }
-    number = atomic_load(&pm.state->handed);
-    note = &pm.state->hand[number % PM_HANDED_KEPT];
+    number = atomic_load(&pm.control->handed);
+    note = &pm.control->hand[number % PM_HANDED_KEPT];
     *note = (pm_live_note){.at_us = e->at_us, .type = e->type, .severity = e->severity};
     apr_cpystrn(note->text, e->text, sizeof(note->text));
     apr_cpystrn(note->data, e->data_len < sizeof(note->data) ? e->data : "{\"truncated\":true}",
                 sizeof(note->data));
-    atomic_store(&pm.state->handed, number + 1);
+    atomic_store(&pm.control->handed, number + 1);
 }
 
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text)
 {
     pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = severity};
-    int parent = pm_retained_get()->parent == getpid();
 
     pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
     e.data = data;
@@ -91,19 +85,11 @@ void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *d
     if (pm.capture == NULL) {
         return;
     }
-    /* httpd waits for the parent; nobody for a recorder, and what is handed over by two could be lost. */
-    if ((parent && disk_hangs()) ||
-        pm_capture_lock(pm.capture, parent ? LOCK_WAIT_US : LOCK_WAIT_LONG_US) != APR_SUCCESS) {
-        hand_over(&e);
+    if (disk_hangs() || pm_capture_lock(pm.capture, LOCK_WAIT_US) != APR_SUCCESS) {
+        hand_over(&e); /* httpd waits for this process */
         return;
     }
-    if (!parent && pm.state != NULL) {
-        atomic_store(&pm.state->writing_us, pm_time_monotonic());
-    }
     pm_capture_put_event(pm.capture, &e);
-    if (!parent && pm.state != NULL) {
-        atomic_store(&pm.state->writing_us, 0);
-    }
     pm_capture_unlock(pm.capture);
 }
 
@@ -175,8 +161,9 @@ static apr_hash_t *known_numbers(apr_pool_t *p)
     apr_hash_t *known = apr_hash_make(p);
 
     for (uint32_t v = 1; v < pm.live.geo.vhosts; v++) {
-        if (pm.state->vhost_name[v][0] != '\0') {
-            apr_hash_set(known, pm.state->vhost_name[v], APR_HASH_KEY_STRING, (void *)(uintptr_t)v);
+        if (pm.control->vhost_name[v][0] != '\0') {
+            apr_hash_set(known, pm.control->vhost_name[v], APR_HASH_KEY_STRING,
+                         (void *)(uintptr_t)v);
         }
     }
     return known;
@@ -188,14 +175,13 @@ static uint32_t free_number(apr_hash_t *wanted, uint32_t *next)
 {
     for (; *next < 2 * pm.live.geo.vhosts; (*next)++) {
         uint32_t v = *next % pm.live.geo.vhosts;
-        const char *name = pm.state->vhost_name[v];
+        const char *name = pm.control->vhost_name[v];
 
         if (v != 0 && name[0] == '\0') {
             return v;
         }
         if (v != 0 && *next >= pm.live.geo.vhosts &&
             apr_hash_get(wanted, name, APR_HASH_KEY_STRING) == NULL) {
-            memset(&pm.state->scope[v + 1].detect, 0, sizeof(pm.state->scope[v + 1].detect));
             return v;
         }
     }
@@ -271,7 +257,7 @@ static void number_vhosts(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_ser
             continue;
         }
         vh = &pm.live.vhosts[v];
-        apr_cpystrn(pm.state->vhost_name[v], *key, PM_KEY);
+        apr_cpystrn(pm.control->vhost_name[v], *key, PM_KEY);
         describe_vhost(vh, *key, vhost_defined(s, defined));
         atomic_store(&vh->pool, v < PM_POOLS ? v : 0);
     }
@@ -295,15 +281,14 @@ static ssize_t program_of(uint32_t pid, char name[32])
     return n;
 }
 
-/** Is the recorder's parent a httpd as we are? An orphan's is init, or whoever takes in orphans here. When that
- *  cannot be seen, somebody's server is not to be disturbed. */
-static int serves(pid_t recorder)
+/** Is that process a httpd as we are? The one that started an orphaned recorder has gone: then it is init, or whoever
+ *  takes in orphans here. When that cannot be seen, somebody's server is not to be disturbed. */
+static int is_httpd(uint32_t pid)
 {
-    char own[32], parents[32];
-    ssize_t n = program_of((uint32_t)getpid(), own);
-    ssize_t m = program_of(pm_process_parent((uint32_t)recorder), parents);
+    char own[32], other[32];
+    ssize_t n = program_of((uint32_t)getpid(), own), m = program_of(pid, other);
 
-    return n <= 0 || m <= 0 || (n == m && memcmp(own, parents, (size_t)n) == 0);
+    return n <= 0 || m <= 0 || (n == m && memcmp(own, other, (size_t)n) == 0);
 }
 
 /** A live region whose server lives, and is not this one? */
@@ -349,14 +334,16 @@ static int is_served(pm_capture *c, const char *path, apr_pool_t *p)
 static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
 {
     pid_t holder = pm_lease_holder(c);
+    uint32_t httpd;
 
     if (holder == 0) {
         return is_served(c, path, p);
     }
-    if (holder > 0 && pm_process_parent((uint32_t)holder) == (uint32_t)getpid()) {
+    if (holder > 0 &&
+        (httpd = pm_process_parent(pm_process_parent((uint32_t)holder))) == (uint32_t)getpid()) {
         return 0;
     }
-    if (holder < 0 || serves(holder)) {
+    if (holder < 0 || is_httpd(httpd)) {
         return 1;
     }
     kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */
@@ -425,8 +412,6 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     }
     give_group(p, pm_capture_fd(pm.capture), path);
     pm.capture_path = path;
-    /* The handler reads in processes that may not enter the log directory. */
-    pm.read_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     return APR_SUCCESS;
 }
 
@@ -558,35 +543,33 @@ static void retire(pm_retained *kept)
         munmap(kept->live.base, kept->live.size);
         kept->live.base = NULL;
     }
-    if (kept->state.base != NULL) {
-        munmap(kept->state.base, kept->state.size);
-        kept->state.base = NULL;
+    if (kept->control.base != NULL) {
+        munmap(kept->control.base, kept->control.size);
+        kept->control.base = NULL;
     }
 }
 
 /** The region of the last generation, if it is ours, still large enough, and its file is there and whole. */
 static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
 {
-    if (kept->live.base == NULL || kept->state.base == NULL ||
+    if (kept->live.base == NULL || kept->control.base == NULL ||
         pm_live_adopt(&pm.live, kept->live.base, kept->live.size, kept->live.path, NULL) !=
             APR_SUCCESS) {
         return 0;
     }
-    pm.state = kept->state.base;
-    if (pm.live.layout == PM_LIVE_LAYOUT && pm.state->magic == PM_LEDGER_MAGIC &&
-        pm.state->size == kept->state.size &&
-        pm_ledger_size(pm.live.geo.vhosts) == pm.state->size &&
+    pm.control = kept->control.base;
+    if (pm.live.layout == PM_LIVE_LAYOUT && pm_control_valid(pm.control, kept->control.size) &&
         memcmp(pm.live.capture_id, pm_capture_id(pm.capture), 16) == 0 &&
         pm.live.geo.vhosts >= want->vhosts - want->vhosts / 4 &&
         pm.live.geo.flights >= want->flights) {
-        pm.live.file_dev = pm.state->region_dev;
-        pm.live.file_ino = pm.state->region_ino;
+        pm.live.file_dev = pm.control->region_dev;
+        pm.live.file_ino = pm.control->region_ino;
         if (pm_live_verify(&pm.live, NULL) == APR_SUCCESS) {
             return 1;
         }
     }
     pm.live.header = NULL;
-    pm.state = NULL;
+    pm.control = NULL;
     return 0;
 }
 
@@ -629,9 +612,9 @@ static void forget_old(pm_retained *kept, int i)
 /** What the recorders have drained is in the totals, and nobody writes to it any more. */
 static void remove_drained(pm_retained *kept)
 {
-    pm_ledger *ledger = kept->state.base;
-    uint32_t drained = ledger != NULL && ledger->magic == PM_LEDGER_MAGIC
-                           ? atomic_exchange(&ledger->drained, 0)
+    pm_control *control = kept->control.base;
+    uint32_t drained = control != NULL && pm_control_valid(control, kept->control.size)
+                           ? atomic_exchange(&control->drained, 0)
                            : 0;
 
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
@@ -661,20 +644,28 @@ static void adopt_old(pm_retained *kept, uint64_t *run)
     }
 }
 
-static int create_state(pm_retained *kept, uint64_t run)
+static int create_control(pm_retained *kept, uint64_t run)
 {
-    uint64_t size = pm_ledger_size(pm.live.geo.vhosts);
-    void *base =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int fd = pm_memory_make("pmcapture-control", sizeof(*pm.control));
+    int ledger_fd = pm_memory_make("pmcapture-recorder", 0);
 
-    if (base == MAP_FAILED) {
+    pm.control = pm_memory_map(fd, sizeof(*pm.control));
+    if (pm.control == NULL || ledger_fd < 0) {
+        pm.control = NULL;
+        close(fd);
+        close(ledger_fd);
         return 0;
     }
-    pm_ledger_init(base, size, run, pm.live.geo.vhosts);
-    kept->state = (pm_mapping){.base = base, .size = size};
-    pm.state = base;
-    pm.state->region_dev = pm.live.file_dev;
-    pm.state->region_ino = pm.live.file_ino;
+    pm_control_init(pm.control, run, &pm.live);
+    if (kept->control_fd >= 0) {
+        close(kept->control_fd);
+    }
+    if (kept->ledger_fd >= 0) {
+        close(kept->ledger_fd);
+    }
+    kept->control = (pm_mapping){.base = pm.control, .size = sizeof(*pm.control)};
+    kept->control_fd = fd;
+    kept->ledger_fd = ledger_fd;
     return 1;
 }
 
@@ -701,9 +692,9 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
         adopt_old(kept, &found.run);
         return APR_SUCCESS;
     }
-    if (kept->state.base != NULL) {
+    if (kept->control.base != NULL) {
         /* Of a region that was destroyed before its first tick nothing else tells. */
-        uint64_t last = ((const pm_ledger *)kept->state.base)->run;
+        uint64_t last = ((const pm_control *)kept->control.base)->run;
 
         found.run = last > found.run ? last : found.run;
     }
@@ -722,7 +713,7 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
     }
     kept->live = (pm_mapping){.base = pm.live.header, .size = pm.live.size};
     apr_cpystrn(kept->live.path, pm.live.path, sizeof(kept->live.path));
-    if (!create_state(kept, run + 1)) {
+    if (!create_control(kept, run + 1)) {
         unlink(pm.live.path);
         pm_live_detach(&pm.live);
         kept->live.base = NULL;
@@ -735,26 +726,25 @@ static apr_status_t find_region(server_rec *s, pm_retained *kept, pm_error *err)
 
 static void end_configuration(pm_retained *kept)
 {
-    if (pm.read_fd >= 0) {
-        close(pm.read_fd);
-        pm.read_fd = -1;
-    }
     if (pm_ends_in_order()) {
         pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
-        pm_recorders_stop();
+        pm_recorder_stop();
         /* The recorder's last tick has not; one that is still here does it itself, and may be waiting for a disk that
          * hangs: httpd's end does not. */
-        if (pm.capture != NULL && pm.state != NULL && atomic_load(&pm.state->stopping) != 2 &&
-            kept->recorder[0] == 0 && kept->recorder[1] == 0) {
+        if (pm.capture != NULL && pm.control != NULL && atomic_load(&pm.control->stopping) != 2 &&
+            kept->recorder == 0) {
             pm_capture_sync(pm.capture);
         }
         remove_drained(kept);
     }
     if (pm_ends_in_order() || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING) {
-        if (kept->live.base != NULL && pm.state != NULL &&
-            (atomic_load(&pm.state->stopping) == 2 || pm.state->started == 0)) {
+        if (kept->live.base != NULL && pm.control != NULL &&
+            (atomic_load(&pm.control->stopping) == 2 ||
+             atomic_load(&pm.control->heartbeat_us) == 0)) {
             unlink(kept->live.path); /* the last tick is on disk, or there never was a first */
         }
+        pm_relay_remove();
+        pm_listen_leave(1);
         if (kept->memory_capture[0] != '\0') {
             remove_memory_capture(pm.pconf, kept->memory_capture);
         }
@@ -812,6 +802,10 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     generation = ap_state_query(AP_SQ_CONFIG_GEN);
     pm.generation = generation > 0 ? (uint32_t)generation : 0;
     pm.pconf = pconf;
+    pm_guard_add(&pm.live);
+    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
+        pm_guard_add(&pm.old[i]);
+    }
     pm_guard_install();
     find_run_dir(pconf);
     find_capture(pconf, s);
@@ -822,12 +816,14 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         number_vhosts(pconf, ptemp, s);
         pm_load_begin(pconf, ptemp, s);
         pm_eventlog_open(pconf, s);
-        if (ap_scoreboard_image != NULL) {
-            pm_recorders_start(pconf, s);
+        /* Else the scoreboard is made after post_config, and the recorder reads it. */
+        if (ap_unixd_mpm_get_retained_data()->was_graceful) {
+            pm_scoreboard_share(0);
+            pm_recorder_attach(pconf, ptemp, s);
         }
     }
     else {
-        pm_recorders_dismiss(pconf);
+        pm_recorder_dismiss(pconf);
     }
     kept->started = 1;
     kept->generation = pm.generation;
@@ -836,15 +832,17 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     return OK;
 }
 
-/** The first generation's scoreboard is made after post_config, and the recorder reads it. */
+/** Not with a graceful reload: there are no children yet. */
 int pm_pre_mpm(apr_pool_t *process_pool, ap_scoreboard_e type)
 {
-    pm_retained *kept = pm_retained_get();
+    apr_pool_t *p;
 
     (void)process_pool; /* it outlives this module: nothing of ours may be registered with it */
     (void)type;
-    if (pm.live.header != NULL && kept->recorder[0] == 0 && kept->recorder[1] == 0) {
-        pm_recorders_start(pm.pconf, ap_server_conf);
+    if (pm.live.header != NULL && apr_pool_create(&p, pm.pconf) == APR_SUCCESS) {
+        pm_scoreboard_share(1);
+        pm_recorder_attach(pm.pconf, p, ap_server_conf);
+        apr_pool_destroy(p);
     }
     return OK;
 }
@@ -855,7 +853,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     (void)s;
     pm_guard_install();
     remove_drained(pm_retained_get());
-    pm_recorders_check();
+    pm_recorder_check();
     pm_watch_monitor();
     return DECLINED;
 }
@@ -868,10 +866,11 @@ static void leave_parent(const pm_retained *kept)
         pm_capture_close(pm.capture);
         pm.capture = NULL;
     }
-    if (kept->state.base != NULL) {
-        munmap(kept->state.base, kept->state.size);
+    if (kept->control.base != NULL) {
+        munmap(kept->control.base, kept->control.size);
     }
-    pm.state = NULL;
+    pm.control = NULL;
+    pm_recorder_leave();
     pm_refused_leave();
     pm_config_leave();
     pm_watch_leave();

@@ -9,7 +9,7 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
-pm_glue pm = {.event_log = -1, .read_fd = -1, .child = PM_NO_CHILD};
+pm_glue pm = {.event_log = -1, .child = PM_NO_CHILD};
 pm_global *pm_config;
 
 static void register_hooks(apr_pool_t *pconf)

@@ -13,17 +13,19 @@
  *   status_hook.c     a section on mod_status's page
  *   retained.c        what the parent remembers across reloads, and how the module speaks
  *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
- *   load.c            what a load of the configuration brought: found out by a recorder
- *   guard.c           what is truncated while it is mapped
- *   recorder.c        the recorder processes
+ *   load.c            a load of the configuration: a process that gathers what it brought
+ *   recorder.c        the recorder program: started, handed over to, stopped
+ *   scoreboard.c      httpd's scoreboard, where the recorder can read it
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   process.c         a worker's place in the live region
  *   children.c        worker processes that died
  *   eventlog.c        PMCaptureEventLog
  *   handler.c         /pm-status
+ *   relay.c           a worker's question to the recorder (relay.h)
+ *   listen.c          PMCaptureListen
  *   watch.c           which files are watched (watch.h)
  *   objects.c         what is mapped into the server
- *   config.c          what configuration runs, and what changed in it
+ *   config.c          what configuration runs
  *   defines.c         which names this load has defined
  */
 #ifndef PM_MODULE_H
@@ -39,12 +41,14 @@
 
 #include "pm_capture.h"
 #include "pm_config.h"
-#include "pm_fold.h"
+#include "pm_control.h"
+#include "pm_detect.h"
+#include "pm_guard.h"
+#include "pm_handover.h"
 #include "pm_live.h"
 #include "pm_route.h"
 #include "pm_text.h"
-
-#define PM_VERSION "1.0.0"
+#include "pm_version.h"
 
 /** PMCaptureWatch: a path as given, and where. */
 typedef struct pm_watch_path {
@@ -59,8 +63,10 @@ typedef struct pm_global {
     enum pm_clients_mode clients;
     int query;
     const char *event_log; /* PMCaptureEventLog; NULL = none */
+    const char *recorder;  /* PMCaptureRecorder: a path, "off"; NULL = the installed one */
     uint32_t samples;
     apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
+    apr_array_header_t *listen; /* PMCaptureListen: of const char *; NULL = none */
     enum pm_config_detail diff; /* PMCaptureConfigDiff */
 } pm_global;
 
@@ -104,10 +110,9 @@ typedef struct pm_glue {
     pm_capture *capture; /* the parent's and the recorders' */
     const char *capture_path;
     const char *run_dir;
-    pm_ledger *state;
+    pm_control *control; /* the parent's and the recorder's; NULL = none */
     pm_live old[PM_OLD_REGIONS];
     int event_log;  /* descriptor of PMCaptureEventLog's target; -1 = none */
-    int read_fd;    /* the capture file for the handler; -1 = none */
     uint32_t child; /* this process's number in the live region; PM_NO_CHILD */
     uint32_t generation;
     char trouble[256]; /* what is not recorded, one sentence */
@@ -207,37 +212,46 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s);
 /** A name for people and for the same virtual host in the next generation. */
 const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
 void pm_say(server_rec *s, int level, const char *sentence);
-/** An event of the parent's own, or of the recorder that tells a load, in the file when this returns (the next tick
+/** An event of the parent's own, in the file when this returns (the next tick
  *  flushes it to the disk). Bounded wait; if the file is locked for longer the recorder writes it, without data that does not fit
  *  a note. `data` is a JSON object. */
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text);
 
 /* load.c */
-/** In the parent, in post_config, when capture file and live region are there, before the recorders are forked. */
+/** In the parent, in post_config, when capture file and live region are there: what this load brought is gathered. */
 void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
-/** In the first recorder, while it is root: what this load changed, as events, and what is to be watched. */
-void pm_load_tell(apr_pool_t *pool, server_rec *s);
-/** Has it been? */
-int pm_load_is_told(void);
-
-/* guard.c */
-/** From here on a page of pm.live or pm.old that its file no longer has reads as zeros, where it would end this process
- *  by SIGBUS. Free until that happens. For each process, and again when something else has set the signal's handler: httpd
- *  does after post_config. */
-void pm_guard_install(void);
-/** Give the signal back: nothing may point into a module that is unloaded. */
-void pm_guard_remove(void);
+/** When it was; the server's first one? else, graceful? */
+uint64_t pm_load_at(uint32_t *first, uint32_t *graceful);
 
 /* recorder.c */
-/** Fork the recorders of this generation, and let those of the last one go. */
-void pm_recorders_start(apr_pool_t *pconf, server_rec *s);
-/** This generation can record nothing: let those of the last one go. */
-void pm_recorders_dismiss(apr_pool_t *pconf);
-/** In the parent, every ten seconds or so: fork anew those that are missing. */
-void pm_recorders_check(void);
-/** The server ends in order: the recorders take the last tick and leave. */
-void pm_recorders_stop(void);
+/** Hand over this generation to the recorder, which is started when there is none. `p` is used no longer. */
+void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s);
+/** This generation can record nothing: let it go. */
+void pm_recorder_dismiss(apr_pool_t *pconf);
+/** The recorder is known to this generation, or the MPM would call it a long lost child. */
+void pm_recorder_register(void);
+/** In the parent, every ten seconds or so: start another one where it is missing. */
+void pm_recorder_check(void);
+/** The server ends in order: the recorder takes the last tick and leaves. */
+void pm_recorder_stop(void);
+/** A worker has no part in it. */
+void pm_recorder_leave(void);
+
+/* listen.c */
+/** What is wrong with an argument of PMCaptureListen, as advice; NULL = nothing. */
+const char *pm_listen_problem(const char *arg, apr_pool_t *pool);
+/** In the parent: a listening socket for each, those of the last generation where they are the same. -1 = none; why is
+ *  said once. 1 when all that are wanted are there. */
+int pm_listen_open(server_rec *s, int fds[]);
+/** A worker has no part in it; `end` when the server ends. */
+void pm_listen_leave(int end);
+
+/* scoreboard.c */
+/** When the scoreboard is there; it is replaced only while there are `no_children`. */
+void pm_scoreboard_share(int no_children);
+/** Where the memory begins that is shared; NULL = it is not. */
+const void *pm_scoreboard_base(void);
 
 /* refused.c */
 void pm_register_refused(apr_pool_t *pconf);
@@ -265,25 +279,16 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 void pm_child_logged(const char *message);
 
 /* config.c */
-/** What the configuration that was just read differs in from the one before. */
-typedef struct pm_config_news {
-    int known;            /* 0: there is none to compare with */
-    size_t changes;       /* 0: nothing that runs differs */
-    const char *summary;  /* when known: "no directive changed", "3 directives changed" */
-    const char *sentence; /* of config.changed, when there are changes */
-    const char *data;
-} pm_config_news;
-/** In the parent, in post_config: room that outlives this generation, for what a recorder finds out. And what it reads
- *  then is to be there still. */
+/** In the parent, in post_config: room for what the gatherer finds. And what it reads is to be there still. */
 void pm_config_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
-/** In that recorder: gather it, compare, and keep it for the next time. */
-const pm_config_news *pm_config_take(apr_pool_t *pool, server_rec *s);
-/** Descriptors that it needs until then; -1 = none. */
-void pm_config_descriptors(int out[2]);
-/** A worker, and a recorder that is done, have no part in it. */
+/** In the gatherer: what configuration runs, and which files are to be watched. */
+void pm_config_gather(apr_pool_t *pool, server_rec *s);
+/** Of the snapshots of the last load and of this one; -1 = none. */
+void pm_config_descriptors(int *last, int *now);
+/** A worker has no part in it. */
 void pm_config_leave(void);
 /** The files of the running configuration, as they were when it was loaded, and what Include lines name: patterns with
- *  wildcards, and folders (with a slash at the end). After pm_config_take, in the same process. */
+ *  wildcards, and folders (with a slash at the end). In pm_config_gather. */
 const pm_config_file *pm_config_files(size_t *count);
 const char *const *pm_config_patterns(size_t *count);
 
@@ -299,8 +304,6 @@ int pm_is_defined_by_load(const char *name);
 void pm_eventlog_open(apr_pool_t *pconf, server_rec *s);
 /** A worker has no part in it. */
 void pm_eventlog_leave(void);
-/** In the recorder that has the lease, after a tick. */
-void pm_eventlog_tick(pm_fold *f);
 
 /* handler.c */
 int pm_handler(request_rec *r);

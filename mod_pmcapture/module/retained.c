@@ -15,6 +15,8 @@ pm_retained *pm_retained_get(void)
     if (kept == NULL) {
         kept = ap_retained_data_create(PM_RETAINED_KEY, sizeof(*kept));
         kept->size = sizeof(*kept);
+        kept->channel = kept->control_fd = kept->ledger_fd = -1;
+        kept->scoreboard_fd = kept->block_fd = kept->pages_fd = -1;
     }
     return kept;
 }

@@ -12,9 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "pm_fold.h"
+#include "pm_control.h"
 
-#define PM_RETAINED_KEY "mod_pmcapture/1"
+#define PM_RETAINED_KEY "mod_pmcapture/2"
 
 typedef struct pm_mapping {
     void *base; /* NULL = none */
@@ -26,12 +26,17 @@ typedef struct pm_retained {
     uint32_t size;    /* of this struct, when it was made */
     uint32_t started; /* a server of ours has started: the next post_config is a reload */
     pid_t parent;
-    pid_t recorder[4]; /* 0 = none; [0] and [1] this generation's */
-    pid_t leaving[8];  /* of earlier generations, on their way out; 0 = none */
+    pid_t recorder; /* 0 = none */
+    pid_t gatherer; /* at work on this load's configuration, or 0 */
+    int channel;    /* to the recorder; -1 = none */
+    int control_fd, ledger_fd, scoreboard_fd, block_fd; /* memfds, -1 = none */
+    int pages_fd; /* the socket at which the recorder answers the handler; -1 = none */
+    char pages_path[512];
     uint32_t generation;
     uint64_t started_us, reload_us;
+    uint64_t respawned_us; /* monotonic; when one that died was replaced at once */
     pm_mapping live;
-    pm_mapping state;
+    pm_mapping control;
     pm_mapping old[PM_OLD_REGIONS];
     char memory_capture[512]; /* the capture in the runtime directory, "" = none */
 } pm_retained;

@@ -2,7 +2,7 @@
 /*
  * watch.c: which files are watched, the helper that may look everywhere, and .htaccess files of failing requests.
  *
- * Before it gives up root the recorder looks only at what httpd has just read itself. What PMCaptureWatch, DocumentRoot and
+ * The gatherer looks only at what httpd has just read itself. What PMCaptureWatch, DocumentRoot and
  * Alias name may lie on a network file system that hangs: that is left to processes and threads that may hang.
  */
 #include "watch.h"
@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 #include "pm_descriptors.h"
+#include "pm_handover.h"
 #include "pm_time.h"
 
-#define KEPT_KEY "mod_pmcapture/watch/1"
+#define KEPT_KEY "mod_pmcapture/watch/2"
 #define DEPTH_MAX 100
 #define HANDED_OVER 64u /* paths that a worker remembers to have handed over */
 #define HELPER_SECONDS 60
@@ -30,7 +31,8 @@
 typedef struct kept_watch {
     pm_watch_table *table, *previous;
     uint64_t size;
-    pid_t helper; /* 0 = none */
+    int fd, previous_fd; /* of both; -1 = none */
+    pid_t helper;        /* 0 = none */
 } kept_watch;
 
 static apr_pool_t *helper_pool;
@@ -40,7 +42,11 @@ static kept_watch *kept_get(void)
 {
     kept_watch *kept = ap_retained_data_get(KEPT_KEY);
 
-    return kept != NULL ? kept : ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+    if (kept == NULL) {
+        kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+        kept->fd = kept->previous_fd = -1;
+    }
+    return kept;
 }
 
 /* ---- what is watched ---- */
@@ -164,37 +170,48 @@ static void put_configuration(pm_watch_table *t)
     }
 }
 
-static pm_watch_table *new_table(kept_watch *kept)
+static void unmap(pm_watch_table **table, int *fd, uint64_t size)
 {
-    void *base = mmap(NULL, sizeof(pm_watch_table), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (*table != NULL) {
+        munmap(*table, size);
+        *table = NULL;
+    }
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
 
-    /* A generation too short to have a recorder at work leaves what was said before it. */
-    if (kept->table != NULL && !kept->table->begun) {
-        if (kept->previous != NULL && kept->size == sizeof(pm_watch_table) &&
-            atomic_load(&kept->table->filled)) {
+/** What the last load took becomes what was before. */
+static void age_table(kept_watch *kept)
+{
+    int known = kept->size == sizeof(pm_watch_table); /* else of another version: not to be read */
+
+    if (kept->table != NULL && known && kept->previous != NULL && !kept->table->begun) {
+        /* A generation too short to have a recorder at work leaves what was said before it. */
+        if (atomic_load(&kept->table->filled)) {
             pm_watch_carry(kept->previous, kept->table);
         }
-        munmap(kept->table, kept->size);
+        unmap(&kept->table, &kept->fd, kept->size);
+        return;
     }
-    else {
-        if (kept->previous != NULL) {
-            munmap(kept->previous, kept->size);
-        }
-        kept->previous = kept->table;
-    }
+    unmap(&kept->previous, &kept->previous_fd, kept->size);
+    kept->previous = kept->table;
+    kept->previous_fd = kept->fd;
     kept->table = NULL;
-    if (base == MAP_FAILED) {
-        return NULL;
+    kept->fd = -1;
+    if (!known) {
+        unmap(&kept->previous, &kept->previous_fd, kept->size);
     }
-    /* Of another version, and so of another size: not to be read. */
-    if (kept->previous != NULL && kept->size != sizeof(pm_watch_table)) {
-        munmap(kept->previous, kept->size);
-        kept->previous = NULL;
-    }
-    kept->table = base;
+}
+
+static pm_watch_table *new_table(kept_watch *kept)
+{
+    age_table(kept);
+    kept->fd = pm_memory_make("pmcapture-watch", sizeof(pm_watch_table));
+    kept->table = pm_memory_map(kept->fd, sizeof(pm_watch_table));
     kept->size = sizeof(pm_watch_table);
-    return base;
+    return kept->table;
 }
 
 /* ---- the helper ---- */
@@ -305,44 +322,20 @@ void pm_watch_fill(apr_pool_t *pool, server_rec *s)
     }
 }
 
-size_t pm_watch_news_of_load(pm_watch_file *files, size_t most)
+void pm_watch_descriptors(int *last, int *now)
 {
     const kept_watch *kept = kept_get();
 
-    return kept->table != NULL ? pm_watch_loaded(kept->table, kept->previous, files, most) : 0;
-}
-
-void pm_watch_is_told(void)
-{
-    if (kept_get()->table != NULL) {
-        atomic_store(&kept_get()->table->filled, 1);
-    }
-}
-
-int pm_watch_is_on(void)
-{
-    return kept_get()->table != NULL;
-}
-
-void pm_watch_record(pm_fold *f, apr_pool_t *pool)
-{
-    const kept_watch *kept = kept_get();
-
-    if (kept->table != NULL) {
-        f->watch = pm_watch_begin(kept->table, kept->previous, f, pool);
-    }
+    *last = kept->previous_fd;
+    *now = kept->fd;
 }
 
 void pm_watch_leave(void)
 {
-    const kept_watch *kept = kept_get();
+    kept_watch *kept = kept_get();
 
-    if (kept->table != NULL) {
-        munmap(kept->table, kept->size);
-    }
-    if (kept->previous != NULL) {
-        munmap(kept->previous, kept->size);
-    }
+    unmap(&kept->table, &kept->fd, kept->size);
+    unmap(&kept->previous, &kept->previous_fd, kept->size);
 }
 
 /* ---- .htaccess files ---- */

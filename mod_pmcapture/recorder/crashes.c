@@ -34,13 +34,13 @@ static const char *words_of(int32_t signal, char out[64])
     return out;
 }
 
-static uint32_t count_kinds(const pm_ledger *s, uint64_t from, uint64_t to,
+static uint32_t count_kinds(const pm_control *c, uint64_t from, uint64_t to,
                             crash_kind kinds[KINDS_MAX])
 {
     uint32_t used = 0;
 
     for (uint64_t n = from; n < to; n++) {
-        int32_t signal = s->crash[n % PM_CRASHES_KEPT].signal;
+        int32_t signal = c->crash[n % PM_CRASHES_KEPT].signal;
         uint32_t k = 0;
 
         while (k < used && kinds[k].signal != signal) {
@@ -82,13 +82,13 @@ static void say_one(char *text, size_t size, const pm_crash *c)
     add_requests(text, size, c);
 }
 
-static void say_many(char *text, size_t size, const pm_ledger *s, uint64_t from, uint64_t to,
+static void say_many(char *text, size_t size, const pm_control *c, uint64_t from, uint64_t to,
                      uint64_t count)
 {
     crash_kind kinds[KINDS_MAX];
-    uint32_t used = count_kinds(s, from, to, kinds);
-    const pm_crash *first = &s->crash[from % PM_CRASHES_KEPT];
-    const pm_crash *last = &s->crash[(to - 1) % PM_CRASHES_KEPT];
+    uint32_t used = count_kinds(c, from, to, kinds);
+    const pm_crash *first = &c->crash[from % PM_CRASHES_KEPT];
+    const pm_crash *last = &c->crash[(to - 1) % PM_CRASHES_KEPT];
     char words[64], span[PM_TIME_SIZE];
     size_t at;
 
@@ -119,9 +119,9 @@ static void fill_data(char *data, size_t size, const pm_crash *c, uint64_t count
 void pm_crashes_step(pm_fold *f, pm_tick *t)
 {
     pm_ledger *s = f->state;
-    uint64_t total = atomic_load_explicit(&s->crashes, memory_order_acquire);
+    uint64_t total = atomic_load_explicit(&f->control->crashes, memory_order_acquire);
     uint64_t count = total - s->crashes_said, from = s->crashes_said;
-    int last_chance = f->server.orphaned || atomic_load(&s->stopping);
+    int last_chance = f->server.orphaned || atomic_load(&f->control->stopping);
     char text[PM_EVENT_TEXT], data[256];
     const pm_crash *first;
 
@@ -134,12 +134,12 @@ void pm_crashes_step(pm_fold *f, pm_tick *t)
     if (count > PM_CRASHES_KEPT) {
         from = total - PM_CRASHES_KEPT;
     }
-    first = &s->crash[from % PM_CRASHES_KEPT];
+    first = &f->control->crash[from % PM_CRASHES_KEPT];
     if (count == 1) {
         say_one(text, sizeof(text), first);
     }
     else {
-        say_many(text, sizeof(text), s, from, total, count);
+        say_many(text, sizeof(text), f->control, from, total, count);
     }
     fill_data(data, sizeof(data), first, count, s->checkpoint.server.crashes);
     pm_fold_event(f, first->at_us < t->now_us ? first->at_us : t->now_us, PM_EV_CHILD_CRASH,

@@ -156,14 +156,14 @@ void pm_samples_drain(pm_fold *f, pm_tick *t)
 static void take_handed(pm_fold *f)
 {
     pm_ledger *s = f->state;
-    uint64_t handed = atomic_load(&s->handed);
+    uint64_t handed = atomic_load(&f->control->handed);
 
     if (handed - s->handed_taken > PM_HANDED_KEPT) {
         s->checkpoint.events_lost += handed - s->handed_taken - PM_HANDED_KEPT;
         s->handed_taken = handed - PM_HANDED_KEPT;
     }
     for (; s->handed_taken < handed; s->handed_taken++) {
-        const pm_live_note *n = &s->hand[s->handed_taken % PM_HANDED_KEPT];
+        const pm_live_note *n = &f->control->hand[s->handed_taken % PM_HANDED_KEPT];
 
         pm_fold_event(f, n->at_us, n->type, n->severity, n->data, "%s", n->text);
     }
@@ -231,7 +231,7 @@ static void fill_server(pm_fold *f, pm_tick *t, const pm_row *row)
 
     *to = f->server;
     to->run = f->state->run;
-    to->stopped_us = atomic_load(&f->state->stopping) ? t->now_us : 0;
+    to->stopped_us = atomic_load(&f->control->stopping) ? t->now_us : 0;
     to->heartbeat_us = t->now_us;
     to->write_failures = was.write_failures;
     to->crashes = was.crashes;
@@ -308,7 +308,7 @@ static void check_drained(pm_fold *f, pm_tick *t)
     for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
         if (f->old[i] != NULL && t->now_us > f->state->started + 3 * PM_SECOND &&
             pm_live_children_alive(f->old[i], 1) == 0 && f->state->written_tick == t->tick) {
-            atomic_fetch_or(&f->state->drained, 1u << i);
+            atomic_fetch_or(&f->control->drained, 1u << i);
         }
     }
 }
@@ -349,7 +349,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     if (s->started == 0) {
         s->started = now_us;
     }
-    atomic_store(&s->heartbeat_us, monotonic_us);
+    atomic_store(&f->control->heartbeat_us, monotonic_us);
     atomic_store_explicit(&f->live->header->heartbeat_us, now_us, memory_order_relaxed);
     pm_keep_tick(f, t);
     check_drained(f, t);
@@ -524,6 +524,36 @@ static uint64_t served_until(pm_fold *f, const pm_server *last, const ending *en
     return known ? failed->at_us : last->heartbeat_us;
 }
 
+int pm_fold_is_down(const pm_fold *f)
+{
+    return pm_incident_is_down(f);
+}
+
+void pm_fold_down(pm_fold *f, uint64_t now_us)
+{
+    pm_tick *t = working_memory(f);
+    apr_pool_t *pool;
+
+    if (t == NULL || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return;
+    }
+    if (!pm_incident_is_down(f)) {
+        const pm_server *last = &f->state->checkpoint.server;
+        ending end = find_ending(f, last, pool);
+
+        pm_incident_down(f, served_until(f, last, &end, pool), now_us, 1);
+    }
+    else {
+        pm_incident_down(f, now_us, now_us, 1);
+    }
+    apr_pool_destroy(pool);
+    t->tick =
+        f->state->checkpoint.tick; /* a second in which there is no server is none of its record */
+    t->now_us = now_us;
+    t->set_us = f->state->set_us;
+    pm_keep_tick(f, t);
+}
+
 static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)
 {
     char when[PM_TIME_SIZE], span[PM_TIME_SIZE], data[160];
@@ -540,7 +570,7 @@ static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint
                       ? "ended itself after an error"
                       : "was ended by a reload that failed",
                   when, pm_time_span(gap, span));
-    pm_incident_down(f, last_alive, now);
+    pm_incident_down(f, last_alive, now, 0);
 }
 
 /** A stop in order is a gap that was meant, unless it was not to last that long: a start failed, or an incident was
@@ -556,7 +586,7 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
         say_unclean(f, &end, served_until(f, last, &end, pool), now);
     }
     else if (end.start != NULL || end.failed != NULL || pm_incident_any_open(f)) {
-        pm_incident_down(f, end.stopped_us, now);
+        pm_incident_down(f, end.stopped_us, now, 0);
     }
 }
 

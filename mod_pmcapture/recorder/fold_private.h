@@ -91,8 +91,11 @@ void pm_incidents_step(pm_fold *f, pm_tick *t);
 /** The clock was set since the last tick: what is open ends with that, as the times of an incident are all by one clock.
  *  What goes on failing opens another. */
 void pm_incidents_clock_set(pm_fold *f, const pm_tick *t);
-/** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. */
-void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us);
+/** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. While it `lasts`, it
+ *  goes on from where it was with each call. */
+void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts);
+/** Does one last? */
+int pm_incident_is_down(const pm_fold *f);
 /** Is an incident open, of whatever scope? */
 int pm_incident_any_open(const pm_fold *f);
 /** Take up an incident that the last run left open, or closed just before it ended. */

@@ -454,7 +454,9 @@ void pm_incidents_step(pm_fold *f, pm_tick *t)
         pm_open *o = &s->open[i];
 
         if (is_open(o)) {
-            close_if_quiet(f, t, o);
+            if (o->incident.down_since_us == 0) {
+                close_if_quiet(f, t, o);
+            }
             refresh(f, t, o);
         }
     }
@@ -563,27 +565,63 @@ int pm_incident_any_open(const pm_fold *f)
     return 0;
 }
 
-void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
+/** One in which nobody is served any more; NULL = none. */
+static pm_open *already_down(const pm_fold *f)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        if (is_open(&f->state->open[i]) && f->state->open[i].incident.down_since_us != 0) {
+            return &f->state->open[i];
+        }
+    }
+    return NULL;
+}
+
+int pm_incident_is_down(const pm_fold *f)
+{
+    return already_down(f) != NULL;
+}
+
+/** The incident to which this belongs: one that is open, or was until now, else a new one; NULL without room. */
+static pm_open *find_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
 {
     pm_open *o = touched_by(f, from_us, to_us);
-    double per_second;
 
     if (o == NULL) {
         o = open_incident(f, PM_SCOPE_SERVER, PM_KIND_DOWN, from_us, to_us);
-        if (o == NULL) {
-            return;
+        if (o != NULL) {
+            pm_window_before(f, o);
+            say_open(f, &o->incident, to_us);
         }
-        pm_window_before(f, o);
-        say_open(f, &o->incident, to_us);
     }
     else if (!o->incident.open) {
         reopen(f, o, PM_KIND_DOWN, to_us);
+    }
+    return o;
+}
+
+void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts)
+{
+    pm_open *o = already_down(f);
+    double per_second;
+
+    if (o != NULL) {
+        from_us = o->incident.end_us; /* so far it is counted */
+    }
+    else {
+        o = find_down(f, from_us, to_us);
+        if (o == NULL) {
+            return;
+        }
+        o->incident.down_since_us = from_us;
+    }
+    if (!lasts) {
+        o->incident.down_since_us = 0;
     }
     o->scope = PM_SCOPE_SERVER;
     o->incident.vhost[0] = '\0';
     add_kinds(f, &o->incident, PM_KIND_DOWN);
     o->incident.end_us = later(o->incident.end_us, to_us);
-    o->incident.unserved_us += to_us - from_us;
+    o->incident.unserved_us += to_us > from_us ? to_us - from_us : 0;
     per_second = o->incident.before_requests_per_second;
     o->incident.expected_requests =
         (uint64_t)(per_second * ((double)o->incident.unserved_us / 1e6) + 0.5);

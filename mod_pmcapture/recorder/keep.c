@@ -169,7 +169,7 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
     }
     else {
         /* Only with the lock: the mark may be that of a recorder which has it and waits for the disk. */
-        atomic_store(&s->writing_us, pm_time_monotonic());
+        atomic_store(&f->control->writing_us, pm_time_monotonic());
         rv = pm_capture_verify(f->capture, &err);
         if (rv == APR_SUCCESS) {
             rv = pm_live_verify(f->live, &err);
@@ -180,7 +180,7 @@ void pm_keep_tick(pm_fold *f, pm_tick *t)
             pm_fail_os(&err, rv, "The capture file %s cannot be written, so history is not kept",
                        pm_capture_path(f->capture));
         }
-        atomic_store(&s->writing_us, 0);
+        atomic_store(&f->control->writing_us, 0);
         pm_capture_unlock(f->capture);
     }
     if (rv != APR_SUCCESS) {

@@ -1,7 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * watch.c: the table of watched paths, what a look at one of them means, and what one generation takes over from the
- * last.
+ * watch.c: what a look at a watched path means, and what one generation takes over from the last.
  *
  * A look is compared with what was said last, never with the look before: so nothing is said twice, and nothing that
  * came about while nobody looked is left out.
@@ -13,7 +12,8 @@
 #include "pm_hash.h"
 #include "pm_text.h"
 #include "pm_time.h"
-#include "watch_private.h"
+#include "watch/watch_private.h"
+#include "watch_tell.h"
 
 /* Package managers remove and rename: what is back within this time was never missing, and what goes on
  * changing is said when it rests. */
@@ -28,106 +28,7 @@
 /* Room that is left to the other parts of a tick in the queue of events. */
 #define EVENTS_LEFT 24u
 
-/* ---- the table ---- */
-
-void pm_watch_table_init(pm_watch_table *t, uint64_t loaded_us)
-{
-    t->magic = PM_WATCH_MAGIC;
-    t->size = sizeof(*t);
-    t->loaded_us = loaded_us;
-}
-
-static uint64_t key_of(enum pm_watch_kind kind, const char *path)
-{
-    return XXH3_64bits_withSeed(path, strlen(path), (uint64_t)kind + 1);
-}
-
-static int find(const pm_watch_table *t, enum pm_watch_kind kind, const char *path)
-{
-    uint64_t key = key_of(kind, path);
-    uint32_t count = atomic_load(&t->count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (t->at[i].key == key && t->at[i].kind == kind && strcmp(t->at[i].path, path) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-int pm_watch_put(pm_watch_table *t, enum pm_watch_kind kind, const char *path, const char *named_by)
-{
-    int known = find(t, kind, path);
-    uint32_t count = atomic_load(&t->count);
-    pm_watched *w = &t->at[count < PM_WATCH_MAX ? count : 0];
-
-    if (known >= 0) {
-        return known;
-    }
-    if (path[0] != '/' || strlen(path) >= sizeof(w->path) || count >= PM_WATCH_MAX) {
-        t->dropped++;
-        return -1;
-    }
-    strcpy(w->path, path);
-    pm_text_clean(w->named_by, sizeof(w->named_by), named_by, 4 * sizeof(w->named_by));
-    w->kind = kind;
-    w->key = key_of(kind, path);
-    atomic_store(&t->count, count + 1); /* last: what lies below it is complete */
-    return (int)count;
-}
-
-static void set_told(pm_watched *w, const pm_look *look)
-{
-    w->told = look->is;
-    memcpy(w->link, look->link, sizeof(w->link));
-    w->seen_us = look->at_us;
-    w->state = PM_WATCH_SAYS_THERE;
-}
-
-void pm_watch_take(pm_watch_table *t, int number)
-{
-    pm_look look;
-
-    if (number < 0) {
-        return;
-    }
-    pm_watch_look(t->at[number].kind, t->at[number].path, NULL, &look);
-    if (look.result == PM_LOOK_THERE) {
-        t->at[number].running = look.is;
-        set_told(&t->at[number], &look);
-    }
-}
-
-uint32_t pm_watch_missing(const pm_watch_table *t)
-{
-    uint32_t n = 0, count = atomic_load(&t->count);
-
-    for (uint32_t i = 0; i < count; i++) {
-        n += t->at[i].state == PM_WATCH_SAYS_GONE;
-    }
-    return n;
-}
-
 /* ---- what a look means ---- */
-
-int pm_watch_same(enum pm_watch_kind kind, const pm_identity *a, const pm_identity *b)
-{
-    int hashed = a->content != 0 && b->content != 0;
-
-    if (a->ino == 0 || b->ino == 0) {
-        return a->ino == b->ino;
-    }
-    if (kind == PM_WATCH_CONFIG || kind == PM_WATCH_PATTERN) {
-        return hashed ? a->content == b->content : a->size == b->size && a->mtime_us == b->mtime_us;
-    }
-    if (a->dev != b->dev || a->ino != b->ino) {
-        return 0;
-    }
-    if (S_ISDIR(b->mode)) {
-        return hashed ? a->content == b->content : a->mtime_us == b->mtime_us;
-    }
-    return a->size == b->size && a->mtime_us == b->mtime_us;
-}
 
 /** A time that a file system tells is believed when it lies between two looks that prove it. */
 static uint64_t between(const pm_watch_table *t, const pm_watched *w, uint64_t us, uint64_t now_us)
@@ -173,7 +74,7 @@ static void judge_gone(pm_watch_table *t, pm_watched *w, const pm_look *look, in
         if (w->kind == PM_WATCH_FILE) {
             say_absent(f, w);
         }
-        set_told(w, look);
+        pm_watch_set_told(w, look);
         return;
     }
     w->gone_us = w->gone_us != 0 ? w->gone_us : monotonic_us;
@@ -186,7 +87,7 @@ static void judge_gone(pm_watch_table *t, pm_watched *w, const pm_look *look, in
     }
     else {
         pm_watch_tell_changed(f, &news);
-        set_told(w, look);
+        pm_watch_set_told(w, look);
     }
 }
 
@@ -201,7 +102,7 @@ static void judge_first(pm_watch_table *t, pm_watched *w, const pm_look *look, p
         pm_watch_tell_changed(f, &news);
     }
     w->running = look->is;
-    set_told(w, look);
+    pm_watch_set_told(w, look);
 }
 
 /** What differs is said when it rests, or when it has not rested for long. */
@@ -230,7 +131,7 @@ static void judge_drift(pm_watch_table *t, pm_watched *w, const pm_look *look, u
         return;
     }
     if (rests(w, look, monotonic_us)) {
-        set_told(w, look);
+        pm_watch_set_told(w, look);
         w->state = differs ? PM_WATCH_SAYS_DRIFT : PM_WATCH_SAYS_THERE;
         w->drift_us = since != 0 ? since : now_us;
         w->pending_us = 0;
@@ -251,7 +152,7 @@ static void judge_changed(pm_watch_table *t, pm_watched *w, const pm_look *look,
     }
     if (rests(w, look, monotonic_us) && !often && room_for_event(f)) {
         pm_watch_tell_changed(f, &news);
-        set_told(w, look);
+        pm_watch_set_told(w, look);
         w->said_until_us =
             (w->said_until_us > monotonic_us ? w->said_until_us : monotonic_us) + AGAIN_US;
         w->pending_us = 0;
@@ -270,7 +171,7 @@ static void judge_there(pm_watch_table *t, pm_watched *w, const pm_look *look, p
     else if (w->state == PM_WATCH_SAYS_GONE) {
         if (room_for_event(f)) {
             pm_watch_tell_back(f, &news);
-            set_told(w, look);
+            pm_watch_set_told(w, look);
         }
     }
     else if (w->kind == PM_WATCH_CONFIG || w->kind == PM_WATCH_PATTERN) {
@@ -388,7 +289,7 @@ static void take_over_table(pm_watch_table *t, const pm_watch_table *previous, p
 
     for (uint32_t i = 0; i < count && i < PM_WATCH_MAX; i++) {
         const pm_watched *old = &previous->at[i];
-        int n = find(t, old->kind, old->path);
+        int n = pm_watch_find(t, old->kind, old->path);
 
         if (n >= 0) {
             inherit(&t->at[n], old);
@@ -476,4 +377,14 @@ void pm_watch_take_over(pm_watch_table *t, const pm_watch_table *previous, pm_fo
         take_over_history(t, f, pool);
     }
     t->begun = 1;
+}
+
+uint32_t pm_watch_missing(const pm_watch_table *t)
+{
+    uint32_t n = 0, count = atomic_load(&t->count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        n += t->at[i].state == PM_WATCH_SAYS_GONE;
+    }
+    return n;
 }

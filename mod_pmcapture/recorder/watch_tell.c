@@ -12,7 +12,8 @@
 #include "pm_json.h"
 #include "pm_text.h"
 #include "pm_time.h"
-#include "watch_private.h"
+#include "watch/watch_private.h"
+#include "watch_tell.h"
 
 #define DATA_ROOM 1024  /* of an event in the queue */
 #define DATA_ENOUGH 640 /* from here on what is optional is left out */

@@ -18,7 +18,8 @@
 
 #include "pm_descriptors.h"
 #include "pm_time.h"
-#include "watch_private.h"
+#include "watch/watch_private.h"
+#include "watch_tell.h"
 
 #define PASS_US (2 * PM_SECOND)
 #define STUCK_MAX 32 /* threads that hang; with more nothing is looked at any more */
@@ -240,6 +241,35 @@ pm_watch *pm_watch_begin(pm_watch_table *t, const pm_watch_table *previous, pm_f
     }
     w->looker = start_looker(t);
     return w;
+}
+
+void pm_watch_end(pm_watch *w)
+{
+    if (w->looker != NULL) {
+        atomic_store(&w->looker->abandoned, 1);
+    }
+}
+
+static int free_looker(looker **l)
+{
+    if (*l != NULL && atomic_load(&(*l)->ended)) {
+        free(*l);
+        *l = NULL;
+    }
+    return *l == NULL;
+}
+
+int pm_watch_free(pm_watch *w)
+{
+    int all = free_looker(&w->looker);
+
+    for (int i = 0; i < STUCK_MAX; i++) {
+        all &= free_looker(&w->stuck[i]);
+    }
+    if (all) {
+        free(w);
+    }
+    return all;
 }
 
 void pm_watch_htaccess(pm_watch *w, const char *path)

@@ -94,7 +94,9 @@ static void add_unserved(char *out, const pm_incident *i)
 {
     char span[PM_TIME_SIZE];
 
-    add(out, "Nobody was served for %s", pm_time_span(i->unserved_us, span));
+    add(out,
+        i->open && i->down_since_us ? "Nobody has been served for %s" : "Nobody was served for %s",
+        pm_time_span(i->unserved_us, span));
     if (i->before_us) {
         add(out, ", in which about %" APR_UINT64_T_FMT " (\302\261 %.0f) requests were expected",
             i->expected_requests, i->expected_error);

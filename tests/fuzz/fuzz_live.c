@@ -29,6 +29,7 @@ static char folder[64], path[128];
 static uint8_t *file_image, *region_image;
 static size_t file_size;
 static pm_live live;
+static pm_control control;
 static pm_ledger *ledger; /* a private view of a file: dropped pages come back as they were */
 static uint64_t start_us;
 static pm_burst_rule burst[64];
@@ -38,6 +39,7 @@ static const char *names[64], *defined[64];
 static void set_rules(pm_fold *f, pm_capture *c)
 {
     *f = (pm_fold){.state = ledger,
+                   .control = &control,
                    .live = &live,
                    .capture = c,
                    .burst = burst[0],

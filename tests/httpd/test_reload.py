@@ -7,9 +7,8 @@ from math import sqrt
 import pytest
 
 from harness import document, processes
-from harness.httpd import MODULE
 from harness.load import Load
-from harness.paths import BUILD, PROJECT
+from harness.paths import BUILD, PROJECT, RECORDER
 from harness.wait import wait_for
 
 RELOADS = 20
@@ -52,9 +51,9 @@ def parent_state(httpd):
 
 def reload_and_settle(server):
     """Reload, and wait until no process of the old generation is left."""
-    old = set(server.httpd.processes()) - {server.httpd.parent}
+    old = set(server.httpd.servers()) - {server.httpd.parent}
     server.httpd.reload()
-    wait_for(lambda: not old & set(server.httpd.processes()), 30,
+    wait_for(lambda: not old & set(server.httpd.servers()), 30,
              "the old generation's processes end")
     return parent_state(server.httpd)
 
@@ -125,26 +124,28 @@ def other_layout():
                            "EXTRA_CFLAGS=-DPM_LIVE_LAYOUT=4", "all"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return build / "mod_pmcapture.so"
+    return build
 
 
 def test_a_reload_into_another_layout_of_the_live_region_loses_nothing(
         new_httpd, mpm, other_layout):
     httpd = new_httpd(mpm=mpm)
     httpd.module = httpd.root / "mod_pmcapture.so"
-    shutil.copy(MODULE, httpd.module)
+    (httpd.root / "libexec").mkdir()
 
-    def upgrade(module):
-        aside = httpd.root / "new.so"       # as a package does it: written aside, renamed
-        shutil.copy(module, aside)
-        aside.rename(httpd.module)
+    def install(build):
+        for name in ("mod_pmcapture.so", RECORDER.relative_to(BUILD)):
+            aside = httpd.root / "new"      # as a package does it: written aside, renamed
+            shutil.copy(build / name, aside)
+            aside.rename(httpd.root / name)
 
+    install(BUILD)
     httpd.start()
     with Load(httpd.port) as load:
         server = UnderLoad(httpd, load)
         server.go_on(50)
-        for module in (other_layout, MODULE, other_layout):
-            upgrade(module)
+        for build in (other_layout, BUILD, other_layout):
+            install(build)
             httpd.reload()
             server.go_on(50)
         server.fresh.stop()

@@ -21,7 +21,7 @@ def served(httpd, seconds=2):
 
 
 def wait_gone(httpd):
-    wait_for(lambda: not httpd.processes(), 20, "every process ends")
+    wait_for(lambda: not httpd.servers(), 20, "every process ends")
     httpd.pid_file.unlink(missing_ok=True)
 
 

@@ -52,7 +52,7 @@ def test_a_single_process_that_is_killed_has_not_been_stopped(new_httpd, mpm):
     httpd = new_httpd(mpm=mpm)
     httpd.start_single()
     document.settled(httpd)
-    httpd.stop(signal.SIGKILL)
+    httpd.kill()
     httpd.start()
     document.settled(httpd)
     httpd.stop()

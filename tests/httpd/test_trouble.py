@@ -21,7 +21,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts and other owner
 def page_text(httpd):
     """The status page as a person reads it."""
     page = httpd.get("/pm-status")
-    assert page.status == 200
+    assert page.status in (200, 503)        # 503: nothing is recorded, and the page says why
     return html.unescape(re.sub(r"<[^>]*>", " ", page.text))
 
 
@@ -44,7 +44,8 @@ def assert_serves_and_says(httpd, *words, seconds=10):
     wait_for(on_page, seconds, f"the status page says {words}", 0.2)
     for _ in range(3):
         assert httpd.get("/").status == 200
-    document.validate(document.from_handler(httpd))
+    if httpd.get("/pm-status").status == 200:
+        document.validate(document.from_handler(httpd))
     httpd.reload()
     assert httpd.get("/").status == 200
     assert not httpd.said("exit signal")

@@ -20,6 +20,7 @@ typedef struct bench {
     pm_retention keep;
     pm_live live;
     pm_ledger *state;
+    pm_control *control;
     pm_fold fold;
     uint64_t now, monotonic;
     uint64_t counted, failed, clients; /* by the test, so far */
@@ -53,6 +54,8 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
     size = pm_ledger_size(b->live.geo.vhosts);
     b->state = calloc(1, size);
     pm_ledger_init(b->state, size, run, b->live.geo.vhosts);
+    b->control = calloc(1, sizeof(*b->control));
+    pm_control_init(b->control, run, &b->live);
     for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
         b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
         b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
@@ -64,6 +67,7 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
         atomic_store(&b->live.vhosts[v].pool, v);
     }
     b->fold = (pm_fold){.state = b->state,
+                        .control = b->control,
                         .live = &b->live,
                         .capture = b->fold.capture,
                         .burst = b->burst[0],
@@ -108,6 +112,7 @@ static inline void stop_run(bench *b)
     pm_capture_close(b->fold.capture);
     free(b->fold.tick);
     free(b->state);
+    free(b->control);
 }
 
 static inline void end_bench(bench *b)

@@ -20,6 +20,7 @@ typedef struct bench {
     pm_fold fold;
     pm_tick *tick;
     pm_ledger *state;
+    pm_control *control;
 } bench;
 
 static int begin(void **state)
@@ -28,6 +29,7 @@ static int begin(void **state)
 
     b->tick = calloc(1, sizeof(*b->tick));
     b->state = b->fold.state = calloc(1, pm_ledger_size(1));
+    b->control = b->fold.control = calloc(1, sizeof(*b->control));
     b->tick->now_us = START;
     *state = b;
     return 0;
@@ -39,6 +41,7 @@ static int end(void **state)
 
     free(b->tick);
     free(b->state);
+    free(b->control);
     free(b);
     return 0;
 }
@@ -64,11 +67,11 @@ static void assert_says(const pm_pending_event *e, const char *words)
 
 static void crash(bench *b, uint32_t pid, int32_t signal)
 {
-    uint64_t n = b->state->crashes;
+    uint64_t n = b->control->crashes;
 
-    b->state->crash[n % PM_CRASHES_KEPT] =
+    b->control->crash[n % PM_CRASHES_KEPT] =
         (pm_crash){b->tick->now_us, pid, 3, signal, PM_UNKNOWN, 0, 0};
-    b->state->crashes = n + 1;
+    b->control->crashes = n + 1;
 }
 
 static void second(bench *b)
@@ -118,8 +121,8 @@ static void a_crash_tells_how_many_requests_it_took_along(void **state)
     bench *b = *state;
 
     crash(b, 1, 11);
-    b->state->crash[0].requests = 2;
-    b->state->crash[0].oldest_ms = 3250;
+    b->control->crash[0].requests = 2;
+    b->control->crash[0].oldest_ms = 3250;
     second(b);
     assert_says(event(b, 0), "it was serving 2 requests, the oldest for 3.2 s");
     assert_says(event(b, 0), "\"requests\":2,\"oldest\":3.250}");
@@ -171,7 +174,7 @@ static void what_a_storm_still_owes_is_said_before_the_recorder_ends(void **stat
     crash(b, 2, 11);
     second(b);
     assert_int_equal(b->state->pending_next, 1);
-    b->state->stopping = 1;
+    b->control->stopping = 1;
     second(b);
     assert_says(event(b, 1), "Child 2 died");
 }

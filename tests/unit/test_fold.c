@@ -1164,19 +1164,19 @@ static void while_another_process_has_the_lock_nothing_is_written_and_its_mark_s
 
     quiet(b, 3, 1);
     holder = hold_lock(b);
-    atomic_store(&b->state->writing_us, since);
+    atomic_store(&b->control->writing_us, since);
     assert_int_equal(fstat(pm_capture_fd(b->fold.capture), &before), 0);
     usleep(20000); /* the kernel's clock for files is coarse */
     quiet(b, 2, 1);
     assert_int_equal(fstat(pm_capture_fd(b->fold.capture), &after), 0);
     assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
-    assert_true(atomic_load(&b->state->writing_us) == since);
+    assert_true(atomic_load(&b->control->writing_us) == since);
     kill(holder, SIGKILL);
     waitpid(holder, NULL, 0);
     quiet(b, 1, 1);
     assert_int_equal(requests_of_minute(b, minute), 3 * 20);
     assert_int_equal(requests_of_minute(b, minute + 60 * PM_SECOND), 3 * 20);
-    assert_true(atomic_load(&b->state->writing_us) == 0);
+    assert_true(atomic_load(&b->control->writing_us) == 0);
     end_bench(b);
 }
 
@@ -1214,9 +1214,9 @@ static void what_the_parent_hands_over_is_written_and_what_is_too_much_is_counte
     bench *b = make_bench(*state);
 
     for (uint64_t i = 0; i < PM_HANDED_KEPT + 2; i++) {
-        b->state->hand[i % PM_HANDED_KEPT] = (pm_live_note){
+        b->control->hand[i % PM_HANDED_KEPT] = (pm_live_note){
             .at_us = b->now, .type = PM_EV_CONFIG_RELOAD, .text = "handed over", .data = "{}"};
-        atomic_store(&b->state->handed, i + 1);
+        atomic_store(&b->control->handed, i + 1);
     }
     quiet(b, 2, 1);
     assert_int_equal(events_of(b, PM_EV_CONFIG_RELOAD), PM_HANDED_KEPT);

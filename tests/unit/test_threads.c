@@ -53,6 +53,8 @@ static bench *make_bench(fixture *f)
     size = pm_ledger_size(b->live.geo.vhosts);
     b->fold.state = calloc(1, size);
     pm_ledger_init(b->fold.state, size, 1, b->live.geo.vhosts);
+    b->fold.control = calloc(1, sizeof(*b->fold.control));
+    pm_control_init(b->fold.control, 1, &b->live);
     for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
         b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
         b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
@@ -73,6 +75,7 @@ static bench *make_bench(fixture *f)
 static void end_bench(bench *b)
 {
     pm_live_detach(&b->live);
+    free(b->fold.control);
     pm_capture_close(b->fold.capture);
     free(b->fold.tick);
     free(b->fold.state);

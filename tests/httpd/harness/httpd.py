@@ -16,7 +16,7 @@ from pathlib import Path
 from . import processes
 from .access_log import LOG_FORMAT, AccessLog
 from .ends import Ends
-from .paths import APACHE, MODULE, MODULES
+from .paths import APACHE, BUILD, MODULE, MODULES, RECORDER
 from .ports import free_port, port_is_free
 from .wait import crowd, wait_for
 
@@ -138,6 +138,7 @@ class Httpd:
             lines.append(f"LoadModule pmcapture_module {self.module}")
             if self.capture_directive:
                 lines.append(f'PMCaptureFile "{self.capture_directive}"')
+            lines.append(f'PMCaptureRecorder "{Path(self.module).parent / RECORDER.relative_to(BUILD)}"')
         lines += [f"LoadModule {name}_module {MODULES}/mod_{name}.so"
                   for name in BASE_MODULES + tuple(self.modules)]
         if os.getuid() == 0:
@@ -282,7 +283,7 @@ class Httpd:
     def wait_failed(self):
         """Until the server has ended itself, as it does when a reload fails."""
         self.exit_statuses.add(1)
-        wait_for(lambda: not self.processes(), 20, "the server ends")
+        wait_for(lambda: not self.servers(), 20, "the server ends")
 
     def _wait_gone(self):
         # a process that is about to end shows no command line any more, but may still hold the port
@@ -320,30 +321,25 @@ class Httpd:
         return (processes.marked(self.marker, self.sessions)
                 or processes.marked(self.marker, self.sessions))
 
+    def servers(self):
+        """Without the recorder, which stays when a server has failed."""
+        return [pid for pid in self.processes() if not self._is_recorder(pid)]
+
     def children(self):
         return [pid for pid in self.processes() if processes.parent_of(pid) == self.parent]
 
     def recorders(self):
-        """The recorder processes, the one that writes and the one that stands by.
+        """The processes of the recorder program: the one that supervises, and the one at work."""
+        return [pid for pid in self.processes() if self._is_recorder(pid)]
 
-        The listening socket tells them from workers: a worker has it, a recorder must not.
-        """
-        listening = _listening_inodes(self.port)
-        found = []
-        for pid in self.processes():
-            if pid == self.parent:
-                continue
-            try:
-                targets = set(processes.descriptors(pid).values())
-                name = processes.name_of(pid)
-            except PermissionError:     # not dumpable, and we are not root: only the recorder is
-                found.append(pid)
-                continue
-            except FileNotFoundError:
-                continue
-            if not targets & listening or name == "pmcapture":  # which has it still when it is new
-                found.append(pid)
-        return found
+    @staticmethod
+    def _is_recorder(pid):
+        try:
+            return Path(os.readlink(f"/proc/{pid}/exe")).name.startswith(RECORDER.name)
+        except PermissionError:         # not dumpable, and we are not root: only the recorder is
+            return True
+        except OSError:
+            return False
 
     def writer(self):
         """The recorder that has the lease, None while nobody has it."""
@@ -351,8 +347,8 @@ class Httpd:
         return holders[0] if holders else None
 
     def workers(self):
-        recorders = set(self.recorders())
-        return [pid for pid in self.children() if pid not in recorders]
+        return [pid for pid in self.children()
+                if not self._is_recorder(pid) and not processes.name_of(pid).startswith("pmcapture")]
 
     def worker(self):
         """The newest worker: an older one may be about to end. prefork's may all have crashed just now."""
@@ -367,6 +363,10 @@ class Httpd:
     def said(self, *words):
         """Lines of the error log that hold all of `words`."""
         return [line for line in self.errors().splitlines() if all(word in line for word in words)]
+
+    def listening_inodes(self):
+        """Socket links, as /proc/PID/fd shows them, that listen on its port."""
+        return {f"socket:[{inode}]" for state, inode in _sockets(self.port) if state == "0A"}
 
     def port_is_free(self):
         return port_is_free(self.port)
@@ -417,11 +417,6 @@ def _sockets(port):
         fields = line.split()
         if fields[1] == wanted:
             yield fields[3], fields[9]
-
-
-def _listening_inodes(port):
-    """Socket links, as /proc/PID/fd shows them, that listen on a loopback port."""
-    return {f"socket:[{inode}]" for state, inode in _sockets(port) if state == "0A"}
 
 
 def _served(port):

@@ -5,6 +5,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 BUILD = (PROJECT / os.environ.get("BUILD", "build")).resolve()
 MODULE = BUILD / "mod_pmcapture.so"
+RECORDER = BUILD / "libexec/pmrecorder"
 HARNESS = Path(__file__).resolve().parent
 PMDUMP = BUILD / "pmdump"
 PMCAPTURE = PROJECT / "scripts/pmcapture"

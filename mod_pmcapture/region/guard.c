@@ -7,16 +7,17 @@
  * recorder says (pm_live_verify), and the next reload makes a new region. Every other SIGBUS goes to the handler that
  * was there before, as if this one were not.
  */
-#include "module.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "pm_guard.h"
+
 static struct sigaction former;
 static uintptr_t page_size;
+static const pm_live *volatile guarded[PM_GUARDED]; /* NULL = free */
 
 static int holds(const pm_live *live, uintptr_t at)
 {
@@ -27,12 +28,11 @@ static int holds(const pm_live *live, uintptr_t at)
 
 static const pm_live *region_of(uintptr_t at)
 {
-    if (holds(&pm.live, at)) {
-        return &pm.live;
-    }
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        if (holds(&pm.old[i], at)) {
-            return &pm.old[i];
+    for (uint32_t i = 0; i < PM_GUARDED; i++) {
+        const pm_live *live = guarded[i];
+
+        if (live != NULL && holds(live, at)) {
+            return live;
         }
     }
     return NULL;
@@ -70,6 +70,26 @@ static int is_installed(struct sigaction *now)
            now->sa_sigaction == on_bus_error;
 }
 
+void pm_guard_add(const pm_live *live)
+{
+    pm_guard_forget(live);
+    for (uint32_t i = 0; i < PM_GUARDED; i++) {
+        if (guarded[i] == NULL) {
+            guarded[i] = live;
+            return;
+        }
+    }
+}
+
+void pm_guard_forget(const pm_live *live)
+{
+    for (uint32_t i = 0; i < PM_GUARDED; i++) {
+        if (guarded[i] == live) {
+            guarded[i] = NULL;
+        }
+    }
+}
+
 void pm_guard_install(void)
 {
     struct sigaction now, own = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -89,5 +109,8 @@ void pm_guard_remove(void)
 
     if (is_installed(&now)) {
         sigaction(SIGBUS, &former, NULL);
+    }
+    for (uint32_t i = 0; i < PM_GUARDED; i++) {
+        guarded[i] = NULL;
     }
 }

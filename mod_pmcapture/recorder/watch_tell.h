@@ -1,14 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * watch_private.h: what the parts of the watch hand to each other.
- *
- *   watch.c         the table, what a look means, what one generation takes over from the last
- *   watch_look.c    one look at a path, and the helper's looks
- *   watch_tell.c    what was seen as events: sentence and data
- *   watch_thread.c  the threads that look, and what the tick does with it
+ * watch_tell.h: what was seen of a watched path, as events (watch_tell.c).
  */
-#ifndef PM_WATCH_PRIVATE_H
-#define PM_WATCH_PRIVATE_H
+#ifndef PM_WATCH_TELL_H
+#define PM_WATCH_TELL_H
 
 #include "pm_watch.h"
 
@@ -32,11 +27,5 @@ void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *wh
 void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us);
 /** The beginning of the data of an event about this path: {"path":"...". */
 void pm_watch_path_data(const char *path, char out[2 * PM_WATCH_PATH]);
-
-/** The same file with the same content, as far as this kind goes. */
-int pm_watch_same(enum pm_watch_kind kind, const pm_identity *a, const pm_identity *b);
-
-/** What the helper saw last; 0 = nothing yet. */
-int pm_watch_helped(const pm_watched *what, pm_look *out);
 
 #endif

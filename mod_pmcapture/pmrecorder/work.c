@@ -1,0 +1,279 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * work.c: the process at work: it takes what httpd hands over, waits for the lease, and ticks.
+ *
+ * It is there before httpd's first request and until the last one: over reloads it goes on in place, with the next
+ * configuration's rules from the next tick on.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pm_guard.h"
+#include "pm_lease.h"
+#include "pm_time.h"
+#include "pmrecorder.h"
+
+#define LEASE_POLL_US 50000u
+#define LOAD_POLL_US 20000u
+#define ORPHAN_POLL_US 50000u /* how exactly the end of the last orphan is known */
+
+typedef struct work {
+    int channel;
+    int parent; /* a descriptor that tells of httpd's parent's end; -1 = the kernel has none */
+    pm_generation *g; /* NULL = none yet */
+    pm_generation *ended;
+    int leased, begun, loaded;
+} work;
+
+static volatile sig_atomic_t told_to_go;
+
+static void on_term(int sig)
+{
+    (void)sig;
+    told_to_go = 1;
+}
+
+/* ---- httpd ---- */
+
+static int parent_alive(const work *w)
+{
+    return pm_process_start(w->g->block->parent_pid) == w->g->block->parent_start;
+}
+
+/** 1 when there is nothing left to record: the parent has gone, and no worker lives on. */
+static int all_gone(work *w)
+{
+    if (parent_alive(w)) {
+        return 0;
+    }
+    w->g->fold.server.orphaned = 1;
+    return pm_live_children_alive(&w->g->live, 1) == 0;
+}
+
+static int is_stopping(const work *w)
+{
+    return atomic_load(&w->g->control->stopping) != 0;
+}
+
+static void watch_parent(work *w)
+{
+    if (w->parent >= 0) {
+        close(w->parent);
+    }
+    w->parent = (int)syscall(SYS_pidfd_open, (pid_t)w->g->block->parent_pid, 0);
+}
+
+/* ---- what comes over the channel ---- */
+
+static void free_ended(work *w)
+{
+    pm_generation **at = &w->ended;
+
+    while (*at != NULL) {
+        pm_generation *g = *at, *next = g->next_ended;
+
+        if (pm_generation_free(g)) {
+            *at = next;
+        }
+        else {
+            at = &g->next_ended;
+        }
+    }
+}
+
+static void take(work *w, pm_handover *h)
+{
+    pm_error err = {""};
+    pm_generation *g = pm_generation_take(h, &err);
+
+    if (g == NULL) {
+        pm_log(PM_CRITICAL, err.text);
+        return;
+    }
+    pm_log_to(g->handed.fd[PM_FD_ERROR_LOG], (int)g->block->log_level);
+    pm_serve(g);
+    if (w->g != NULL) {
+        if (w->begun && !w->loaded) {
+            pm_load_step(w->g, 1);
+        }
+        pm_generation_end(w->g);
+        w->g->next_ended = w->ended;
+        w->ended = w->g;
+    }
+    w->g = g;
+    w->loaded = 0;
+    /* To close a descriptor of the capture file is to give up the lease, and the last generation had one. */
+    w->leased = pm_lease_take(g->capture);
+    w->begun = 0;
+    watch_parent(w);
+}
+
+static void hear(work *w)
+{
+    pm_handover h;
+    apr_status_t rv;
+
+    while ((rv = pm_handover_receive(w->channel, &h)) != APR_EAGAIN) {
+        if (rv == APR_EOF) {
+            told_to_go = 1;
+            return;
+        }
+        if (rv == APR_SUCCESS && h.kind == PM_HANDOVER_LOAD) {
+            take(w, &h);
+        }
+        else if (rv == APR_SUCCESS) {
+            pm_handover_close(&h);
+        }
+    }
+}
+
+/** Until there is something to hear, or httpd's parent has gone, or for so long. */
+static void wait_for_news(const work *w, uint64_t us)
+{
+    struct timespec most = {(time_t)(us / PM_SECOND), (long)(us % PM_SECOND * 1000)};
+    /* Once it has gone, its descriptor would end every wait. */
+    struct pollfd from[2] = {
+        {.fd = w->channel, .events = POLLIN},
+        {.fd = w->g != NULL && !w->g->fold.server.orphaned ? w->parent : -1, .events = POLLIN}};
+
+    ppoll(from, 2, &most, NULL);
+}
+
+/* ---- ticks ---- */
+
+/** Wait for the lease, and take up the work; 0: there is none to be taken up. */
+static int begin(work *w)
+{
+    pm_error err = {""};
+
+    while (!w->leased) {
+        if (told_to_go || is_stopping(w) || all_gone(w)) {
+            return 0;
+        }
+        wait_for_news(w, LEASE_POLL_US);
+        hear(w);
+        w->leased = w->leased || pm_lease_take(w->g->capture);
+    }
+    if (pm_fold_begin(&w->g->fold, pm_time_now(), pm_time_monotonic(), w->g->pool, &err) !=
+        APR_SUCCESS) {
+        pm_log(PM_CRITICAL, err.text);
+        return 0;
+    }
+    w->begun = 1;
+    return 1;
+}
+
+static void take_load(work *w)
+{
+    pm_generation *g = w->g;
+
+    if (!w->loaded && pm_load_step(g, 0)) {
+        w->loaded = 1;
+        if (g->watch != NULL) {
+            g->fold.server.watched |= PM_WATCHED_FILES;
+            g->fold.watch = pm_watch_begin(g->watch, g->watch_last, &g->fold, g->pool);
+        }
+    }
+}
+
+/** Ticks fall on whole seconds of the wall clock, so that a row is a second of the calendar. The wait goes by the
+ *  monotonic clock, which the wall clock may run a little behind: a tick too early would be two. It ends as soon as
+ *  nobody is left who could serve: the last tick says when that was. */
+static void wait_for_second(work *w)
+{
+    uint64_t until = (pm_time_now() / PM_SECOND + 1) * PM_SECOND;
+    /* whatever becomes of the wall clock */
+    uint64_t latest = pm_time_monotonic() + PM_SECOND + 100000;
+
+    while (!told_to_go && w->begun && !is_stopping(w) && !all_gone(w) && pm_time_now() < until &&
+           pm_time_monotonic() < latest) {
+        uint64_t now = pm_time_now(), left = now < until ? until - now + 50 : 0;
+        uint64_t most = w->g->fold.server.orphaned ? ORPHAN_POLL_US
+                        : w->loaded                ? PM_SECOND
+                                                   : LOAD_POLL_US;
+
+        wait_for_news(w, left < most ? left : most);
+        hear(w);
+        if (w->begun) {
+            take_load(w);
+        }
+    }
+}
+
+/** The server has vanished, or ended itself, and nobody is served. Until it is started again, or this process is told to go:
+ *  the next server's parent does that. */
+static void stay_down(work *w)
+{
+    pm_generation *g = w->g;
+
+    while (!told_to_go) {
+        uint64_t now = pm_time_now();
+
+        pm_fold_down(&g->fold, now);
+        pm_eventlog_tick(g);
+        atomic_store(&g->control->heartbeat_us, pm_time_monotonic());
+        wait_for_news(w, PM_SECOND - now % PM_SECOND);
+        hear(w);
+        free_ended(w);
+        if (w->g != g) {
+            return;
+        }
+    }
+}
+
+/** 1: that was the last one. */
+static int tick(work *w)
+{
+    pm_generation *g = w->g;
+    uint64_t failures = g->ledger->checkpoint.server.write_failures;
+    uint32_t one = 1;
+    int leaving = all_gone(w) || is_stopping(w);
+
+    pm_fold_tick(&g->fold, pm_time_now(), pm_time_monotonic());
+    pm_eventlog_tick(g);
+    free_ended(w);
+    /* The live region may go, unless what it holds is nowhere else. */
+    if (leaving && g->ledger->checkpoint.server.write_failures == failures) {
+        atomic_compare_exchange_strong(&g->control->stopping, &one, 2);
+    }
+    return leaving;
+}
+
+int pm_work(int channel)
+{
+    work w = {.channel = channel, .parent = -1};
+    struct sigaction term = {.sa_handler = on_term}, usual = {.sa_handler = SIG_DFL};
+
+    sigaction(SIGTERM, &term, NULL);
+    sigaction(SIGCHLD, &usual, NULL);
+    pm_guard_install();
+    prctl(PR_SET_NAME, "pmcapture");
+    prctl(PR_SET_DUMPABLE, 0);
+    while (w.g == NULL && !told_to_go) {
+        wait_for_news(&w, PM_SECOND);
+        hear(&w);
+    }
+    while (!told_to_go) {
+        if (!w.begun && !begin(&w)) {
+            return told_to_go || is_stopping(&w) || all_gone(&w) ? 0 : 1;
+        }
+        if (pm_fold_is_down(&w.g->fold)) {
+            stay_down(&w); /* it was so before this process began */
+            continue;
+        }
+        wait_for_second(&w);
+        if (w.begun && !told_to_go && tick(&w)) {
+            if (is_stopping(&w)) {
+                return 0;
+            }
+            stay_down(&w);
+        }
+    }
+    return 0;
+}

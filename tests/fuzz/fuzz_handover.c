@@ -1,0 +1,94 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * fuzz_handover.c: what somebody sends to the recorder in httpd's place: the message, then the block that it speaks of.
+ * Nothing is read beyond it, and no descriptor stays open.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+#include "pm_handover.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    return 0;
+}
+
+/** Send `size` bytes with `count` descriptors of `fd`. */
+static void send_with(int socket, const uint8_t *data, size_t size, int fd, size_t count)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * 64)];
+    } room;
+    struct iovec part = {(void *)(uintptr_t)data, size};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+    int fds[64];
+
+    memset(&room, 0, sizeof(room));
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = fd;
+    }
+    if (count > 0) {
+        struct cmsghdr *c;
+
+        m.msg_control = room.bytes;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+        c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+    }
+    sendmsg(socket, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void try_block(const uint8_t *data, size_t size)
+{
+    int fd = pm_memory_make("block", 0);
+    const pm_handover_block *b;
+    uint64_t sum = 0;
+
+    if (pwrite(fd, data, size, 0) == (ssize_t)size) {
+        b = pm_handover_map(fd, NULL);
+        if (b != NULL) {
+            for (uint32_t v = 0; v < b->vhosts; v++) {
+                sum += b->vhost[v].burst.errors + (uint8_t)b->vhost[v].defined[PM_KEY - 1];
+            }
+            fuzz_expect(b->size >= sizeof(*b) && sum < UINT64_MAX, "it is as large as it says");
+            munmap((void *)(uintptr_t)b, b->size);
+        }
+    }
+    close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    feed f = {data, data + size};
+    size_t count = feed_number(&f, 1) % 64, length = feed_number(&f, 1) % 64;
+    int pair[2], next, after;
+    pm_handover h;
+
+    fuzz_expect(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "a pair");
+    next = dup(pair[0]);
+    close(next);
+    length = length < feed_left(&f) ? length : feed_left(&f);
+    send_with(pair[0], data + size - feed_left(&f), length, pair[0], count);
+    if (pm_handover_receive(pair[1], &h) == APR_SUCCESS) {
+        for (int i = 0; i < PM_HANDOVER_FDS; i++) {
+            fuzz_expect(h.fd[i] < 0 || fcntl(h.fd[i], F_GETFD) == FD_CLOEXEC, "ours, or none");
+        }
+        pm_handover_close(&h);
+    }
+    after = dup(pair[0]);
+    fuzz_expect(after == next, "no descriptor stays open");
+    close(after);
+    close(pair[0]);
+    close(pair[1]);
+    try_block(data + size - feed_left(&f), feed_left(&f));
+    return 0;
+}

@@ -160,6 +160,15 @@ static int without_recorder(request_rec *r, const char *sentence)
 
 /* ---- with one ---- */
 
+/** Below the page's own address: /pm-status/metrics. */
+static int asks_metrics(const request_rec *r)
+{
+    static const char tail[] = "/metrics";
+    size_t n = strlen(r->uri);
+
+    return n > sizeof(tail) - 1 && strcmp(r->uri + n - (sizeof(tail) - 1), tail) == 0;
+}
+
 static int serve(request_rec *r)
 {
     pm_error err = {""};
@@ -171,8 +180,8 @@ static int serve(request_rec *r)
         ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL); /* HEAD comes with it */
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    rv = pm_relay_ask(&relay, "/", r->args, apr_table_get(r->headers_in, "Accept"), r->header_only,
-                      r->pool, &err);
+    rv = pm_relay_ask(&relay, asks_metrics(r) ? "/metrics" : "/", r->args,
+                      apr_table_get(r->headers_in, "Accept"), r->header_only, r->pool, &err);
     if (rv != APR_SUCCESS) {
         /* There is none when nothing can be recorded: why is known. */
         return without_recorder(r, APR_STATUS_IS_ENOENT(rv) && pm.trouble[0] != '\0' ? pm.trouble

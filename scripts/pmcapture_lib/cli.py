@@ -71,7 +71,7 @@ def add_common(parser):
         "--url",
         metavar="URL",
         default=argparse.SUPPRESS,
-        help="the status page of a running server",
+        help="the status page of a running server, or unix:PATH: PMCaptureListen's socket",
     )
     group.add_argument(
         "--tz",

@@ -19,6 +19,7 @@ DEFAULTS = ("/var/log/apache2/pmcapture.pmc", "/var/log/httpd/pmcapture.pmc")
 LARGEST = 512 * 1024 * 1024
 PATIENCE = 120  # seconds that pmdump may take
 NETWORK_PATIENCE = 15
+UNIX = "unix:"
 RULE = 'if the application takes every path, put "RewriteRule ^/?pm-status - [L]" before its rules'
 TITLE_WITHIN = 65536  # bytes of a page
 
@@ -26,7 +27,7 @@ TITLE_WITHIN = 65536  # bytes of a page
 def choose(file, url, environ=os.environ):
     """The source that the options and the environment name."""
     if url:
-        return Url(url)
+        return Socket(url) if url.startswith(UNIX) else Url(url)
     path = file or environ.get("PMCAPTURE_FILE") or _default()
     if path == "-":
         return Saved(_limited(sys.stdin.buffer, "standard input"), "standard input")
@@ -213,9 +214,10 @@ class Url:
         import urllib.request
 
         opener = urllib.request.OpenerDirector()
-        for handler in ("Proxy", "Unknown", "HTTP", "HTTPS", "HTTPDefaultError", "HTTPRedirect"):
-            opener.add_handler(getattr(urllib.request, handler + "Handler")())
-        opener.add_handler(urllib.request.HTTPErrorProcessor())
+        for handler in self._handlers():
+            opener.add_handler(handler)
+        for handler in (urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor):
+            opener.add_handler(handler())
         try:
             with opener.open(address, timeout=NETWORK_PATIENCE) as reply:
                 told = "Content-Type" in reply.headers
@@ -233,13 +235,62 @@ class Url:
                 "read its file with -f"
             ) from None
 
+    def _handlers(self):
+        from urllib import request
+
+        return (request.ProxyHandler(), request.UnknownHandler(), request.HTTPHandler(), request.HTTPSHandler(),
+                request.HTTPRedirectHandler())
+
     def _refused(self, problem):
         told = f"{self.name} answered {problem.code}"
+        why = _error_in(problem.read(LARGEST))
+        if why:
+            return f"{told}: {why}"
         if problem.code in (401, 403):
             return f"{told}; the status page may be limited to the server itself (Require local)"
         if problem.code == 404:
             return f'{told}; look in the configuration where "SetHandler pm-status" is; {RULE}'
         return told
+
+
+class Socket(Url):
+    """The recorder itself, on a Unix socket of PMCaptureListen."""
+
+    def __init__(self, name):
+        from urllib.parse import urlsplit
+
+        self.path = name[len(UNIX):]
+        if not os.path.isabs(self.path):
+            raise Trouble(f"-u {name}: give {UNIX} and the absolute path that PMCaptureListen names", 2)
+        self.name, self.parts = name, urlsplit("http://localhost/")
+
+    def _handlers(self):
+        from http.client import HTTPConnection
+        from socket import AF_UNIX, socket
+        from urllib import request
+
+        path = self.path
+
+        class Connection(HTTPConnection):
+            def connect(self):
+                self.sock = socket(AF_UNIX)
+                self.sock.settimeout(NETWORK_PATIENCE)
+                self.sock.connect(path)
+
+        class Handler(request.HTTPHandler):
+            def http_open(self, req):
+                return self.do_open(Connection, req)
+
+        return (Handler(),)
+
+
+def _error_in(content):
+    """The sentence of a refusal that is a JSON document; None = it is none."""
+    try:
+        told = json.loads(content)["error"]
+        return text.clean(told) if isinstance(told, str) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _another_page(name, kind, content):

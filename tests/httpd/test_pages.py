@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness import document, processes
+from harness.companion import pmcapture
 from harness.httpd import QUICK_RULES, Httpd
 from harness.ports import free_port
 from harness.wait import wait_for
@@ -145,6 +146,26 @@ def test_the_recorder_serves_the_pages_itself(listening, mpm):
         assert response.status == 400 and "error" in json.loads(body)
     found = json.loads(ask(httpd.pages_port, "/?format=json")[1])
     document.validate(found)
+
+
+def test_metrics_are_below_the_page_too_and_the_tool_asks_the_socket(listening):
+    httpd = listening().start()
+    httpd.get("/")
+    document.settled(httpd)
+    assert "pmcapture_requests_total" in httpd.get("/pm-status/metrics").text
+    asked = pmcapture("status", "-u", f"unix:{httpd.pages_socket}")
+    assert asked.returncode == 0 and b"unning" in asked.stdout
+    wrong = pmcapture("status", "-u", f"unix:{httpd.root}/nothing.sock")
+    assert wrong.returncode == 3 and b"cannot be reached" in wrong.stderr
+    assert pmcapture("status", "-u", "unix:relative").returncode == 2
+
+
+def test_the_tool_says_why_a_page_is_503(new_httpd):
+    httpd = new_httpd()
+    httpd.pm += "PMCaptureRecorder off\n"
+    httpd.start()
+    asked = pmcapture("status", "-u", f"http://127.0.0.1:{httpd.port}/pm-status")
+    assert asked.returncode == 3 and b"PMCaptureRecorder off" in asked.stderr
 
 
 def test_pages_are_served_while_every_worker_is_busy(listening, mpm):

@@ -231,8 +231,12 @@ static const char *program(void)
 static pid_t execute(const char *path, const char *uid, const char *gid, int end, int *error)
 {
     volatile int failed = 0;
-    pid_t pid = vfork();
+    sigset_t all, was;
+    pid_t pid;
 
+    sigfillset(&all); /* httpd's handlers are not to run in the child */
+    sigprocmask(SIG_SETMASK, &all, &was);
+    pid = vfork();
     if (pid == 0) {
         setsid(); /* what httpd's process group is told does not concern it */
         if ((end == SOCKET_FD ? fcntl(end, F_SETFD, 0) : dup2(end, SOCKET_FD)) >= 0) {
@@ -242,6 +246,7 @@ static pid_t execute(const char *path, const char *uid, const char *gid, int end
         _exit(127);
     }
     *error = pid < 0 ? errno : failed;
+    sigprocmask(SIG_SETMASK, &was, NULL);
     if (pid > 0 && failed != 0) {
         waitpid(pid, NULL, 0);
         pid = -1;
@@ -346,7 +351,13 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         kill(kept->recorder, SIGKILL); /* it does not read: another one begins when it has gone */
         return;
     }
-    if (!is_off() && start(s)) {
+    if (is_off()) {
+        apr_cpystrn(pm.trouble,
+                    "PMCaptureRecorder off: requests are counted, and nothing is recorded",
+                    sizeof(pm.trouble));
+        pm_say(s, APLOG_NOTICE, pm.trouble);
+    }
+    else if (start(s)) {
         pm_recorder_register();
         hand_over(s);
     }

@@ -37,6 +37,7 @@ typedef struct supervisor {
     pid_t worker;
     uint64_t born_us, next_us, pause_us; /* monotonic */
     uint64_t killed_us;                  /* 0 = it was not */
+    uint64_t loaded_us;                  /* when the latest came */
     pm_handover latest;                  /* kind 0: nothing was handed over yet */
     pm_control *control;                 /* of the latest; NULL = none */
 } supervisor;
@@ -112,9 +113,8 @@ static int reap(supervisor *s)
         return 0;
     }
     part(s);
-    if (pm_time_monotonic() > s->born_us + 2 * PAUSE_MOST_US) {
-        s->pause_us = 0; /* it had worked well for a while */
-        s->next_us = 0;
+    if (s->control != NULL && atomic_load(&s->control->heartbeat_us) > s->born_us) {
+        s->pause_us = s->next_us = 0; /* it had worked */
     }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
@@ -132,15 +132,18 @@ static void give_up(supervisor *s)
  *  that came back later would write over its successor's work. */
 static void kill_stale(supervisor *s)
 {
-    uint64_t now = pm_time_monotonic(), beat, writing;
+    uint64_t now = pm_time_monotonic(), since = s->born_us, beat, writing;
 
     if (s->worker <= 0 || s->control == NULL) {
         return;
     }
     beat = atomic_load(&s->control->heartbeat_us);
     writing = atomic_load(&s->control->writing_us);
+    if (beat == 0 && s->loaded_us > since) {
+        since = s->loaded_us; /* of a run that has just begun */
+    }
     /* What another left behind is no sign of this one's. */
-    beat = beat < s->born_us ? s->born_us + BEGIN_US : beat;
+    beat = beat < since ? since + BEGIN_US : beat;
     if (now < beat + STALE_US || (writing >= s->born_us && now < writing + STALE_WRITING_US)) {
         return;
     }
@@ -170,6 +173,7 @@ static void keep(supervisor *s, pm_handover *h)
 {
     pm_handover_close(&s->latest);
     s->latest = *h;
+    s->loaded_us = pm_time_monotonic();
     if (s->control != NULL) {
         munmap(s->control, sizeof(*s->control));
     }
@@ -192,6 +196,21 @@ static int is_ours(const supervisor *s, const pm_handover *h)
     return 0;
 }
 
+static void hear_load(supervisor *s, pm_handover *h)
+{
+    if (!is_ours(s, h)) {
+        pm_handover_close(h);
+        told_to_go = 1;
+        return;
+    }
+    free_of_disk(s);
+    if (s->channel >= 0) {
+        pm_handover_send(s->channel, h);
+    }
+    keep(s, h);
+    s->pause_us = s->next_us = 0;
+}
+
 static void hear_httpd(supervisor *s)
 {
     pm_handover h;
@@ -202,27 +221,18 @@ static void hear_httpd(supervisor *s)
             close(s->httpd);
             s->httpd = -1;
         }
-        else if (rv == APR_SUCCESS && h.uid != (uint32_t)s->owner) {
-            pm_handover_close(
-                &h); /* a process that a module of httpd's has forked has the socket, too */
-        }
         else if (rv == APR_SUCCESS) {
-            if (h.kind == PM_HANDOVER_LOAD && !is_ours(s, &h)) {
+            /* A process that another module of httpd's has forked has the socket, too. */
+            if (h.uid != (uint32_t)s->owner) {
                 pm_handover_close(&h);
-                told_to_go = 1;
-                return;
             }
-            if (h.kind == PM_HANDOVER_LOAD) {
-                free_of_disk(s);
-            }
-            if (s->channel >= 0) {
-                pm_handover_send(s->channel, &h);
-            }
-            if (h.kind == PM_HANDOVER_LOAD) {
-                keep(s, &h);
-                s->pause_us = s->next_us = 0;
+            else if (h.kind == PM_HANDOVER_LOAD) {
+                hear_load(s, &h);
             }
             else {
+                if (s->channel >= 0) {
+                    pm_handover_send(s->channel, &h);
+                }
                 pm_handover_close(&h);
             }
         }
@@ -277,8 +287,7 @@ int pm_supervise(int socket, uid_t owner)
         kill_stale(&s);
     }
     if (s.worker > 0) {
-        kill(s.worker, SIGKILL);
-        waitpid(s.worker, NULL, 0);
+        kill(s.worker, SIGKILL); /* not waited for: it may be in the kernel, at a disk that hangs */
     }
     return 0;
 }

@@ -12,7 +12,11 @@
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
  *   retained.c        what the parent remembers across reloads, and how the module speaks
- *   lifecycle.c       start, reload, stop: capture file, live region, who may touch what
+ *   lifecycle.c       start, reload, stop: who may touch what
+ *   capture_file.c    the capture file: found, made
+ *   region.c          the live region: found, made
+ *   vhosts.c          numbers of virtual hosts
+ *   events.c          events that the parent writes itself
  *   load.c            a load of the configuration: a process that gathers what it brought
  *   recorder.c        the recorder program: started, handed over to, stopped
  *   scoreboard.c      httpd's scoreboard, where the recorder can read it
@@ -209,14 +213,39 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
 int pm_pre_mpm(apr_pool_t *p, ap_scoreboard_e type);
 int pm_monitor(apr_pool_t *p, server_rec *s);
 void pm_child_init(apr_pool_t *pchild, server_rec *s);
-/** A name for people and for the same virtual host in the next generation. */
-const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
+
+/* retained.c */
 void pm_say(server_rec *s, int level, const char *sentence);
-/** An event of the parent's own, in the file when this returns (the next tick
- *  flushes it to the disk). Bounded wait; if the file is locked for longer the recorder writes it, without data that does not fit
- *  a note. `data` is a JSON object. */
+
+/* events.c */
+/** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
+void pm_trouble(server_rec *s, const char *sentence);
+/** An event of the parent's own, in the file when this returns (the next tick flushes it to the disk). Bounded wait; if
+ *  the file is locked for longer the recorder writes it, without data that does not fit a note. `data` is a JSON object. */
 void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
                     const char *text);
+/** The recorder has been waiting for the disk so long that the parent, and with it the whole server, would wait, too? */
+int pm_disk_hangs(void);
+
+/* vhosts.c */
+/** A name for people and for the same virtual host in the next generation. */
+const char *pm_vhost_key(apr_pool_t *p, const server_rec *s);
+uint32_t pm_vhosts_count(const server_rec *s);
+/** Every virtual host gets its number in the live region. */
+void pm_vhosts_number(apr_pool_t *pconf, apr_pool_t *p, server_rec *main_server);
+
+/* capture_file.c */
+/** Open it, or one in the runtime directory: pm.capture; NULL when nothing can be had, and that is said. */
+void pm_capture_file_find(apr_pool_t *p, server_rec *s);
+/** One in the runtime directory, whose server ends. */
+void pm_capture_file_forget(apr_pool_t *p, const char *path);
+
+/* region.c */
+struct pm_retained;
+/** pm.live, pm.old and pm.control, for this capture file. */
+apr_status_t pm_region_find(server_rec *s, struct pm_retained *kept, pm_error *err);
+/** What the recorder has drained is in the totals, and nobody writes to it any more. */
+void pm_region_remove_drained(struct pm_retained *kept);
 
 /* load.c */
 /** In the parent, in post_config, when capture file and live region are there: what this load brought is gathered. */

@@ -157,9 +157,6 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 
     (void)slot;
     pm_guard_install();
-    if (status == MPM_CHILD_STARTED) {
-        pm_children_start();
-    }
     if (status != MPM_CHILD_EXITED || pm.control == NULL) {
         return;
     }

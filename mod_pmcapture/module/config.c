@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "retained.h"
-#include "watch.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -566,19 +565,22 @@ static void save(server_rec *s, const char *path, const pm_snapshot *last, pm_sn
     }
 }
 
+static pm_snapshot *gathered_last,
+    *gathered_now; /* between the two calls; in a process that ends soon */
+
 void pm_config_gather(apr_pool_t *pool, server_rec *s)
 {
-    const char *path = store_path(pool);
-    pm_snapshot *last = last_one(s, path), *now = take(pool, s, last);
-
-    give_last(last);
-    pm_watch_fill(pool, s);
-    if (now == NULL) {
+    gathered_last = last_one(s, store_path(pool));
+    gathered_now = take(pool, s, gathered_last);
+    give_last(gathered_last);
+    if (gathered_now == NULL) {
         pm_say(s, APLOG_WARNING, "no memory to compare the configuration with the last one");
     }
-    else if (seal(now)) {
-        save(s, path, last, now);
+}
+
+void pm_config_seal(apr_pool_t *pool, server_rec *s)
+{
+    if (gathered_now != NULL && seal(gathered_now)) {
+        save(s, store_path(pool), gathered_last, gathered_now);
     }
-    free(last);
-    free(now);
 }

@@ -81,6 +81,8 @@ static void gather(apr_pool_t *pconf, server_rec *s)
     alarm(GATHER_SECONDS);
     apr_pool_create(&pool, pconf);
     pm_config_gather(pool, s);
+    pm_watch_fill(pool, s);
+    pm_config_seal(pool, s);
 }
 
 static void gatherer_ended(int reason, void *data, int status)

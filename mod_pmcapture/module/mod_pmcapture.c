@@ -9,9 +9,6 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
-pm_glue pm = {.event_log = -1, .child = PM_NO_CHILD};
-pm_global *pm_config;
-
 static void register_hooks(apr_pool_t *pconf)
 {
     /* Whatever the configuration says first is to be on record, so its defaults stand before it is read. */

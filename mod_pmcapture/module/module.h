@@ -286,8 +286,6 @@ const void *pm_scoreboard_base(void);
 void pm_register_refused(apr_pool_t *pconf);
 /** In a worker. */
 void pm_refused_leave(void);
-/** The MPM has begun its work. */
-void pm_children_start(void);
 /** Does the server end because somebody asked it to? For cleanups of the configuration's pool. */
 int pm_ends_in_order(void);
 
@@ -310,8 +308,10 @@ void pm_child_logged(const char *message);
 /* config.c */
 /** In the parent, in post_config: room for what the gatherer finds. And what it reads is to be there still. */
 void pm_config_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
-/** In the gatherer: what configuration runs, and which files are to be watched. */
+/** In the gatherer: what configuration runs. */
 void pm_config_gather(apr_pool_t *pool, server_rec *s);
+/** All is gathered: whoever waits for it goes on. After pm_config_gather. */
+void pm_config_seal(apr_pool_t *pool, server_rec *s);
 /** Of the snapshots of the last load and of this one; -1 = none. */
 void pm_config_descriptors(int *last, int *now);
 /** A worker has no part in it. */

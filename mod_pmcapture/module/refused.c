@@ -477,9 +477,17 @@ static void put_on_record(apr_pool_t *pool)
     pm_capture_close(c);
 }
 
-void pm_children_start(void)
+/** The MPM has begun its work. */
+static void child_started(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                          mpm_child_status status)
 {
-    heard.stage = RUNNING;
+    (void)s;
+    (void)pid;
+    (void)gen;
+    (void)slot;
+    if (status == MPM_CHILD_STARTED) {
+        heard.stage = RUNNING;
+    }
 }
 
 /** The MPM has forgotten by now whether it was asked to end; but once it runs, nothing else makes it. */
@@ -586,6 +594,7 @@ void pm_register_refused(apr_pool_t *pconf)
     reach(READING);
     heard.fatal = 0;
     apr_pool_cleanup_register(pconf, NULL, configuration_ends, apr_pool_cleanup_null);
+    ap_hook_child_status(child_started, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_error_log(pm_error_logged, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* Before and behind all others: -10 and 30 are the ends of httpd's own scale. */
     ap_hook_pre_config(pre_config_begins, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);

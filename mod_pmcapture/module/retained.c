@@ -11,6 +11,9 @@
 
 APLOG_USE_MODULE(pmcapture);
 
+pm_glue pm = {.event_log = -1, .child = PM_NO_CHILD};
+pm_global *pm_config;
+
 #define FIRST_KEY "mod_pmcapture/1"
 
 /** What the first edition has left: recorders that it had forked, and would have to send away. */

@@ -97,7 +97,15 @@ void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts);
 /** Does one last? */
 int pm_incident_is_down(const pm_fold *f);
 /** Is an incident open, of whatever scope? */
-int pm_incident_any_open(const pm_fold *f);
+static inline int pm_incident_any_open(const pm_fold *f)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        if (f->state->open[i].used && f->state->open[i].incident.open) {
+            return 1;
+        }
+    }
+    return 0;
+}
 /** Take up an incident that the last run left open, or closed just before it ended. */
 void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample *samples,
                         size_t count);

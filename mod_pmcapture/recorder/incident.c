@@ -555,16 +555,6 @@ static pm_open *touched_by(pm_fold *f, uint64_t from_us, uint64_t to_us)
     return found;
 }
 
-int pm_incident_any_open(const pm_fold *f)
-{
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
-        if (is_open(&f->state->open[i])) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /** One in which nobody is served any more; NULL = none. */
 static pm_open *already_down(const pm_fold *f)
 {

@@ -30,28 +30,6 @@ uint64_t pm_story_until(const pm_model *m, const pm_incident *i)
     return until > i->onset_us ? until : i->onset_us;
 }
 
-const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT])
-{
-    double percent = whole ? 100.0 * (double)part / (double)whole : 0;
-
-    if (!whole) {
-        apr_cpystrn(out, "-", PM_STORY_PERCENT);
-    }
-    else if (part && percent < 0.1) {
-        apr_cpystrn(out, "< 0.1 %", PM_STORY_PERCENT);
-    }
-    else if (part < whole && percent >= 99.95) {
-        apr_cpystrn(out, "> 99.9 %", PM_STORY_PERCENT);
-    }
-    else if (part && (percent < 10 || (part < whole && percent >= 99.5))) {
-        apr_snprintf(out, PM_STORY_PERCENT, "%.1f %%", percent);
-    }
-    else {
-        apr_snprintf(out, PM_STORY_PERCENT, "%.0f %%", percent);
-    }
-    return out;
-}
-
 const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY])
 {
     if (us < 1000) {
@@ -137,61 +115,6 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
 
 /* ---- slices of time ---- */
 
-static size_t first_event(const pm_model *m, uint64_t at_us)
-{
-    size_t low = 0, high = m->event_count;
-
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if (m->events[middle].at_us < at_us) {
-            low = middle + 1;
-        }
-        else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static size_t first_row(const pm_model *m, uint64_t at_us)
-{
-    size_t low = 0, high = m->row_count;
-
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if (m->rows[middle].at_us < at_us) {
-            low = middle + 1;
-        }
-        else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-pm_slice pm_story_events(const pm_telling *t, uint64_t from_us, uint64_t until_us)
-{
-    return (pm_slice){first_event(t->m, from_us), first_event(t->m, until_us + 1)};
-}
-
-pm_slice pm_story_rows(const pm_telling *t, uint64_t from_us, uint64_t until_us)
-{
-    return (pm_slice){first_row(t->m, from_us), first_row(t->m, until_us)};
-}
-
-pm_slice pm_story_rows_over(const pm_telling *t, uint64_t from_us, uint64_t until_us)
-{
-    pm_slice s = pm_story_rows(t, from_us, until_us);
-    const pm_row *rows = t->m->rows;
-
-    if (s.first && rows[s.first - 1].at_us + rows[s.first - 1].span_us > from_us) {
-        s.first--;
-    }
-    return s;
-}
-
 /* ---- what changed ---- */
 
 static int is_change(uint32_t type)
@@ -218,24 +141,6 @@ static int is_change(uint32_t type)
     default:
         return 0;
     }
-}
-
-int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us)
-{
-    size_t len, other_len;
-    const char *path = pm_event_member(missing, "path", &len);
-
-    for (size_t n = 0; path && n < m->event_count; n++) {
-        const pm_event *e = &m->events[n];
-        const char *other;
-
-        if (e->type == PM_EV_DEPENDENCY_CHANGED && e->at_us >= missing->at_us && e->at_us < by_us &&
-            e->seq > missing->seq && (other = pm_event_member(e, "path", &other_len)) != NULL &&
-            other_len == len && !memcmp(other, path, len)) {
-            return 0;
-        }
-    }
-    return 1;
 }
 
 static int note_of_this(const pm_telling *t, const pm_event *e)
@@ -546,16 +451,6 @@ static void tell_timeline(pm_telling *t)
     qsort(line->elts, (size_t)line->nelts, sizeof(pm_moment), by_time);
     t->c->timeline = (const pm_moment *)line->elts;
     t->c->timeline_count = (size_t)line->nelts;
-}
-
-const char *pm_story_nearness(const pm_telling *t, uint64_t at_us)
-{
-    char span[PM_TIME_SIZE];
-    uint64_t onset = t->i->onset_us;
-
-    return apr_psprintf(t->pool, "%s %s the onset",
-                        pm_time_span(at_us > onset ? at_us - onset : onset - at_us, span),
-                        at_us > onset ? "after" : "before");
 }
 
 void pm_story_tell(pm_model *m, pm_case *c, apr_pool_t *pool)

@@ -55,15 +55,6 @@ static const struct event_rule {
     {PM_EV_SERVER_START, FAILING, PM_MINUTE_US, 0, 45, NULL, FALLS, 0},
 };
 
-int pm_changed_nothing(const pm_event *e)
-{
-    static const char none[] = "\"changes\":0}";
-
-    return (e->type == PM_EV_CONFIG_LOAD || e->type == PM_EV_CONFIG_RELOAD) && e->data &&
-           e->data_len >= sizeof(none) - 1 &&
-           !memcmp(e->data + e->data_len - (sizeof(none) - 1), none, sizeof(none) - 1);
-}
-
 static int in_reach(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
 {
     uint64_t onset = t->i->onset_us;

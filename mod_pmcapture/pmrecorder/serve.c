@@ -153,7 +153,10 @@ static void start(listener *l, int fd, const struct stat *st)
 {
     sigset_t all, was;
 
-    sigfillset(&all); /* signals are the tick's */
+    /* Signals are the tick's, but for that of a page which the live region has no more: a thread that blocks it is
+     * killed by it. */
+    sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &was);
     l->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,

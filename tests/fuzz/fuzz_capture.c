@@ -15,7 +15,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "capture_private.h"
+#include "capture/capture_private.h"
 #include "pm_source.h"
 #include "pm_time.h"
 

@@ -11,7 +11,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "config_private.h"
+#include "config/config_private.h"
 #include "pm_hash.h"
 
 static const uint8_t key[16] = "0123456789abcdef";

@@ -156,6 +156,7 @@ static void leave(bench *b)
     pm_capture_close(b->fold.capture);
     free(b->fold.tick);
     free(b->state);
+    free(b->control);
     b->fold.tick = NULL;
     b->now += 3 * PM_SECOND;
 }
@@ -865,6 +866,7 @@ static void the_hour_the_day_and_the_week_before_are_told_each_with_its_length(v
     pm_live_detach(&b->live);
     pm_capture_close(b->fold.capture);
     free(b->state);
+    free(b->control);
     free(b->fold.tick);
     start_run(b, 2, &old);
     quiet(b, 10, 1);

@@ -4,7 +4,7 @@
  *
  * A tick takes a snapshot of the live region(s), subtracts the last one, judges every scope, moves incidents on,
  * and writes a row, events, incidents and the checkpoint to the capture file. All that must survive the recorder's
- * death lies in a pm_ledger: shared memory that only the parent and the recorders have (workers unmap it).
+ * death lies in a pm_ledger, in memory that httpd's parent keeps for it; workers have none of it.
  * One process ticks at a time: the holder of the lease (pm_lease.h).
  *
  * Workers time requests by the wall clock. When that is set forward, those that came before count as come then: in
@@ -13,7 +13,7 @@
  * are. All are counted, each with the time that its worker took: p99_us and max_us of such a second, and the longest of
  * all, may show by how much the clock was set.
  *
- * It knows no httpd: the module fills pm_fold and lends a function that counts workers.
+ * It knows no httpd: the program fills pm_fold from what httpd has handed over.
  */
 #ifndef PM_FOLD_H
 #define PM_FOLD_H

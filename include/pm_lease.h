@@ -4,7 +4,8 @@
  *
  * The lease is a POSIX record lock on a byte of the capture's lock file and of the capture file itself: the kernel gives it
  * up when its holder dies, and says who holds it. It is the process's, not the descriptor's: a process that
- * closes any descriptor of the file loses it, so recorders close what they do not need before they ask.
+ * closes any descriptor of the file loses it, so the recorder opens none of its own, and asks again when it has taken
+ * over another one's descriptors.
  */
 #ifndef PM_LEASE_H
 #define PM_LEASE_H

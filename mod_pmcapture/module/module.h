@@ -111,7 +111,7 @@ typedef struct pm_conn {
 typedef struct pm_glue {
     pm_live live; /* live.header == NULL: nothing is recorded */
     apr_pool_t *pconf;
-    pm_capture *capture; /* the parent's and the recorders' */
+    pm_capture *capture; /* the parent's */
     const char *capture_path;
     const char *run_dir;
     pm_control *control; /* the parent's and the recorder's; NULL = none */

@@ -113,7 +113,7 @@ static void forget_old(pm_retained *kept, int i)
     }
 }
 
-/** What the recorders have drained is in the totals, and nobody writes to it any more. */
+/** What the recorder has drained is in the totals, and nobody writes to it any more. */
 void pm_region_remove_drained(pm_retained *kept)
 {
     pm_control *control = kept->control.base;

@@ -38,6 +38,7 @@ typedef struct pm_control {
     uint64_t region_dev, region_ino; /* the live region's file */
     _Atomic uint64_t heartbeat_us;   /* monotonic; the recorder's last tick */
     _Atomic uint64_t writing_us;     /* monotonic; since when it has been writing, 0 = it isn't */
+    _Atomic uint64_t reloading_us;   /* monotonic; since when the configuration is read anew, 0 = it isn't */
     _Atomic uint32_t stopping;       /* 1: the server ends in order; 2: the last tick is on disk */
     _Atomic uint32_t gathered;       /* generation + 1 whose configuration is gathered, or never will be */
     _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */

@@ -17,6 +17,8 @@
 
 APLOG_USE_MODULE(pmcapture);
 
+#define AWAY_MS 500
+
 static ssize_t program_of(uint32_t pid, char name[32])
 {
     char path[48];
@@ -80,6 +82,20 @@ static int is_served(pm_capture *c, const char *path, apr_pool_t *p)
     return served;
 }
 
+/** The recorder of a server that has ended stays; now it is in the way, of its lease and of what it listens on. Whoever
+ *  starts a server waits for that a moment: it does not take longer unless a disk hangs. */
+static void send_away(pid_t holder)
+{
+    uint32_t supervising = pm_process_parent((uint32_t)holder);
+
+    kill(holder, SIGTERM); /* the kernel says who holds the lock */
+    for (int ms = 0; ms < AWAY_MS && (pm_process_start((uint32_t)holder) != 0 ||
+                                      (supervising > 1 && pm_process_start(supervising) != 0));
+         ms += 5) {
+        usleep(5000);
+    }
+}
+
 /** Another server holds the file? Our own recorders, of whatever generation, and one whose parent is dead, don't count:
  *  they are leaving, or told to. */
 static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
@@ -97,7 +113,7 @@ static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
     if (holder < 0 || is_httpd(httpd)) {
         return 1;
     }
-    kill(holder, SIGTERM); /* the kernel says who holds the lock, and its parent is gone */
+    send_away(holder);
     return 0;
 }
 
@@ -195,6 +211,11 @@ static void remove_dead_memory(apr_pool_t *p)
             continue;
         }
         if (pm_capture_open(&c, path, p, NULL) == APR_SUCCESS) {
+            pid_t holder = pm_lease_holder(c);
+
+            if (holder > 0) {
+                send_away(holder);
+            }
             pm_live_find(pm.run_dir, pm_capture_id(c), remove_region, NULL);
             pm_capture_close(c);
         }

@@ -38,10 +38,14 @@ static void end_configuration(pm_retained *kept)
             unlink(kept->live.path); /* the last tick is on disk, or there never was a first */
         }
         pm_relay_remove();
-        pm_listen_leave(1);
-        if (kept->memory_capture[0] != '\0') {
+        /* Where httpd ended itself the recorder stays, and goes on answering. */
+        pm_listen_leave(pm_ends_in_order() || kept->recorder == 0);
+        if (kept->memory_capture[0] != '\0' && (pm_ends_in_order() || kept->recorder == 0)) {
             pm_capture_file_forget(pm.pconf, kept->memory_capture);
         }
+    }
+    else if (pm.control != NULL) {
+        atomic_store(&pm.control->reloading_us, pm_time_monotonic());
     }
     if (pm.capture != NULL) {
         pm_capture_close(pm.capture);

@@ -337,6 +337,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
     pm_retained *kept = pm_retained_get();
 
     recorder_pool = pconf;
+    atomic_store(&pm.control->reloading_us, 0);
     let_go(&kept->block_fd);
     kept->block_fd = make_block(p, s);
     if (kept->block_fd < 0) {

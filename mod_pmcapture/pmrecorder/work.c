@@ -21,7 +21,8 @@
 
 #define LEASE_POLL_US 50000u
 #define LOAD_POLL_US 20000u
-#define ORPHAN_POLL_US 50000u /* how exactly the end of the last orphan is known */
+#define UNLOADED_US (60 * PM_SECOND) /* that the reading of a configuration may take */
+#define ORPHAN_POLL_US 50000u        /* how exactly the end of the last orphan is known */
 
 typedef struct work {
     int channel;
@@ -54,6 +55,15 @@ static int all_gone(work *w)
     }
     w->g->fold.server.orphaned = 1;
     return pm_live_children_alive(&w->g->live, 1) == 0;
+}
+
+/** httpd runs on with a configuration that has no LoadModule line of ours: nobody counts any more, and nobody will say when
+ *  it ends. */
+static int is_unloaded(const work *w)
+{
+    uint64_t since = atomic_load(&w->g->control->reloading_us);
+
+    return since != 0 && pm_time_monotonic() > since + UNLOADED_US && parent_alive(w);
 }
 
 static int is_stopping(const work *w)
@@ -259,7 +269,7 @@ int pm_work(int channel)
         wait_for_news(&w, PM_SECOND);
         hear(&w);
     }
-    while (!told_to_go) {
+    while (!told_to_go && w.g != NULL && !is_unloaded(&w)) {
         if (!w.begun && !begin(&w)) {
             return told_to_go || is_stopping(&w) || all_gone(&w) ? 0 : 1;
         }

@@ -188,14 +188,22 @@ def test_pages_are_served_while_every_worker_is_busy(listening, mpm):
             one.close()
 
 
-def test_pages_are_served_while_httpd_is_down_and_say_so(listening, mpm):
-    httpd = listening(mpm=mpm).start()
+@pytest.mark.parametrize("capture", ["logs/pmcapture.pmc", None])
+@pytest.mark.parametrize("how", ["killed", "a reload that failed"])
+def test_pages_are_served_while_httpd_is_down_and_say_so(listening, mpm, how, capture):
+    httpd = listening(mpm=mpm, capture=capture).start()
     httpd.get("/")
-    document.settled(httpd)
-    for pid in [httpd.parent, *httpd.servers()]:
-        processes.kill(pid)
-    wait_for(lambda: not httpd.servers(), 10, "httpd is gone")
-    httpd.pid_file.unlink(missing_ok=True)
+    document.ticked(httpd, 2) if capture else time.sleep(2)
+    if how == "killed":
+        for pid in [httpd.parent, *httpd.servers()]:
+            processes.kill(pid)
+        wait_for(lambda: not httpd.servers(), 10, "httpd is gone")
+        httpd.pid_file.unlink(missing_ok=True)
+    else:
+        with open(httpd.conf, "a") as conf:
+            conf.write("NoSuchDirective on\n")
+        httpd.send(signal.SIGUSR1)
+        httpd.wait_failed()
 
     def is_down():
         found = json.loads(ask(httpd.pages_port, "/?format=json")[1])

@@ -237,6 +237,7 @@ def test_the_incidents_counted_are_all_that_opened_and_their_help_says_so(new_ht
         for _ in range(15):
             httpd.get("/x")
         document.wait_for_document(httpd, lambda d, n=count: [i["id"] for i in d["incidents"]] == [n], 20, "it opened")
+        document.settled(httpd)     # a second of its own: only what succeeds after the last failure ends it
         for _ in range(15):
             httpd.get("/")
         document.wait_closed(httpd, limit=30)

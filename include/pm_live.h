@@ -270,6 +270,8 @@ void pm_live_totals(const pm_live *live, pm_totals *out, uint64_t (*pools)[PM_HI
 
 /** Kernel's start time of a process (clock ticks since boot), 0 when there is none. */
 uint64_t pm_process_start(uint32_t pid);
+/** Does the process of that start time live? One that is there and may not be looked at is taken for it. */
+int pm_process_lives(uint32_t pid, uint64_t start);
 /** A process's parent, 0 when there is none. */
 uint32_t pm_process_parent(uint32_t pid);
 /** Inode of this process's pid namespace, 0 when unknown. */

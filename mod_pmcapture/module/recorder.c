@@ -222,6 +222,11 @@ static int is_serving(void)
            !ap_unixd_mpm_get_retained_data()->shutdown_pending;
 }
 
+static int is_off(void)
+{
+    return pm_config->recorder != NULL && strcasecmp(pm_config->recorder, "off") == 0;
+}
+
 static const char *program(void)
 {
     return pm_config->recorder != NULL ? pm_config->recorder : PM_RECORDER_PROGRAM;
@@ -313,7 +318,7 @@ static void recorder_changed(int reason, void *data, int status)
     apr_proc_other_child_unregister(data);
     kept->recorder = 0; /* its pid may be another's soon, who is not to get our signals */
     let_go(&kept->channel);
-    if (is_serving() && pm.capture != NULL && kept->block_fd >= 0 &&
+    if (is_serving() && !is_off() && pm.capture != NULL && kept->block_fd >= 0 &&
         (kept->respawned_us == 0 || pm_time_monotonic() > kept->respawned_us + RESPAWN_US)) {
         kept->respawned_us = pm_time_monotonic();
         respawn();
@@ -327,9 +332,13 @@ void pm_recorder_register(void)
     apr_proc_other_child_register(&recorder, recorder_changed, &recorder, NULL, recorder_pool);
 }
 
-static int is_off(void)
+/** While a configuration without the module ran, nobody was told when the recorder ended: its pid may be another's. */
+static void forget_ended(pm_retained *kept)
 {
-    return pm_config->recorder != NULL && strcasecmp(pm_config->recorder, "off") == 0;
+    if (kept->recorder > 0 && waitpid(kept->recorder, NULL, WNOHANG) != 0) {
+        kept->recorder = 0;
+        let_go(&kept->channel);
+    }
 }
 
 void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
@@ -337,6 +346,16 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
     pm_retained *kept = pm_retained_get();
 
     recorder_pool = pconf;
+    forget_ended(kept);
+    if (is_off()) {
+        apr_cpystrn(pm.trouble,
+                    "PMCaptureRecorder off: requests are counted, and nothing is recorded",
+                    sizeof(pm.trouble));
+        pm_say(s, APLOG_NOTICE, pm.trouble);
+        pm_recorder_dismiss(pconf);
+        return;
+    }
+    atomic_store(&pm.control->stopping, 0);
     atomic_store(&pm.control->reloading_us, 0);
     let_go(&kept->block_fd);
     kept->block_fd = make_block(p, s);
@@ -352,13 +371,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         kill(kept->recorder, SIGKILL); /* it does not read: another one begins when it has gone */
         return;
     }
-    if (is_off()) {
-        apr_cpystrn(pm.trouble,
-                    "PMCaptureRecorder off: requests are counted, and nothing is recorded",
-                    sizeof(pm.trouble));
-        pm_say(s, APLOG_NOTICE, pm.trouble);
-    }
-    else if (start(s)) {
+    if (start(s)) {
         pm_recorder_register();
         hand_over(s);
     }
@@ -370,10 +383,13 @@ void pm_recorder_dismiss(apr_pool_t *pconf)
 
     recorder_pool = pconf;
     let_go(&kept->block_fd);
+    pm_relay_remove(); /* nobody would answer there */
+    forget_ended(kept);
     if (kept->recorder > 0) {
         pm_recorder_register();
         kill(kept->recorder, SIGTERM);
     }
+    let_go(&kept->channel);
 }
 
 void pm_recorder_check(void)
@@ -384,7 +400,8 @@ void pm_recorder_check(void)
         is_serving()) {
         respawn();
     }
-    else if (!all_listening && kept->channel >= 0 && is_serving()) {
+    else if (!all_listening && kept->channel >= 0 && kept->block_fd >= 0 && pm.capture != NULL &&
+             is_serving()) {
         hand_over(ap_server_conf); /* whoever had that port may have left it */
     }
 }

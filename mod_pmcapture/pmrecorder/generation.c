@@ -161,7 +161,7 @@ static void count_workers(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *l
     const pm_generation *g = ctx;
 
     *limit = g->block->scoreboard.limit;
-    if (g->scoreboard == NULL) {
+    if (g->scoreboard == NULL || g->block->scoreboard.processes == 0) {
         return;
     }
     *busy = *idle = 0;

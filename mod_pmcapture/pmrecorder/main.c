@@ -37,14 +37,14 @@ static const char usage[] =
     "Exit: 0 the server has ended, 1 it cannot work, 2 usage.\n"
     "See mod_pmcapture(8).\n";
 
-/** Ids as httpd has them: never root's. */
-static int parse_id(const char *text, unsigned long *out)
+/** Ids as httpd has them. */
+static int parse_id(const char *text, unsigned long least, unsigned long *out)
 {
     char *end;
 
     errno = 0;
     *out = strtoul(text, &end, 10);
-    return end != text && *end == '\0' && errno == 0 && *out > 0 && *out < UINT32_MAX;
+    return end != text && *end == '\0' && errno == 0 && *out >= least && *out < UINT32_MAX;
 }
 
 /** 0, or the errno. */
@@ -91,15 +91,27 @@ static int is_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
+/** Whoever reads what httpd writes to a pipe waits for its end. */
+static void forget_terminal(void)
+{
+    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (none >= 0) {
+        dup2(none, STDIN_FILENO);
+        dup2(none, STDOUT_FILENO);
+        close(none);
+    }
+}
+
 static int work_for_httpd(const char *uid_text, const char *gid_text)
 {
     unsigned long uid, gid;
     uid_t owner = geteuid();
     int error;
 
-    if (!parse_id(uid_text, &uid) || !parse_id(gid_text, &gid)) {
+    if (!parse_id(uid_text, owner == 0 ? 1 : 0, &uid) || !parse_id(gid_text, 0, &gid)) {
         fprintf(stderr,
-                "pmrecorder: --httpd takes the numbers of a user and a group, not root's\n");
+                "pmrecorder: --httpd takes the numbers of a user, not root's, and a group\n");
         return EXIT_USAGE;
     }
     if (!is_socket(HTTPD_FD)) {
@@ -110,6 +122,7 @@ static int work_for_httpd(const char *uid_text, const char *gid_text)
     /* What httpd had open, its listening sockets first, is none of ours. */
     pm_descriptors_close(HTTPD_FD + 1, ~0u);
     fcntl(HTTPD_FD, F_SETFD, FD_CLOEXEC);
+    forget_terminal();
     set_signals();
     error = become((uid_t)uid, (gid_t)gid);
     if (error != 0) {

@@ -174,6 +174,9 @@ static void keep(supervisor *s, pm_handover *h)
     pm_handover_close(&s->latest);
     s->latest = *h;
     s->loaded_us = pm_time_monotonic();
+    if (h->fd[PM_FD_ERROR_LOG] >= 0) {
+        dup2(h->fd[PM_FD_ERROR_LOG], STDERR_FILENO); /* the one before may be rotated away */
+    }
     if (s->control != NULL) {
         munmap(s->control, sizeof(*s->control));
     }

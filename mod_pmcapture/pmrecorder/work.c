@@ -44,7 +44,10 @@ static void on_term(int sig)
 
 static int parent_alive(const work *w)
 {
-    return pm_process_start(w->g->block->parent_pid) == w->g->block->parent_start;
+    struct pollfd on = {.fd = w->parent, .events = POLLIN};
+
+    return w->parent >= 0 ? poll(&on, 1, 0) <= 0
+                          : pm_process_lives(w->g->block->parent_pid, w->g->block->parent_start);
 }
 
 /** 1 when there is nothing left to record: the parent has gone, and no worker lives on. */
@@ -104,9 +107,17 @@ static void take(work *w, pm_handover *h)
 
     if (g == NULL) {
         pm_log(PM_CRITICAL, err.text);
+        if (w->g !=
+            NULL) { /* its descriptors of the capture file were closed, and with them went the lease */
+            w->leased = pm_lease_take(w->g->capture);
+            w->begun = w->begun && w->leased;
+        }
         return;
     }
     pm_log_to(g->handed.fd[PM_FD_ERROR_LOG], (int)g->block->log_level);
+    if (g->handed.fd[PM_FD_ERROR_LOG] >= 0) {
+        dup2(g->handed.fd[PM_FD_ERROR_LOG], STDERR_FILENO); /* the one before may be rotated away */
+    }
     pm_serve(g);
     if (w->g != NULL) {
         if (w->begun && !w->loaded) {
@@ -269,7 +280,10 @@ int pm_work(int channel)
         wait_for_news(&w, PM_SECOND);
         hear(&w);
     }
-    while (!told_to_go && w.g != NULL && !is_unloaded(&w)) {
+    while (!told_to_go && w.g != NULL) {
+        if (is_unloaded(&w)) { /* as an orderly end: what comes after it is nobody's outage */
+            atomic_store(&w.g->control->stopping, 1);
+        }
         if (!w.begun && !begin(&w)) {
             return told_to_go || is_stopping(&w) || all_gone(&w) ? 0 : 1;
         }

@@ -603,6 +603,13 @@ static void say_reboot(pm_fold *f, const pm_server *last)
                   "The machine was started anew since the last run");
 }
 
+/** A reload that needs more room, or another layout, begins a run in the server that goes on. */
+static int is_same_server(const pm_server *last, const pm_server *now)
+{
+    return last->pid == now->pid && last->pid_start != 0 && last->pid_start == now->pid_start &&
+           last->pid_namespace == now->pid_namespace && strcmp(last->boot_id, now->boot_id) == 0;
+}
+
 apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, apr_pool_t *pool,
                            pm_error *err)
 {
@@ -628,8 +635,10 @@ apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, a
     remember_rows(f, now_us, pool);
     if (last.run != 0 && last.run != s->run) {
         recover(f, last.heartbeat_us, now_us);
-        say_reboot(f, &last);
-        tell_ending(f, &last, now_us, pool);
+        if (!is_same_server(&last, &f->server)) {
+            say_reboot(f, &last);
+            tell_ending(f, &last, now_us, pool);
+        }
     }
     s->last_us = now_us;
     s->last_monotonic_us = monotonic_us;

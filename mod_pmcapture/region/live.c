@@ -101,7 +101,8 @@ static uint64_t header_sum(const pm_live_header *h)
     return XXH3_64bits(h, offsetof(pm_live_header, sum));
 }
 
-/** The fields of /proc/<pid>/stat from the state on, "" for a process that is dead or none. */
+/** The fields of /proc/<pid>/stat from the state on, "" for a process that is dead; NULL for none, or one that may not be
+ *  looked at (hidepid, no descriptor left). */
 static const char *process_stat(uint32_t pid, char stat[1024])
 {
     char path[48], *rest;
@@ -111,7 +112,7 @@ static const char *process_stat(uint32_t pid, char stat[1024])
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return "";
+        return NULL;
     }
     n = read(fd, stat, 1023);
     close(fd);
@@ -130,9 +131,10 @@ static const char *process_stat(uint32_t pid, char stat[1024])
 uint64_t pm_process_start(uint32_t pid)
 {
     char stat[1024];
+    const char *fields = process_stat(pid, stat);
     unsigned long long start = 0;
 
-    sscanf(process_stat(pid, stat),
+    sscanf(fields != NULL ? fields : "",
            "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
            &start);
     return start;
@@ -141,9 +143,10 @@ uint64_t pm_process_start(uint32_t pid)
 uint32_t pm_process_parent(uint32_t pid)
 {
     char stat[1024];
+    const char *fields = process_stat(pid, stat);
     unsigned int parent = 0;
 
-    sscanf(process_stat(pid, stat), "%*c %u", &parent);
+    sscanf(fields != NULL ? fields : "", "%*c %u", &parent);
     return parent;
 }
 
@@ -562,12 +565,19 @@ int pm_live_parent_alive(const pm_live *live)
            pm_process_start(live->parent_pid) == live->parent_start;
 }
 
-static int process_alive(uint32_t pid, uint64_t start, int thorough)
+int pm_process_lives(uint32_t pid, uint64_t start)
 {
+    char stat[1024];
+
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
         return 0;
     }
-    return !thorough || pm_process_start(pid) == start;
+    return process_stat(pid, stat) == NULL || pm_process_start(pid) == start;
+}
+
+static int process_alive(uint32_t pid, uint64_t start, int thorough)
+{
+    return thorough ? pm_process_lives(pid, start) : kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
 uint32_t pm_live_children_alive(pm_live *live, int thorough)

@@ -153,3 +153,5 @@ def test_a_reload_into_another_layout_of_the_live_region_loses_nothing(
     assert server.failures() == []
     final = document.settled(httpd)
     assert document.status_totals(final) == httpd.access_log.totals()
+    assert final["incidents"] == [], "it served on"
+    assert document.events(final, "server.unclean") == []

@@ -95,6 +95,15 @@ $(CORE) $(MODULE) $(TOOLS) $(RECORDER): $(BUILD)/%.o: mod_pmcapture/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Where the module looks for the recorder: it is compiled anew when `make install` names another place.
+$(BUILD)/module/recorder.o: $(BUILD)/recorder-dir
+$(BUILD)/recorder-dir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(RECORDER_DIR)' | cmp -s - $@ || echo '$(RECORDER_DIR)' >$@
+
+.PHONY: FORCE
+FORCE:
+
 $(LIB): $(CORE)
 	@mkdir -p $(@D)
 	@rm -f $@

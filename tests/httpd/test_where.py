@@ -637,7 +637,11 @@ def test_log_lines_of_an_open_incident_can_be_marked(new_httpd, mpm):
     ask(httpd, "/during", 2)
     wait_closed(httpd)
     ask(httpd, "/after", 2)
-    tagged = (httpd.root / "logs/tag.log").read_text().splitlines()
+    log = httpd.root / "logs/tag.log"
+    # httpd logs a request after its reply
+    wait_for(lambda: len([line for line in log.read_text().splitlines() if line.endswith(" /after")]) == 2, 10,
+             "all is logged")
+    tagged = log.read_text().splitlines()
     assert "- /quiet" in tagged and "- /after" in tagged and "1 /after" not in tagged
     assert "1 /during" in tagged
     only = (httpd.root / "logs/only.log").read_text().splitlines()

@@ -67,7 +67,7 @@ typedef struct pm_handover_vhost {
 typedef struct pm_handover_block {
     uint64_t size;
     uint32_t version, vhosts; /* room for virtual hosts, as in the region */
-    uint32_t generation, first, graceful, memory_alone;
+    uint32_t generation, first, graceful, pad;
     uint64_t load_us, started_us, reload_us;
     uint64_t parent_start;
     uint32_t parent_pid, samples, clients, diff; /* clients: 0 = off; diff: enum pm_config_detail */
@@ -77,7 +77,7 @@ typedef struct pm_handover_block {
     pm_scoreboard_shape scoreboard;
     pm_burst_rule burst;
     pm_slow_rule slow;
-    char capture_path[512], run_dir[512], server_root[512];
+    char capture_path[512], server_root[512];
     char live_path[512], old_path[PM_OLD_REGIONS][512];
     char software[64], mpm[16], module_version[16], trouble[256];
     pm_handover_vhost vhost[];

@@ -156,8 +156,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     return DECLINED;
 }
 
-/** A worker keeps the live region, and a descriptor to read history with. Nothing with which history could
- *  be written. */
+/** A worker keeps the live region, and nothing with which history could be read or written. */
 static void leave_parent(const pm_retained *kept)
 {
     if (pm.capture != NULL) {

@@ -258,8 +258,6 @@ uint64_t pm_load_at(uint32_t *first, uint32_t *graceful);
 void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s);
 /** This generation can record nothing: let it go. */
 void pm_recorder_dismiss(apr_pool_t *pconf);
-/** The recorder is known to this generation, or the MPM would call it a long lost child. */
-void pm_recorder_register(void);
 /** In the parent, every ten seconds or so: start another one where it is missing. */
 void pm_recorder_check(void);
 /** The server ends in order: the recorder takes the last tick and leaves. */

@@ -113,7 +113,6 @@ static void describe_paths(pm_handover_block *b)
     const pm_retained *kept = pm_retained_get();
 
     apr_cpystrn(b->capture_path, pm.capture_path, sizeof(b->capture_path));
-    apr_cpystrn(b->run_dir, pm.run_dir, sizeof(b->run_dir));
     apr_cpystrn(b->server_root, ap_server_root, sizeof(b->server_root));
     apr_cpystrn(b->live_path, pm.live.path, sizeof(b->live_path));
     b->live_size = pm.live.size;
@@ -137,7 +136,6 @@ static int make_block(apr_pool_t *p, server_rec *s)
     b->layout = PM_LIVE_LAYOUT;
     b->generation = pm.generation;
     b->load_us = pm_load_at(&b->first, &b->graceful);
-    b->memory_alone = strcmp(pm.capture_path, kept->memory_capture) == 0;
     b->started_us = kept->started_us;
     b->reload_us = kept->reload_us;
     b->parent_pid = (uint32_t)kept->parent;
@@ -272,8 +270,8 @@ static int start(server_rec *s)
     apr_snprintf(gid, sizeof(gid), "%lu",
                  (unsigned long)(geteuid() == 0 ? ap_unixd_config.group_id : getegid()));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
-        setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on,
-                   sizeof(on)); /* before the first message */
+        /* Before the first message: its sender is to be known. */
+        setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
         pid = execute(program(), uid, gid, pair[1], &error);
         close(pair[1]);
         if (pid < 0) {
@@ -298,10 +296,20 @@ static int start(server_rec *s)
     return 1;
 }
 
+static void recorder_changed(int reason, void *data, int status);
+
+/** Known to this generation, or the MPM would call it a long lost child. */
+static void register_recorder(void)
+{
+    recorder.pid = pm_retained_get()->recorder;
+    recorder.in = recorder.out = recorder.err = NULL;
+    apr_proc_other_child_register(&recorder, recorder_changed, &recorder, NULL, recorder_pool);
+}
+
 static void respawn(void)
 {
     if (start(ap_server_conf)) {
-        pm_recorder_register();
+        register_recorder();
         hand_over(ap_server_conf);
     }
 }
@@ -323,13 +331,6 @@ static void recorder_changed(int reason, void *data, int status)
         kept->respawned_us = pm_time_monotonic();
         respawn();
     }
-}
-
-void pm_recorder_register(void)
-{
-    recorder.pid = pm_retained_get()->recorder;
-    recorder.in = recorder.out = recorder.err = NULL;
-    apr_proc_other_child_register(&recorder, recorder_changed, &recorder, NULL, recorder_pool);
 }
 
 /** While a configuration without the module ran, nobody was told when the recorder ended: its pid may be another's. */
@@ -364,7 +365,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         return;
     }
     if (kept->recorder > 0 && kept->channel >= 0) {
-        pm_recorder_register();
+        register_recorder();
         if (hand_over(s) == APR_SUCCESS) {
             return;
         }
@@ -372,7 +373,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         return;
     }
     if (start(s)) {
-        pm_recorder_register();
+        register_recorder();
         hand_over(s);
     }
 }
@@ -383,10 +384,11 @@ void pm_recorder_dismiss(apr_pool_t *pconf)
 
     recorder_pool = pconf;
     let_go(&kept->block_fd);
-    pm_relay_remove(); /* nobody would answer there */
+    pm_relay_remove();  /* nobody would answer there, */
+    pm_listen_leave(1); /* nor there */
     forget_ended(kept);
     if (kept->recorder > 0) {
-        pm_recorder_register();
+        register_recorder();
         kill(kept->recorder, SIGTERM);
     }
     let_go(&kept->channel);

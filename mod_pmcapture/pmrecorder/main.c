@@ -26,9 +26,7 @@
 
 static const char usage[] =
     "Usage: pmrecorder --httpd UID GID\n"
-    "Record what a httpd with mod_pmcapture counts. httpd starts it; there is nothing to be "
-    "started "
-    "by hand.\n\n"
+    "Record what a httpd with mod_pmcapture counts. httpd starts it; nobody does so by hand.\n\n"
     "  --httpd UID GID   work for the httpd at the other end of descriptor 3, as the user " OWN_USER
     "\n"
     "                    where there is one, else as UID and GID, if started by root\n"

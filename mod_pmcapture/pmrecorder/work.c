@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -107,8 +108,8 @@ static void take(work *w, pm_handover *h)
 
     if (g == NULL) {
         pm_log(PM_CRITICAL, err.text);
-        if (w->g !=
-            NULL) { /* its descriptors of the capture file were closed, and with them went the lease */
+        if (w->g != NULL) {
+            /* Its descriptors of the capture file were closed, and with them went the lease. */
             w->leased = pm_lease_take(w->g->capture);
             w->begun = w->begun && w->leased;
         }
@@ -266,6 +267,14 @@ static int tick(work *w)
     return leaving;
 }
 
+/** As an orderly end: what comes after it is nobody's outage. But it is none of httpd's. */
+static void end_unloaded(work *w)
+{
+    snprintf(w->g->fold.server.trouble, sizeof(w->g->fold.server.trouble),
+             "A reload unloaded mod_pmcapture: httpd may serve on, and nothing is recorded since");
+    atomic_store(&w->g->control->stopping, 1);
+}
+
 int pm_work(int channel)
 {
     work w = {.channel = channel, .parent = -1};
@@ -281,8 +290,8 @@ int pm_work(int channel)
         hear(&w);
     }
     while (!told_to_go && w.g != NULL) {
-        if (is_unloaded(&w)) { /* as an orderly end: what comes after it is nobody's outage */
-            atomic_store(&w.g->control->stopping, 1);
+        if (is_unloaded(&w)) {
+            end_unloaded(&w);
         }
         if (!w.begun && !begin(&w)) {
             return told_to_go || is_stopping(&w) || all_gone(&w) ? 0 : 1;

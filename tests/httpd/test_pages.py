@@ -193,7 +193,8 @@ def test_pages_are_served_while_every_worker_is_busy(listening, mpm):
 def test_pages_are_served_while_httpd_is_down_and_say_so(listening, mpm, how, capture):
     httpd = listening(mpm=mpm, capture=capture).start()
     httpd.get("/")
-    document.ticked(httpd, 2) if capture else time.sleep(2)
+    wait_for(lambda: json.loads(ask(httpd.pages_port, "/?format=json")[1])["totals"]["requests"] >= 1, 10,
+             "it is counted")
     if how == "killed":
         for pid in [httpd.parent, *httpd.servers()]:
             processes.kill(pid)

@@ -130,9 +130,17 @@ comma := ,
 # cmocka 2 deprecates macros for ones that cmocka 1 has not.
 TEST_CFLAGS = $(PM_CFLAGS) -Wno-deprecated-declarations
 
-$(BUILD)/unit/%: tests/unit/%.c $(LIB) Makefile
+# An invariant that does not hold (pm_check.h) ends a test, and what `make sanitize` and `make fuzz` build.
+CHECK_ENDS := -DPM_CHECK_ENDS
+
+$(BUILD)/unit/check.o: mod_pmcapture/base/check.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(TEST_CFLAGS) $(LDFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) $(APR_LIBS) $(TEST_LIBS)
+	$(call say,CC)$(CC) $(TEST_CFLAGS) $(CHECK_ENDS) -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/unit/check.o $(LIB) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(TEST_CFLAGS) $(LDFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(BUILD)/unit/check.o $(LIB) \
+	    $(APR_LIBS) $(TEST_LIBS)
 
 unit: $(TESTS)
 	@tests/run-unit $(TESTS)
@@ -157,7 +165,7 @@ releases:
 # ---- sanitizers, fuzzing, torture ----
 
 # What a sanitizer finds ends the program. Leaks of httpd's own pools are not looked for.
-ASAN_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ASAN_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer $(CHECK_ENDS)
 THREADED    := test_threads test_ring test_sketch test_heavy
 
 sanitize:
@@ -173,7 +181,7 @@ threads: $(THREADED:%=$(BUILD)/unit/%)
 # Each reader of what somebody else may have written, FUZZ_SECONDS long, from the seeds in tests/fuzz/seeds.
 FUZZ_SECONDS ?= 60
 FUZZ_BUILD   := $(BUILD)/fuzz
-FUZZ_CFLAGS  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_CFLAGS  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined $(CHECK_ENDS)
 FUZZ_NAMES   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 fuzz:

@@ -196,9 +196,9 @@ apr_status_t pm_capture_events(pm_capture *c, uint64_t from_us, uint64_t to_us, 
  *  first that is not newer, so it costs what came since, however many are kept. */
 apr_status_t pm_capture_events_after(pm_capture *c, uint64_t seq, pm_event **events, size_t *count,
                                      apr_pool_t *pool);
-/** The oldest event, those since from_us, the last `most`, and those of the types in `ever` (1 << type) whatever their
+/** The oldest event, those since from_us, the last `most`, and those of the types in `ever` (PM_EVENT_BIT) whatever their
  *  time; in order of at_us, then seq. What is none of these is not checked, so damage in it is not counted. */
-apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint32_t ever, size_t most,
+apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint64_t ever, size_t most,
                                       pm_event **events, size_t *count, apr_pool_t *pool);
 /** The last `most` events, in order of at_us, then seq, without looking at the others. */
 apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **events, size_t *count,

@@ -88,7 +88,7 @@ typedef struct pm_pending_event {
     uint64_t at_us;
     uint32_t type, severity;
     char text[PM_EVENT_TEXT];
-    char data[1024];
+    char data[PM_DRAFT_DATA];
 } pm_pending_event;
 
 typedef struct pm_second {
@@ -175,8 +175,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
 void pm_fold_down(pm_fold *f, uint64_t now_us);
 /** 1 when it was called, by whichever process, and no run has begun since. */
 int pm_fold_is_down(const pm_fold *f);
-/** Put an event into the queue that the next tick writes. data: a JSON object. */
-void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
-                   const char *format, ...) __attribute__((format(printf, 6, 7)));
+/** Put an event (pm_draft_end) into the queue that the next tick writes. */
+void pm_fold_event(pm_fold *f, const pm_event *e);
 
 #endif

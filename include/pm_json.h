@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * pm_json.h: a small streaming JSON writer, and a check of JSON that came from a file.
+ * pm_json.h: a small streaming JSON writer; a check of JSON that came from a file, and values found in it.
  *
  * The writer places commas and colons itself and turns every string into valid UTF-8 (other bytes
  * are percent-encoded, pm_text.h). It keeps no document in memory: what is complete goes to the
@@ -74,5 +74,25 @@ void pm_json_raw(pm_json *j, const char *value, size_t len);
  * holds nothing that common readers stumble over: no half of a surrogate pair, no number longer
  * than 40 bytes or with more than two digits of exponent. White space around it is allowed. */
 int pm_json_valid(const char *s, size_t len);
+
+/* ---- values found in such JSON. What is not valid has fewer of them; nothing behind its end is read ---- */
+
+/** The piece of the text that is the value, without white space around it. NULL: there is none. */
+typedef struct pm_json_value {
+    const char *text;
+    size_t len;
+} pm_json_value;
+
+/** The next item of an array or object, and its key, as it stands there; the first when item->text is NULL. 0: none. */
+int pm_json_next(pm_json_value container, pm_json_value *key, pm_json_value *item);
+/** An object's member. A name without anything that is escaped. */
+pm_json_value pm_json_find(pm_json_value object, const char *name);
+/** Is it null, true, false, as it stands there? */
+int pm_json_is(pm_json_value value, const char *word);
+int pm_json_same(pm_json_value a, pm_json_value b);
+/** 1 and the number when it is a whole one that fits. */
+int pm_json_to_count(pm_json_value value, uint64_t *out);
+/** 1 and the text, cut to size between characters, when it is one. */
+int pm_json_to_text(pm_json_value value, char *out, size_t size);
 
 #endif

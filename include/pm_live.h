@@ -200,8 +200,10 @@ typedef struct pm_live_note {
     uint64_t at_us;
     uint32_t type, severity, pid, pad;
     char text[PM_EVENT_TEXT];
-    char data[1024];
+    char data[PM_DRAFT_DATA];
 } pm_live_note;
+/** Data that does not fit is left out whole. */
+void pm_live_note_fill(pm_live_note *note, const pm_event *e);
 
 typedef struct pm_live {
     pm_live_header *header; /* the mapping */

@@ -50,6 +50,7 @@ typedef struct pm_moment {
 
 typedef struct pm_cause {
     uint32_t rank;
+    uint32_t type;                 /* of the events that it is made of; PM_EV_NONE: it is made of figures */
     const char *kind;
     const char *summary;
     const uint64_t *evidence;      /* event seqs */
@@ -122,6 +123,8 @@ apr_status_t pm_encode_html(const pm_model *m, const pm_query *q, pm_sink sink, 
 apr_status_t pm_encode_auto(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx);
 /** The per-second series, RFC 4180 with a header line. */
 apr_status_t pm_encode_csv(const pm_model *m, const pm_query *q, pm_sink sink, void *ctx);
+/** An event as the document has it. */
+apr_status_t pm_encode_event(const pm_event *e, pm_sink sink, void *ctx);
 /** One line of JSON each: an event; a minute's figures ("type": "minute"). */
 apr_status_t pm_encode_event_line(const pm_event *e, const char *capture_id, const char *host, pm_sink sink,
                                   void *ctx);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pm_event.h"
 #include "pm_hist.h"
 #include "pm_sketch.h"
 
@@ -52,47 +53,6 @@ typedef struct pm_totals {
     uint64_t max_us;               /* longest request */
 } pm_totals;
 _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2), "stored on disk");
-
-enum pm_severity { PM_INFO, PM_WARNING, PM_CRITICAL };
-
-/** Event types; names in pm_event_name(). */
-enum pm_event_type {
-    PM_EV_NONE,
-    PM_EV_SERVER_START, PM_EV_SERVER_STOP, PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT,
-    PM_EV_CONFIG_LOAD, PM_EV_CONFIG_RELOAD, PM_EV_CONFIG_CHANGED, PM_EV_CONFIG_REJECTED,
-    PM_EV_CONFIG_FAILED, PM_EV_START_FAILED, PM_EV_CONFIG_DRIFT, PM_EV_CHILD_CRASH,
-    PM_EV_WORKERS_EXHAUSTED, PM_EV_DEPENDENCY_MISSING, PM_EV_DEPENDENCY_CHANGED, PM_EV_ROUTE_MOVED,
-    PM_EV_FILE_CHANGED, PM_EV_TRAFFIC_SILENCE, PM_EV_CLOCK_STEP, PM_EV_ERROR_LOG,
-    PM_EV_INCIDENT_OPEN, PM_EV_INCIDENT_CLOSE, PM_EV_NOTE,
-    PM_EV_TYPES
-};
-const char *pm_event_name(uint32_t type);          /* "server.start"; "unknown" */
-const char *pm_severity_name(uint32_t severity);   /* "info" */
-
-/** An event. `data` is a JSON object ("{}" at least), checked before it is shown. */
-#define PM_EVENT_TEXT 480
-#define PM_EVENT_DATA 65536
-typedef struct pm_event {
-    uint64_t seq;                  /* 1.. unique within the capture, in order of writing */
-    uint64_t at_us;
-    uint64_t run;
-    uint32_t type;                 /* enum pm_event_type */
-    uint32_t severity;
-    char text[PM_EVENT_TEXT];      /* one sentence */
-    uint32_t data_len;
-    uint32_t pad;
-    const char *data;              /* in memory only: data_len bytes, NUL after them */
-} pm_event;
-
-/** The member's value as it stands in data that we wrote, up to the closing quote of a string; NULL when there is none. */
-const char *pm_event_member(const pm_event *e, const char *key, size_t *len);
-/** Does it have this value, as it stands there (`true`, `"file"`)? */
-int pm_event_says(const pm_event *e, const char *key, const char *value);
-/** A configuration that was refused, or with which a start or a reload failed; not a server that ended of itself. */
-int pm_event_blames_configuration(const pm_event *e);
-/** Did something change with it: what runs, what is on disk, whether it serves? The last such event is "Last change"
- *  wherever it is shown. A load that changed nothing is none, as logrotate's each night. */
-int pm_event_is_change(const pm_event *e);
 
 enum pm_kind { PM_KIND_ERRORS = 1, PM_KIND_SLOW = 2, PM_KIND_DOWN = 4, PM_KIND_CLIENTS = 8 };
 

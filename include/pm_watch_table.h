@@ -117,8 +117,7 @@ size_t pm_watch_loaded(pm_watch_table *t, const pm_watch_table *previous, pm_wat
 /** "mod_ssl.so was replaced", "a.pem (SSLCertificateFile, conf/a.conf:3) was written anew". */
 void pm_watch_say_loaded(const pm_watch_file *file, char *out, size_t size);
 /** The event's data. */
-#define PM_WATCH_DATA 1024
-void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, char out[PM_WATCH_DATA]);
+void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, pm_draft *d);
 /** A load that was followed by the next one before a recorder watched its files: what was said of it stays said. */
 void pm_watch_carry(pm_watch_table *previous, const pm_watch_table *t);
 

@@ -20,18 +20,7 @@
 /* What can come in floods, driven from outside the server or by a storm in it, has a ring of its own. */
 static enum pm_ring ring_of(uint32_t type)
 {
-    switch (type) {
-    case PM_EV_CHILD_CRASH:
-    case PM_EV_WORKERS_EXHAUSTED:
-    case PM_EV_ROUTE_MOVED:
-    case PM_EV_FILE_CHANGED:
-    case PM_EV_TRAFFIC_SILENCE:
-    case PM_EV_CLOCK_STEP:
-    case PM_EV_ERROR_LOG:
-        return PM_RING_FLOOD;
-    default:
-        return PM_RING_CORE;
-    }
+    return pm_event_fact_of(type)->traits & PM_IS_FLOOD ? PM_RING_FLOOD : PM_RING_CORE;
 }
 
 static uint64_t block_offset(const pm_capture *c, enum pm_ring ring, uint64_t position)
@@ -227,7 +216,7 @@ static size_t data_room(const pm_capture *c, enum pm_ring ring)
 /* Lay the payload out in c->event; returns its length. */
 static size_t fill_payload(pm_capture *c, enum pm_ring ring, const pm_event *event)
 {
-    static const char none[] = "{}", cut[] = "{\"truncated\":true}";
+    static const char none[] = "{}", cut[] = PM_DATA_CUT;
     const char *data = event->data;
     pm_event_body body = {
         .at_us = event->at_us, .run = event->run, .type = event->type, .severity = event->severity};
@@ -324,7 +313,7 @@ static void push_event(pm_capture *c, uint64_t seq, apr_array_header_t *events)
 
 typedef struct event_query {
     uint64_t from_us, to_us;
-    uint32_t ever; /* types (1 << type) that are wanted whatever their time */
+    uint64_t ever; /* PM_EVENT_BITs of types that are wanted whatever their time */
     int choosy; /* pass over the others, and what continues an event, without looking whether they are sound */
     uint64_t oldest_us;
     apr_array_header_t *events;
@@ -494,7 +483,7 @@ apr_status_t pm_capture_latest_events(pm_capture *c, size_t most, pm_event **eve
     return APR_SUCCESS;
 }
 
-apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint32_t ever, size_t most,
+apr_status_t pm_capture_events_around(pm_capture *c, uint64_t from_us, uint64_t ever, size_t most,
                                       pm_event **events, size_t *count, apr_pool_t *pool)
 {
     event_query all = {.to_us = UINT64_MAX, .events = apr_array_make(pool, 64, sizeof(pm_event))};

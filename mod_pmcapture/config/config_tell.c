@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "pm_event.h"
 #include "pm_text.h"
 
 #define NONE UINT32_MAX
@@ -368,23 +369,43 @@ static void fill(lists *l, const pm_config_diff *d, apr_pool_t *pool)
     }
 }
 
-static const char *whole(const lists *l, const pm_config_diff *d, uint32_t generation,
-                         apr_pool_t *pool)
+static void put_list(pm_json *j, const pm_config_buffer *list)
 {
-    const pm_config_buffer *b[] = {&l->added, &l->removed, &l->files, &l->loaded, &l->unloaded};
-    const char *text[5];
+    pm_config_buffer whole = {0};
 
-    for (int n = 0; n < 5; n++) {
-        text[n] = b[n]->bytes != NULL ? b[n]->bytes : "";
+    pm_config_put(&whole, "[", 1);
+    pm_config_put(&whole, list->bytes != NULL ? list->bytes : "", list->used);
+    pm_config_put(&whole, "]", 1);
+    pm_json_raw(j, whole.failed ? NULL : whole.bytes, whole.used);
+    free(whole.bytes);
+}
+
+static void put_counts(pm_json *j, const pm_config_diff *d)
+{
+    const struct {
+        const char *key;
+        size_t count;
+    } counts[] = {{"changes", d->counted},
+                  {"added", d->added},
+                  {"removed", d->removed},
+                  {"files", d->file_count}};
+
+    pm_json_object(j);
+    for (size_t n = 0; n < sizeof(counts) / sizeof(counts[0]); n++) {
+        pm_json_key(j, counts[n].key);
+        pm_json_uint(j, counts[n].count);
     }
-    return apr_psprintf(
-        pool,
-        "{\"generation\":%u,\"added\":[%s],\"removed\":[%s],\"files\":[%s],\"modules\":{"
-        "\"loaded\":[%s],\"unloaded\":[%s]},\"counts\":{\"changes\":%lu,\"added\":%lu,"
-        "\"removed\":%lu,\"files\":%lu},\"truncated\":%s}",
-        generation, text[0], text[1], text[2], text[3], text[4], (unsigned long)d->counted,
-        (unsigned long)d->added, (unsigned long)d->removed, (unsigned long)d->file_count,
-        l->truncated ? "true" : "false");
+    pm_json_object_end(j);
+}
+
+static void put_modules(pm_json *j, const lists *l)
+{
+    pm_json_object(j);
+    pm_json_key(j, "loaded");
+    put_list(j, &l->loaded);
+    pm_json_key(j, "unloaded");
+    put_list(j, &l->unloaded);
+    pm_json_object_end(j);
 }
 
 const char *pm_config_data(const pm_config_diff *d, uint32_t generation, size_t most,
@@ -392,18 +413,26 @@ const char *pm_config_data(const pm_config_diff *d, uint32_t generation, size_t 
 {
     const size_t frame = 320; /* the document around the lists, with its numbers */
     lists l = {.most = most > frame ? most - frame : 0};
-    const char *data;
+    pm_draft *draft = apr_palloc(pool, sizeof(*draft));
 
-    if (d->now->detail == PM_CONFIG_OFF) {
-        return apr_psprintf(pool, "{\"generation\":%u,\"added\":[],\"removed\":[],\"files\":[]}",
-                            generation);
+    most = most > frame ? most : frame;
+    pm_draft_begin_in(draft, PM_EV_CONFIG_CHANGED, 0, apr_palloc(pool, most), most);
+    pm_draft_count(draft, "generation", generation);
+    if (d->now->detail != PM_CONFIG_OFF) {
+        fill(&l, d, pool);
     }
-    fill(&l, d, pool);
-    data = whole(&l, d, generation, pool);
+    put_list(pm_draft_value(draft, "added"), &l.added);
+    put_list(pm_draft_value(draft, "removed"), &l.removed);
+    put_list(pm_draft_value(draft, "files"), &l.files);
+    if (d->now->detail != PM_CONFIG_OFF) {
+        put_modules(pm_draft_value(draft, "modules"), &l);
+        put_counts(pm_draft_value(draft, "counts"), d);
+        pm_draft_flag(draft, "truncated", l.truncated);
+    }
     free(l.added.bytes);
     free(l.removed.bytes);
     free(l.files.bytes);
     free(l.loaded.bytes);
     free(l.unloaded.bytes);
-    return data;
+    return pm_draft_close(draft)->data;
 }

@@ -23,6 +23,17 @@ static apr_status_t end_line(pm_json *j, pm_sink sink, void *ctx)
     return rv == APR_SUCCESS ? sink(ctx, "\n", 1) : rv;
 }
 
+apr_status_t pm_encode_event(const pm_event *e, pm_sink sink, void *ctx)
+{
+    pm_json j;
+
+    pm_json_begin(&j, sink, ctx);
+    pm_json_object(&j);
+    pm_json_event_members(&j, e);
+    pm_json_object_end(&j);
+    return pm_json_end(&j);
+}
+
 apr_status_t pm_encode_event_line(const pm_event *e, const char *capture_id, const char *host,
                                   pm_sink sink, void *ctx)
 {

@@ -77,16 +77,19 @@ static const char *level_name(int level)
 /** A critical line is an event of its own; how often it came is in its count. */
 static void note(const ap_errorlog_info *info, const char *message, uint32_t slot, uint64_t now)
 {
-    pm_live_note n = {
-        .at_us = now, .type = PM_EV_ERROR_LOG, .severity = PM_CRITICAL, .pid = (uint32_t)getpid()};
+    pm_live_note n;
+    pm_draft d;
 
     if (!pm_heavy_due(&pm.live, slot, now, NOTE_AGAIN_US) ||
         !pm_live_note_room(&pm.live, PM_NOTE_LINE)) {
         return;
     }
-    fill_line(n.text, info, message);
-    apr_snprintf(n.data, sizeof(n.data), "{\"level\":\"%s\",\"pid\":%u,\"count\":%u}",
-                 level_name(info->level), n.pid, pm_heavy_errors(&pm.live, slot));
+    pm_draft_begin(&d, PM_EV_ERROR_LOG, now);
+    pm_draft_text(&d, "level", level_name(info->level));
+    pm_draft_count(&d, "pid", (uint64_t)getpid());
+    pm_draft_count(&d, "count", pm_heavy_errors(&pm.live, slot));
+    fill_line(d.event.text, info, message);
+    pm_live_note_fill(&n, pm_draft_close(&d));
     pm_ring_write(&pm.live.journal, &n);
 }
 
@@ -128,8 +131,12 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
 /** Only what may end the whole server: critical lines of a request's are no last words. */
 static int is_last_word(const pm_live_note *n)
 {
-    return n->type == PM_EV_ERROR_LOG && (strncmp(n->data, "{\"level\":\"emerg\"", 16) == 0 ||
-                                          strncmp(n->data, "{\"level\":\"alert\"", 16) == 0);
+    pm_event e = {
+        .type = n->type, .data = n->data, .data_len = (uint32_t)strnlen(n->data, sizeof(n->data))};
+    pm_json_value level = pm_event_value(&e, "level");
+
+    return n->type == PM_EV_ERROR_LOG &&
+           (pm_json_is(level, "\"emerg\"") || pm_json_is(level, "\"alert\""));
 }
 
 int pm_last_words(uint64_t since_us, char out[PM_KEY])

@@ -46,21 +46,15 @@ static void hand_over(const pm_event *e)
     }
     number = atomic_load(&pm.control->handed);
     note = &pm.control->hand[number % PM_HANDED_KEPT];
-    *note = (pm_live_note){.at_us = e->at_us, .type = e->type, .severity = e->severity};
-    apr_cpystrn(note->text, e->text, sizeof(note->text));
-    apr_cpystrn(note->data, e->data_len < sizeof(note->data) ? e->data : "{\"truncated\":true}",
-                sizeof(note->data));
+    pm_live_note_fill(note, e);
     atomic_store(&pm.control->handed, number + 1);
 }
 
-void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
-                    const char *text)
+void pm_write_event(const pm_event *event)
 {
-    pm_event e = {.at_us = at, .run = pm.live.run, .type = type, .severity = severity};
+    pm_event e = *event;
 
-    pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
-    e.data = data;
-    e.data_len = (uint32_t)strlen(data);
+    e.run = pm.live.run;
     if (pm.capture == NULL) {
         return;
     }

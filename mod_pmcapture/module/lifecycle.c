@@ -21,7 +21,10 @@
 static void end_configuration(pm_retained *kept)
 {
     if (pm_ends_in_order()) {
-        pm_write_event(pm_time_now(), PM_EV_SERVER_STOP, PM_INFO, "{}", "httpd was stopped");
+        pm_draft d;
+
+        pm_draft_begin(&d, PM_EV_SERVER_STOP, pm_time_now());
+        pm_write_event(pm_draft_end(&d, "httpd was stopped"));
         pm_recorder_stop();
         /* The recorder's last tick has not; one that is still here does it itself, and may be waiting for a disk that
          * hangs: httpd's end does not. */

@@ -148,9 +148,11 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     /* The one member that survives the old configuration's end. */
     load.graceful = ap_unixd_mpm_get_retained_data()->was_graceful;
     if (load.first) {
-        pm_write_event(kept->started_us, PM_EV_SERVER_START, PM_INFO,
-                       apr_psprintf(ptemp, "{\"pid\":%ld}", (long)getpid()),
-                       apr_psprintf(ptemp, "httpd started, pid %ld, %s", (long)getpid(),
+        pm_draft d;
+
+        pm_draft_begin(&d, PM_EV_SERVER_START, kept->started_us);
+        pm_draft_count(&d, "pid", (uint64_t)getpid());
+        pm_write_event(pm_draft_end(&d, "httpd started, pid %ld, %s", (long)getpid(),
                                     ap_get_server_description()));
     }
     else {

@@ -221,9 +221,8 @@ void pm_say(server_rec *s, int level, const char *sentence);
 /** Something is not recorded: the error log says it now, /pm-status as long as it lasts. */
 void pm_trouble(server_rec *s, const char *sentence);
 /** An event of the parent's own, in the file when this returns (the next tick flushes it to the disk). Bounded wait; if
- *  the file is locked for longer the recorder writes it, without data that does not fit a note. `data` is a JSON object. */
-void pm_write_event(uint64_t at, uint32_t type, uint32_t severity, const char *data,
-                    const char *text);
+ *  the file is locked for longer the recorder writes it, without data that does not fit a note. */
+void pm_write_event(const pm_event *event);
 /** The recorder has been waiting for the disk so long that the parent, and with it the whole server, would wait, too? */
 int pm_disk_hangs(void);
 

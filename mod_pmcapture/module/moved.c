@@ -96,13 +96,15 @@ static place place_of(uint32_t vhost, uint32_t generation)
     return p;
 }
 
-static void put_place(pm_json *j, const char *key, const place *p)
+static void put_place(pm_draft *d, const char *key, const place *p)
 {
-    pm_json_key(j, key);
+    pm_json *j;
+
     if (p == NULL) {
-        pm_json_null(j);
+        pm_draft_null(d, key);
         return;
     }
+    j = pm_draft_value(d, key);
     pm_json_object(j);
     pm_json_key(j, "vhost");
     pm_json_string(j, p->name);
@@ -173,22 +175,15 @@ static void say_moved(const move *m, char *out, size_t size)
 
 static void fill_moved(pm_live_note *note, const move *m)
 {
-    pm_bounded data = {note->data, sizeof(note->data), 0};
     char text[6 * PM_KEY + 512];
-    pm_json j;
+    pm_draft d;
 
-    pm_json_begin(&j, pm_into_bounded, &data);
-    pm_json_object(&j);
-    pm_json_key(&j, "host");
-    pm_json_string(&j, m->host);
-    put_place(&j, "from", &m->from);
-    put_place(&j, "to", m->named || m->has != NULL ? &m->to : NULL);
-    pm_json_object_end(&j);
-    if (pm_json_end(&j) != APR_SUCCESS) {
-        apr_cpystrn(note->data, "{\"truncated\":true}", sizeof(note->data));
-    }
+    pm_draft_begin(&d, PM_EV_ROUTE_MOVED, (uint64_t)m->r->request_time);
+    pm_draft_text(&d, "host", m->host);
+    put_place(&d, "from", &m->from);
+    put_place(&d, "to", m->named || m->has != NULL ? &m->to : NULL);
     say_moved(m, text, sizeof(text));
-    pm_text_clean(note->text, sizeof(note->text), text, sizeof(text));
+    pm_live_note_fill(note, pm_draft_end(&d, "%s", text));
 }
 
 static void tell_moved(const request_rec *r, uint32_t from, uint32_t since, uint32_t to, int named)
@@ -198,10 +193,7 @@ static void tell_moved(const request_rec *r, uint32_t from, uint32_t since, uint
               .to = place_of(to, pm.generation),
               .named = named,
               .has = named ? NULL : named_elsewhere(r, from)};
-    pm_live_note note = {.at_us = (uint64_t)r->request_time,
-                         .type = PM_EV_ROUTE_MOVED,
-                         .severity = PM_WARNING,
-                         .pid = (uint32_t)getpid()};
+    pm_live_note note;
 
     pm_text_clean(m.host, sizeof(m.host), r->hostname, 4 * sizeof(m.host));
     fill_moved(&note, &m);

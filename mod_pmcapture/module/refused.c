@@ -231,14 +231,17 @@ typedef struct refusal {
     int command; /* a person's or a program's, not the server itself */
     char by[NAME_MAX_KEPT], user[PM_USER_SIZE];
     const char *message;
+    pm_draft draft;
     char data[8 * MESSAGE_MAX]; /* a byte may take six */
 } refusal;
 
 /** The innermost "Syntax error on line N of FILE:"; files include others. */
-static void put_place(pm_json *j, const char *message)
+static void put_place(pm_draft *d, const char *message)
 {
     static const char words[] = "yntax error on line ";
     const char *at = NULL, *file, *end;
+    char name[PATH_ROOM];
+    size_t length;
 
     for (const char *next = message; (next = strstr(next, words)) != NULL; next++) {
         at = next + strlen(words);
@@ -249,59 +252,39 @@ static void put_place(pm_json *j, const char *message)
         return;
     }
     file += strlen(" of ");
-    pm_json_key(j, "file");
-    pm_json_bytes(j, file, end != NULL ? (size_t)(end - file) : strcspn(file, ":"));
-    pm_json_key(j, "line");
-    pm_json_uint(j, strtoull(at, NULL, 10));
+    length = end != NULL ? (size_t)(end - file) : strcspn(file, ":");
+    apr_cpystrn(name, file, length < sizeof(name) ? length + 1 : sizeof(name));
+    pm_draft_text(d, "file", name);
+    pm_draft_count(d, "line", strtoull(at, NULL, 10));
 }
 
 /** Is the configuration at fault? It is not when a second server is started, nor when a worker cannot go on. */
-static void put_fault(pm_json *j, const refusal *r)
+static void put_fault(pm_draft *d, const refusal *r)
 {
     if (r->type == PM_EV_CONFIG_FAILED || heard.fatal) {
-        pm_json_key(j, "reload");
-        pm_json_bool(j, !heard.fatal);
+        pm_draft_flag(d, "reload", !heard.fatal);
     }
     if (r->type != PM_EV_START_FAILED) {
-        pm_json_key(j, "configuration");
-        pm_json_bool(j, !heard.fatal && heard.stage != CHECKED);
+        pm_draft_flag(d, "configuration", !heard.fatal && heard.stage != CHECKED);
     }
 }
 
 static void fill_data(refusal *r)
 {
-    pm_json *j = calloc(1, sizeof(*j));
-    const char *sudo = getenv("SUDO_USER");
-    pm_bounded data = {r->data, sizeof(r->data), 0};
+    pm_draft *d = &r->draft;
 
-    if (j == NULL) {
-        return;
-    }
-    pm_json_begin(j, pm_into_bounded, &data);
-    pm_json_object(j);
-    pm_json_key(j, "message");
-    pm_json_string(j, r->message);
-    put_place(j, r->message);
-    put_fault(j, r);
+    pm_draft_begin_in(d, r->type, pm_time_now(), r->data, sizeof(r->data));
+    pm_draft_text(d, "message", r->message);
+    put_place(d, r->message);
+    put_fault(d, r);
     if (r->command) {
-        pm_json_key(j, "command");
-        pm_json_string(j, r->by);
-        pm_json_key(j, "user");
-        pm_json_string(j, r->user);
-        pm_json_key(j, "uid");
-        pm_json_uint(j, getuid());
-        pm_json_key(j, "sudo_user");
-        pm_json_bytes(j, sudo, sudo != NULL ? strlen(sudo) : 0);
-        pm_json_key(j, "parent_pid");
-        pm_json_uint(j, (uint64_t)getppid());
-        pm_json_key(j, "server_running");
-        pm_json_bool(j, r->running);
+        pm_draft_text(d, "command", r->by);
+        pm_draft_text(d, "user", r->user);
+        pm_draft_count(d, "uid", getuid());
+        pm_draft_text(d, "sudo_user", getenv("SUDO_USER"));
+        pm_draft_count(d, "parent_pid", (uint64_t)getppid());
+        pm_draft_flag(d, "server_running", r->running);
     }
-    pm_json_object_end(j);
-    if (pm_json_end(j) != APR_SUCCESS) {
-        apr_cpystrn(r->data, "{\"truncated\":true}", sizeof(r->data));
-    }
-    free(j);
 }
 
 /** What was said before there was a log begins with the program's name. */
@@ -314,28 +297,27 @@ static const char *without_program(const char *message)
                                                                                 : message;
 }
 
-static void fill_text(const refusal *r, char out[PM_EVENT_TEXT])
+static void fill_text(refusal *r)
 {
-    char text[PM_EVENT_TEXT + MESSAGE_MAX], span[PM_TIME_SIZE];
+    pm_draft *d = &r->draft;
     const char *message = without_program(r->message);
+    char span[PM_TIME_SIZE];
 
     if (r->type == PM_EV_CONFIG_FAILED) {
-        apr_snprintf(text, sizeof(text), "%s: %s",
-                     heard.fatal ? "httpd ended itself" : "A reload ended the server", message);
+        pm_draft_end(d, "%s: %s", heard.fatal ? "httpd ended itself" : "A reload ended the server",
+                     message);
     }
     else if (heard.fatal) {
-        apr_snprintf(text, sizeof(text), "httpd ended itself %s after it had started: %s",
+        pm_draft_end(d, "httpd ended itself %s after it had started: %s",
                      pm_time_span(pm_time_now() - pm_retained_get()->started_us, span), message);
     }
     else if (r->type == PM_EV_START_FAILED) {
-        apr_snprintf(text, sizeof(text), "httpd could not start (%s, by %s): %s", r->by, r->user,
-                     message);
+        pm_draft_end(d, "httpd could not start (%s, by %s): %s", r->by, r->user, message);
     }
     else {
-        apr_snprintf(text, sizeof(text), "%s, by %s, was refused%s: %s", r->by, r->user,
+        pm_draft_end(d, "%s, by %s, was refused%s: %s", r->by, r->user,
                      r->running ? ", the server runs on" : "", message);
     }
-    pm_text_clean(out, PM_EVENT_TEXT, text, sizeof(text));
 }
 
 /** Does the server that the file speaks of still run? */
@@ -375,20 +357,15 @@ static int is_repeated(pm_capture *c, const pm_event *event, apr_pool_t *pool)
 
 static void write_refusal(pm_capture *c, const pm_checkpoint *cp, refusal *r, apr_pool_t *pool)
 {
-    pm_event e = {.at_us = pm_time_now(), .type = r->type, .severity = PM_CRITICAL};
+    pm_event *e = &r->draft.event;
 
-    if (r->type == PM_EV_CONFIG_REJECTED) {
-        e.severity = PM_WARNING;
-    }
-    else if (r->type == PM_EV_CONFIG_FAILED || heard.fatal) {
-        e.run = cp->server.run; /* that is how it ended */
-    }
     fill_data(r);
-    fill_text(r, e.text);
-    e.data = r->data;
-    e.data_len = (uint32_t)strlen(r->data);
-    if (r->type != PM_EV_CONFIG_REJECTED || !is_repeated(c, &e, pool)) {
-        pm_capture_append(c, &e, NULL);
+    fill_text(r);
+    if (r->type == PM_EV_CONFIG_FAILED || (r->type == PM_EV_START_FAILED && heard.fatal)) {
+        e->run = cp->server.run; /* that is how it ended */
+    }
+    if (r->type != PM_EV_CONFIG_REJECTED || !is_repeated(c, e, pool)) {
+        pm_capture_append(c, e, NULL);
     }
 }
 

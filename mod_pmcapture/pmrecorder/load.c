@@ -37,13 +37,11 @@ typedef struct news {
     const char *data;
 } news;
 
-static void write_event(pm_generation *g, uint32_t type, const char *data, const char *text)
+static void write_event(pm_generation *g, const pm_event *event)
 {
-    pm_event e = {.at_us = g->block->load_us, .run = g->control->run, .type = type};
+    pm_event e = *event;
 
-    pm_text_clean(e.text, sizeof(e.text), text, 4 * sizeof(e.text));
-    e.data = data;
-    e.data_len = (uint32_t)strlen(data);
+    e.run = g->control->run;
     if (pm_capture_lock(g->capture, LOCK_WAIT_US) == APR_SUCCESS) {
         /* As each tick does: only with the lock. */
         atomic_store(&g->control->writing_us, pm_time_monotonic());
@@ -52,8 +50,7 @@ static void write_event(pm_generation *g, uint32_t type, const char *data, const
         pm_capture_unlock(g->capture);
     }
     else {
-        pm_fold_event(&g->fold, e.at_us, type, PM_INFO,
-                      e.data_len < 1024 ? data : "{\"truncated\":true}", "%s", e.text);
+        pm_fold_event(&g->fold, &e);
     }
 }
 
@@ -76,20 +73,20 @@ static const char *list_files(apr_pool_t *p, const files *f)
 /** Each as an event of its own, and how many more there were. */
 static void tell_files(pm_generation *g, apr_pool_t *p, const files *f)
 {
-    char one[512], data[PM_WATCH_DATA];
+    char one[512];
+    pm_draft d;
 
     for (size_t i = 0; i < f->count && i < FILES_TOLD; i++) {
         pm_watch_say_loaded(&f->file[i], one, sizeof(one));
-        pm_watch_loaded_data(&f->file[i], g->block->load_us, data);
-        write_event(g, PM_EV_DEPENDENCY_CHANGED, data,
-                    apr_psprintf(p, "%s since the last load; this reload took it: %s%s", one,
-                                 f->file[i].now->path,
-                                 i + 1 == FILES_TOLD && f->count > FILES_TOLD
-                                     ? apr_psprintf(p,
-                                                    " (%lu more files were replaced or written "
-                                                    "anew)",
-                                                    (unsigned long)(f->count - FILES_TOLD))
-                                     : ""));
+        pm_watch_loaded_data(&f->file[i], g->block->load_us, &d);
+        write_event(g, pm_draft_end(&d, "%s since the last load; this reload took it: %s%s", one,
+                                    f->file[i].now->path,
+                                    i + 1 == FILES_TOLD && f->count > FILES_TOLD
+                                        ? apr_psprintf(p,
+                                                       " (%lu more files were replaced or written "
+                                                       "anew)",
+                                                       (unsigned long)(f->count - FILES_TOLD))
+                                        : ""));
     }
 }
 
@@ -144,27 +141,37 @@ static void compare(news *n, const pm_generation *g, pm_snapshot **last, pm_snap
 static void tell(pm_generation *g, apr_pool_t *p, const news *n, const files *f)
 {
     const pm_handover_block *b = g->block;
-    /* Readers know a load that changed nothing by the end of its data. */
-    const char *changes = apr_psprintf(
-        p, "%s%s", n->known ? apr_psprintf(p, "%lu", (unsigned long)n->changes) : "null",
-        f->count > 0 ? apr_psprintf(p, ",\"files\":%lu", (unsigned long)f->count) : "");
     const char *what = n->known ? apr_pstrcat(p, ": ", n->summary, list_files(p, f), NULL) : "";
     const char *kind = b->graceful ? "graceful" : "restart";
+    pm_draft d;
 
-    if (b->first) {
-        write_event(g, PM_EV_CONFIG_LOAD,
-                    apr_psprintf(p, "{\"generation\":%u,\"changes\":%s}", b->generation, changes),
-                    apr_psprintf(p, "The configuration was loaded%s", what));
+    pm_draft_begin(&d, b->first ? PM_EV_CONFIG_LOAD : PM_EV_CONFIG_RELOAD, b->load_us);
+    if (!b->first) {
+        pm_draft_text(&d, "kind", kind);
+    }
+    pm_draft_count(&d, "generation", b->generation);
+    if (n->known) {
+        pm_draft_count(&d, "changes", n->changes);
     }
     else {
-        write_event(g, PM_EV_CONFIG_RELOAD,
-                    apr_psprintf(p, "{\"kind\":\"%s\",\"generation\":%u,\"changes\":%s}", kind,
-                                 b->generation, changes),
-                    apr_psprintf(p, "The configuration was loaded again (%s), generation %u%s",
-                                 kind, b->generation, what));
+        pm_draft_null(&d, "changes");
     }
+    if (f->count > 0) {
+        pm_draft_count(&d, "files", f->count);
+    }
+    write_event(g, b->first ? pm_draft_end(&d, "The configuration was loaded%s", what)
+                            : pm_draft_end(&d,
+                                           "The configuration was loaded again (%s), generation "
+                                           "%u%s",
+                                           kind, b->generation, what));
     if (n->changes > 0) {
-        write_event(g, PM_EV_CONFIG_CHANGED, n->data, n->sentence);
+        pm_event changed = {.at_us = b->load_us,
+                            .type = PM_EV_CONFIG_CHANGED,
+                            .data = n->data,
+                            .data_len = (uint32_t)strlen(n->data)};
+
+        pm_text_clean(changed.text, sizeof(changed.text), n->sentence, 4 * sizeof(changed.text));
+        write_event(g, &changed);
     }
     tell_files(g, p, f);
     g->ledger->said = b->generation + 1; /* it should not be said twice */

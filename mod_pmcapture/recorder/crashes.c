@@ -101,19 +101,22 @@ static void say_many(char *text, size_t size, const pm_control *c, uint64_t from
     }
 }
 
-static void fill_data(char *data, size_t size, const pm_crash *c, uint64_t count, uint64_t total)
+static void fill_data(pm_draft *d, const pm_crash *c, uint64_t count, uint64_t total)
 {
-    size_t used = 0;
-
-    pm_text_append(data, size, &used, "{\"pid\":%u,\"signal\":", c->pid);
-    pm_text_append(data, size, &used, c->signal > 0 ? "%d" : "null", c->signal);
-    pm_text_append(data, size, &used, ",\"count\":%llu,\"total\":%llu,\"generation\":%u",
-                   (unsigned long long)count, (unsigned long long)total, c->generation);
-    if (c->requests != PM_UNKNOWN) {
-        pm_text_append(data, size, &used, ",\"requests\":%u,\"oldest\":%u.%03u", c->requests,
-                       c->oldest_ms / 1000, c->oldest_ms % 1000);
+    pm_draft_count(d, "pid", c->pid);
+    if (c->signal > 0) {
+        pm_draft_count(d, "signal", (uint64_t)c->signal);
     }
-    pm_text_append(data, size, &used, "}");
+    else {
+        pm_draft_null(d, "signal");
+    }
+    pm_draft_count(d, "count", count);
+    pm_draft_count(d, "total", total);
+    pm_draft_count(d, "generation", c->generation);
+    if (c->requests != PM_UNKNOWN) {
+        pm_draft_count(d, "requests", c->requests);
+        pm_draft_seconds(d, "oldest", c->oldest_ms * 1000ull);
+    }
 }
 
 void pm_crashes_step(pm_fold *f, pm_tick *t)
@@ -122,8 +125,9 @@ void pm_crashes_step(pm_fold *f, pm_tick *t)
     uint64_t total = atomic_load_explicit(&f->control->crashes, memory_order_acquire);
     uint64_t count = total - s->crashes_said, from = s->crashes_said;
     int last_chance = f->server.orphaned || atomic_load(&f->control->stopping);
-    char text[PM_EVENT_TEXT], data[256];
+    char text[PM_EVENT_TEXT];
     const pm_crash *first;
+    pm_draft d;
 
     s->checkpoint.server.crashes += total - s->crashes_counted;
     s->crashes_counted = total;
@@ -141,9 +145,9 @@ void pm_crashes_step(pm_fold *f, pm_tick *t)
     else {
         say_many(text, sizeof(text), f->control, from, total, count);
     }
-    fill_data(data, sizeof(data), first, count, s->checkpoint.server.crashes);
-    pm_fold_event(f, first->at_us < t->now_us ? first->at_us : t->now_us, PM_EV_CHILD_CRASH,
-                  PM_WARNING, data, "%s", text);
+    pm_draft_begin(&d, PM_EV_CHILD_CRASH, first->at_us < t->now_us ? first->at_us : t->now_us);
+    fill_data(&d, first, count, s->checkpoint.server.crashes);
+    pm_fold_event(f, pm_draft_end(&d, "%s", text));
     s->crashes_said = total;
     s->crash_said_us = t->now_us;
 }

@@ -5,11 +5,6 @@
  */
 #include "fold_private.h"
 
-int pm_is_failure(uint32_t type)
-{
-    return type == PM_EV_START_FAILED || type == PM_EV_CONFIG_FAILED;
-}
-
 void pm_failures_count(pm_fold *f)
 {
     pm_ledger *s = f->state;

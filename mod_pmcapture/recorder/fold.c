@@ -152,6 +152,20 @@ void pm_samples_drain(pm_fold *f, pm_tick *t)
     }
 }
 
+/** From shared memory: every text ends and is clean, every number in its range. */
+static void put_note(pm_fold *f, pm_live_note *n, uint64_t latest_us)
+{
+    pm_event e = {.at_us = n->at_us < latest_us ? n->at_us : latest_us,
+                  .type = n->type,
+                  .severity = n->severity <= PM_CRITICAL ? n->severity : PM_CRITICAL,
+                  .data = n->data[0] != '\0' ? n->data : "{}"};
+
+    n->data[sizeof(n->data) - 1] = '\0';
+    e.data_len = (uint32_t)strlen(e.data);
+    pm_text_clean(e.text, sizeof(e.text), n->text, sizeof(n->text));
+    pm_fold_event(f, &e);
+}
+
 /** The parent's, in memory that workers have not. */
 static void take_handed(pm_fold *f)
 {
@@ -163,17 +177,10 @@ static void take_handed(pm_fold *f)
         s->handed_taken = handed - PM_HANDED_KEPT;
     }
     for (; s->handed_taken < handed; s->handed_taken++) {
-        const pm_live_note *n = &f->control->hand[s->handed_taken % PM_HANDED_KEPT];
+        pm_live_note n = f->control->hand[s->handed_taken % PM_HANDED_KEPT];
 
-        pm_fold_event(f, n->at_us, n->type, n->severity, n->data, "%s", n->text);
+        put_note(f, &n, UINT64_MAX);
     }
-}
-
-/** What workers have to tell. Nothing else is taken from them: one that was taken over is not to displace the history of
- *  configuration, server and incidents with inventions. */
-static int workers_may_tell(uint32_t type)
-{
-    return type == PM_EV_ERROR_LOG || type == PM_EV_ROUTE_MOVED;
 }
 
 void pm_journal_drain(pm_fold *f, pm_tick *t)
@@ -196,14 +203,10 @@ void pm_journal_drain(pm_fold *f, pm_tick *t)
         }
         s->pending_since = 0;
         s->checkpoint.events_lost += lost;
-        if (r == PM_RING_READ && workers_may_tell(note.type)) {
-            char text[PM_EVENT_TEXT];
-
-            note.data[sizeof(note.data) - 1] = '\0';
-            pm_text_clean(text, sizeof(text), note.text, sizeof(note.text));
-            pm_fold_event(f, note.at_us < t->now_us ? note.at_us : t->now_us, note.type,
-                          note.severity <= PM_CRITICAL ? note.severity : PM_CRITICAL,
-                          note.data[0] ? note.data : "{}", "%s", text);
+        /* Nothing else is taken from workers: one that was taken over is not to displace the history of
+         * configuration, server and incidents with inventions. */
+        if (r == PM_RING_READ && (pm_event_fact_of(note.type)->by & PM_BY_WORKER)) {
+            put_note(f, &note, t->now_us);
         }
         else if (r == PM_RING_READ && note.type == PM_WATCH_NOTE && f->watch != NULL) {
             note.text[sizeof(note.text) - 1] = '\0';
@@ -252,20 +255,17 @@ static void check_clock(pm_fold *f, pm_tick *t, uint64_t monotonic_us)
     int64_t wall = (int64_t)(t->now_us - s->last_us);
     int64_t real = (int64_t)(monotonic_us - s->last_monotonic_us);
     int64_t step = wall - real;
+    pm_draft d;
 
     if (s->last_monotonic_us == 0 ||
         (step < (int64_t)CLOCK_STEP_US && step > -(int64_t)CLOCK_STEP_US)) {
         return;
     }
-    {
-        char data[64];
-
-        snprintf(data, sizeof(data), "{\"seconds\":%lld.%03lld}", (long long)(step / 1000000),
-                 (long long)(llabs(step) / 1000 % 1000));
-        pm_fold_event(f, t->now_us, PM_EV_CLOCK_STEP, PM_WARNING, data,
-                      "The clock was set %s by %lld.%03lld s", step > 0 ? "forward" : "back",
-                      (long long)(llabs(step) / 1000000), (long long)(llabs(step) / 1000 % 1000));
-    }
+    pm_draft_begin(&d, PM_EV_CLOCK_STEP, t->now_us);
+    pm_draft_number(&d, "seconds", (double)(step / 1000) / 1000);
+    pm_fold_event(f, pm_draft_end(&d, "The clock was set %s by %lld.%03lld s",
+                                  step > 0 ? "forward" : "back", (long long)(llabs(step) / 1000000),
+                                  (long long)(llabs(step) / 1000 % 1000)));
     t->from_us = t->now_us - (uint64_t)(real > 0 ? real : 0);
     if (step < 0) { /* by the clock as it is now it was set forward so much earlier */
         s->set_us -= s->set_us < (uint64_t)-step ? s->set_us : (uint64_t)-step;
@@ -464,10 +464,10 @@ static ending find_ending(pm_fold *f, const pm_server *last, apr_pool_t *pool)
         if (e->type == PM_EV_SERVER_STOP && e->run == last->run && end.stopped_us == 0) {
             end.stopped_us = e->at_us;
         }
-        else if (pm_is_failure(e->type) && e->run == last->run) {
+        else if (pm_event_has(e, PM_IS_FAILURE) && e->run == last->run) {
             end.failed = e;
         }
-        else if (pm_is_failure(e->type) && end.start == NULL &&
+        else if (pm_event_has(e, PM_IS_FAILURE) && end.start == NULL &&
                  e->at_us >= last->heartbeat_us - PM_SECOND) {
             end.start = e;
         }
@@ -518,8 +518,8 @@ static int served_after(pm_fold *f, uint64_t at_us, apr_pool_t *pool)
 static uint64_t served_until(pm_fold *f, const pm_server *last, const ending *end, apr_pool_t *pool)
 {
     const pm_event *failed = end->failed;
-    int known = failed != NULL && (!pm_event_says(failed, "reload", "false") ||
-                                   !served_after(f, failed->at_us, pool));
+    int known = failed != NULL &&
+                (!pm_event_says(failed, "reload", 0) || !served_after(f, failed->at_us, pool));
 
     return known ? failed->at_us : last->heartbeat_us;
 }
@@ -556,20 +556,20 @@ void pm_fold_down(pm_fold *f, uint64_t now_us)
 
 static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)
 {
-    char when[PM_TIME_SIZE], span[PM_TIME_SIZE], data[160];
+    char when[PM_TIME_SIZE], span[PM_TIME_SIZE];
     uint64_t gap = now > last_alive ? now - last_alive : 0;
-    uint64_t at = f->server.started_us > last_alive ? f->server.started_us : now;
+    pm_draft d;
 
-    snprintf(data, sizeof(data), "{\"last_alive\":\"%s\",\"gap\":%llu.%03llu}",
-             pm_time_format(last_alive, when), (unsigned long long)(gap / PM_SECOND),
-             (unsigned long long)(gap / 1000 % 1000));
-    pm_fold_event(f, at, PM_EV_SERVER_UNCLEAN, PM_CRITICAL, data,
-                  "The last run %s: last alive %s, %s before this start",
-                  end->failed == NULL ? "ended without a stop"
-                  : pm_event_says(end->failed, "reload", "false")
-                      ? "ended itself after an error"
-                      : "was ended by a reload that failed",
-                  when, pm_time_span(gap, span));
+    pm_draft_begin(&d, PM_EV_SERVER_UNCLEAN,
+                   f->server.started_us > last_alive ? f->server.started_us : now);
+    pm_draft_time(&d, "last_alive", last_alive);
+    pm_draft_seconds(&d, "gap", gap / 1000 * 1000);
+    pm_fold_event(f, pm_draft_end(&d, "The last run %s: last alive %s, %s before this start",
+                                  end->failed == NULL ? "ended without a stop"
+                                  : pm_event_says(end->failed, "reload", 0)
+                                      ? "ended itself after an error"
+                                      : "was ended by a reload that failed",
+                                  pm_time_format(last_alive, when), pm_time_span(gap, span)));
     pm_incident_down(f, last_alive, now, 0);
 }
 
@@ -592,15 +592,15 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
 
 static void say_reboot(pm_fold *f, const pm_server *last)
 {
-    char data[160];
+    pm_draft d;
 
     if (last->boot_id[0] == '\0' || strcmp(last->boot_id, f->server.boot_id) == 0) {
         return;
     }
-    snprintf(data, sizeof(data), "{\"from\":\"%.36s\",\"to\":\"%.36s\"}", last->boot_id,
-             f->server.boot_id);
-    pm_fold_event(f, f->server.started_us, PM_EV_HOST_REBOOT, PM_WARNING, data,
-                  "The machine was started anew since the last run");
+    pm_draft_begin(&d, PM_EV_HOST_REBOOT, f->server.started_us);
+    pm_draft_text(&d, "from", last->boot_id);
+    pm_draft_text(&d, "to", f->server.boot_id);
+    pm_fold_event(f, pm_draft_end(&d, "The machine was started anew since the last run"));
 }
 
 /** A reload that needs more room, or another layout, begins a run in the server that goes on. */

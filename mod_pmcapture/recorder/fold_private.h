@@ -119,8 +119,6 @@ void pm_stuck_see(pm_fold *f, pm_tick *t, uint32_t flight, uint64_t arrival);
 /** Name those that are. */
 void pm_stuck_step(pm_fold *f, const pm_tick *t);
 
-/** Did nothing come of a start or a reload? */
-int pm_is_failure(uint32_t type);
 /** Count failures that other processes have written into the file since; the caller holds the lock. */
 void pm_failures_count(pm_fold *f);
 

@@ -70,13 +70,15 @@ static const char *kind_words(uint32_t kinds)
 
 static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
 {
-    char when[PM_TIME_SIZE], data[96];
+    char when[PM_TIME_SIZE];
+    pm_draft d;
 
-    snprintf(data, sizeof(data), "{\"incident\":%llu}", (unsigned long long)in->id);
-    pm_fold_event(f, at, PM_EV_INCIDENT_OPEN, PM_CRITICAL, data,
-                  "Incident %llu opened: %s%s%s since %s", (unsigned long long)in->id,
-                  kind_words(in->kinds), in->vhost[0] ? " on " : "", in->vhost,
-                  pm_time_format(in->onset_us, when));
+    pm_draft_begin(&d, PM_EV_INCIDENT_OPEN, at);
+    pm_draft_count(&d, "incident", in->id);
+    pm_fold_event(f, pm_draft_end(&d, "Incident %llu opened: %s%s%s since %s",
+                                  (unsigned long long)in->id, kind_words(in->kinds),
+                                  in->vhost[0] ? " on " : "", in->vhost,
+                                  pm_time_format(in->onset_us, when)));
 }
 
 /** Another kind holds: counted once for each incident, for good. */
@@ -252,19 +254,22 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
 
 static void say_closed(pm_fold *f, const pm_incident *in)
 {
-    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS], data[96];
+    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS];
+    pm_draft d;
 
-    snprintf(data, sizeof(data), "{\"incident\":%llu}", (unsigned long long)in->id);
+    pm_draft_begin(&d, PM_EV_INCIDENT_CLOSE, in->closed_us);
+    pm_draft_count(&d, "incident", in->id);
     if (in->kinds == PM_KIND_DOWN) {
-        pm_fold_event(f, in->closed_us, PM_EV_INCIDENT_CLOSE, PM_INFO, data,
-                      "Incident %llu closed: nobody was served for %s", (unsigned long long)in->id,
-                      pm_time_span(in->unserved_us, span));
+        pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: nobody was served for %s",
+                                      (unsigned long long)in->id,
+                                      pm_time_span(in->unserved_us, span)));
         return;
     }
-    pm_fold_event(f, in->closed_us, PM_EV_INCIDENT_CLOSE, PM_INFO, data,
-                  "Incident %llu closed: %s for %s%s%s, %s failed", (unsigned long long)in->id,
-                  kind_words(in->kinds), pm_time_span(in->end_us - in->onset_us, span),
-                  in->vhost[0] ? " on " : "", in->vhost, pm_requests_words(in, in->errors, words));
+    pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: %s for %s%s%s, %s failed",
+                                  (unsigned long long)in->id, kind_words(in->kinds),
+                                  pm_time_span(in->end_us - in->onset_us, span),
+                                  in->vhost[0] ? " on " : "", in->vhost,
+                                  pm_requests_words(in, in->errors, words)));
 }
 
 /** For how long all must be well: by the rules of the kinds that it is of. */

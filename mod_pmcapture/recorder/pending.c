@@ -2,30 +2,26 @@
 /*
  * pending.c: events of a tick, waiting in the ledger until they are on disk.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "pm_fold.h"
+#include "pm_text.h"
 
-void pm_fold_event(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
-                   const char *format, ...)
+void pm_fold_event(pm_fold *f, const pm_event *e)
 {
     pm_ledger *s = f->state;
-    pm_pending_event *e = &s->pending[s->pending_next % PM_PENDING_EVENTS];
-    va_list args;
+    pm_pending_event *to = &s->pending[s->pending_next % PM_PENDING_EVENTS];
+    const char *data = e->data_len < sizeof(to->data) ? e->data : PM_DATA_CUT;
 
     if (s->pending_next - s->pending_first >= PM_PENDING_EVENTS) {
         s->checkpoint.events_lost++;
         return;
     }
-    memset(e, 0, sizeof(*e));
-    e->at_us = at_us;
-    e->type = type;
-    e->severity = severity;
-    snprintf(e->data, sizeof(e->data), "%s", data != NULL ? data : "{}");
-    va_start(args, format);
-    vsnprintf(e->text, sizeof(e->text), format, args);
-    va_end(args);
+    memset(to, 0, sizeof(*to));
+    to->at_us = e->at_us;
+    to->type = e->type;
+    to->severity = e->severity;
+    memcpy(to->data, data, strlen(data));
+    memcpy(to->text, e->text, sizeof(to->text));
     s->pending_next++;
 }

@@ -3,7 +3,6 @@
  * stuck.c: requests that do not end: each is named once, after a minute. They complete nothing, so nothing else
  * ever says which they are.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "fold_private.h"
@@ -40,7 +39,8 @@ static void route_of(const pm_fold *f, const pm_tick *t, char route[PM_ROUTE_SIZ
 
 void pm_stuck_step(pm_fold *f, const pm_tick *t)
 {
-    char when[PM_TIME_SIZE], route[PM_ROUTE_SIZE], data[96];
+    char when[PM_TIME_SIZE], route[PM_ROUTE_SIZE];
+    pm_draft d;
     uint32_t who, v;
 
     if (t->stuck == 0) {
@@ -49,12 +49,16 @@ void pm_stuck_step(pm_fold *f, const pm_tick *t)
     who = atomic_load_explicit(&f->live->flights[t->stuck_flight].who, memory_order_relaxed);
     v = (who & 0xffff) < f->live->geo.vhosts ? who & 0xffff : 0;
     route_of(f, t, route);
-    snprintf(data, sizeof(data), "{\"stuck\":%u,\"arrival\":\"%s\"}", t->stuck,
-             pm_time_format(t->stuck_arrival_us, when));
+    pm_draft_begin(&d, PM_EV_NOTE, t->now_us);
+    d.event.severity = PM_WARNING;
+    pm_draft_count(&d, "stuck", t->stuck);
+    pm_draft_time(&d, "arrival", t->stuck_arrival_us);
     pm_fold_event(
-        f, t->now_us, PM_EV_NOTE, PM_WARNING, data,
-        "%u request%s in flight for more than a minute; the oldest of them, for %s on %s, "
-        "came at %s",
-        t->stuck, t->stuck == 1 ? " is" : "s are", route,
-        f->vhost_names[v] != NULL ? f->vhost_names[v] : "(other)", when);
+        f, pm_draft_end(
+               &d,
+               "%u request%s in flight for more than a minute; the oldest of them, for %s on %s, "
+               "came at %s",
+               t->stuck, t->stuck == 1 ? " is" : "s are", route,
+               f->vhost_names[v] != NULL ? f->vhost_names[v] : "(other)",
+               pm_time_format(t->stuck_arrival_us, when)));
 }

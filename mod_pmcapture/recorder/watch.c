@@ -273,10 +273,7 @@ static void let_go(pm_watch_table *t, const pm_watch_table *previous, uint32_t n
         }
     }
     else if (old->state == PM_WATCH_SAYS_GONE && room_for_event(f)) {
-        char begin[2 * PM_WATCH_PATH];
-
-        pm_watch_path_data(old->path, begin);
-        pm_watch_tell_unneeded(f, begin, strlen(begin), now);
+        pm_watch_tell_unneeded(f, old->path, now);
     }
     else if (old->state == PM_WATCH_SAYS_DRIFT && room_for_event(f)) {
         pm_watch_tell_drift(f, previous, &number, 1, 1, now, now);
@@ -300,51 +297,38 @@ static void take_over_table(pm_watch_table *t, const pm_watch_table *previous, p
     }
 }
 
-/** Length of {"path":"..." at the beginning of an event's data; 0 when it has none. */
-static size_t path_length(const pm_event *e)
-{
-    static const char begin[] = "{\"path\":\"";
-    const char *c = e->data;
-
-    if (c == NULL || strncmp(c, begin, sizeof(begin) - 1) != 0) {
-        return 0;
-    }
-    for (c += sizeof(begin) - 1; *c != '\0' && *c != '"'; c++) {
-        c += *c == '\\' && c[1] != '\0';
-    }
-    return *c == '"' ? (size_t)(c + 1 - e->data) : 0;
-}
-
 /** Is this the last word of the file? */
-static int last_word(const pm_event *events, size_t count, size_t missing, size_t length)
+static int last_word(const pm_event *events, size_t count, size_t missing)
 {
+    pm_json_value path = pm_event_value(&events[missing], "path");
+
     for (size_t i = missing + 1; i < count; i++) {
         if ((events[i].type == PM_EV_DEPENDENCY_CHANGED ||
              events[i].type == PM_EV_DEPENDENCY_MISSING) &&
-            path_length(&events[i]) == length &&
-            memcmp(events[i].data, events[missing].data, length) == 0) {
+            pm_json_same(pm_event_value(&events[i], "path"), path)) {
             return 0;
         }
     }
     return 1;
 }
 
-static void was_missing(pm_watch_table *t, pm_fold *f, const char *begin, size_t length)
+/** `path`: as events have it. */
+static void was_missing(pm_watch_table *t, pm_fold *f, const char *path)
 {
     uint32_t count = atomic_load(&t->count);
     int watched = 0;
 
     for (uint32_t n = 0; n < count; n++) {
-        char own[2 * PM_WATCH_PATH];
+        char own[PM_WATCH_PATH];
 
-        pm_watch_path_data(t->at[n].path, own);
-        if (is_dependency(&t->at[n]) && strlen(own) == length && memcmp(own, begin, length) == 0) {
+        pm_text_clean(own, sizeof(own), t->at[n].path, PM_WATCH_PATH);
+        if (is_dependency(&t->at[n]) && strcmp(own, path) == 0) {
             t->at[n].state = PM_WATCH_SAYS_GONE; /* if it is there, the next look says so */
             watched = 1;
         }
     }
     if (!watched && room_for_event(f)) {
-        pm_watch_tell_unneeded(f, begin, length, pm_time_now());
+        pm_watch_tell_unneeded(f, path, pm_time_now());
     }
 }
 
@@ -359,10 +343,11 @@ static void take_over_history(pm_watch_table *t, pm_fold *f, apr_pool_t *pool)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        size_t length = events[i].type == PM_EV_DEPENDENCY_MISSING ? path_length(&events[i]) : 0;
+        char path[PM_WATCH_PATH];
 
-        if (length != 0 && last_word(events, count, i, length)) {
-            was_missing(t, f, events[i].data, length);
+        if (events[i].type == PM_EV_DEPENDENCY_MISSING &&
+            pm_event_text(&events[i], "path", path, sizeof(path)) && last_word(events, count, i)) {
+            was_missing(t, f, path);
         }
     }
 }

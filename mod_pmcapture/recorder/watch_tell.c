@@ -4,7 +4,6 @@
  *
  * An event stands at the time when it happened, if the file system's times prove one; `noticed` is when it was seen.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,107 +14,55 @@
 #include "watch/watch_private.h"
 #include "watch_tell.h"
 
-#define DATA_ROOM 1024  /* of an event in the queue */
-#define DATA_ENOUGH 640 /* from here on what is optional is left out */
-
 /* ---- data ---- */
 
-typedef struct data {
-    pm_json json;
-    pm_bounded all;
-    char bytes[DATA_ROOM];
-} data;
-
-static void begin(data *d)
-{
-    d->all = (pm_bounded){d->bytes, sizeof(d->bytes), 0};
-    pm_json_begin(&d->json, pm_into_bounded, &d->all);
-    pm_json_object(&d->json);
-}
-
-static const char *end(data *d)
-{
-    pm_json_object_end(&d->json);
-    return pm_json_end(&d->json) == APR_SUCCESS ? d->bytes : "{\"truncated\":true}";
-}
-
-static int room(const data *d)
-{
-    return d->json.used < DATA_ENOUGH; /* all of it is still in the writer's buffer */
-}
-
-static void put_string(data *d, const char *key, const char *value)
-{
-    pm_json_key(&d->json, key);
-    pm_json_string(&d->json, value);
-}
-
-static void put_time(data *d, const char *key, uint64_t us)
-{
-    pm_json_key(&d->json, key);
-    pm_json_time(&d->json, us);
-}
-
-static void put_bool(data *d, const char *key, int value)
-{
-    pm_json_key(&d->json, key);
-    pm_json_bool(&d->json, value);
-}
-
-static void put_path(data *d, const char *path)
+static void put_path(pm_draft *d, const char *path)
 {
     char clean[PM_WATCH_PATH];
 
     pm_text_clean(clean, sizeof(clean), path, PM_WATCH_PATH);
-    put_string(d, "path", clean);
+    pm_draft_text(d, "path", clean);
 }
 
-void pm_watch_path_data(const char *path, char out[2 * PM_WATCH_PATH])
+static void put_identity(pm_draft *d, const char *key, const pm_identity *is)
 {
-    data d;
-    const char *bytes;
+    pm_json *j;
 
-    begin(&d);
-    put_path(&d, path);
-    bytes = end(&d);
-    snprintf(out, 2 * PM_WATCH_PATH, "%.*s", (int)(strlen(bytes) - 1), bytes);
-}
-
-static void put_identity(data *d, const char *key, const pm_identity *is)
-{
-    if (!room(d)) {
+    if (!pm_draft_room(d)) {
         return;
     }
-    pm_json_key(&d->json, key);
     if (is->ino == 0) {
-        pm_json_null(&d->json);
+        pm_draft_null(d, key);
         return;
     }
-    pm_json_object(&d->json);
-    pm_json_key(&d->json, "dev");
-    pm_json_uint(&d->json, is->dev);
-    pm_json_key(&d->json, "ino");
-    pm_json_uint(&d->json, is->ino);
-    pm_json_key(&d->json, "size");
-    pm_json_uint(&d->json, is->size);
-    put_time(d, "mtime", is->mtime_us);
-    pm_json_object_end(&d->json);
+    j = pm_draft_value(d, key);
+    pm_json_object(j);
+    pm_json_key(j, "dev");
+    pm_json_uint(j, is->dev);
+    pm_json_key(j, "ino");
+    pm_json_uint(j, is->ino);
+    pm_json_key(j, "size");
+    pm_json_uint(j, is->size);
+    pm_json_key(j, "mtime");
+    pm_json_time(j, is->mtime_us);
+    pm_json_object_end(j);
 }
 
-static void put_needs(data *d, const pm_watch_news *n)
+static void put_needs(pm_draft *d, const pm_watch_news *n)
 {
-    pm_json_key(&d->json, "needed_by");
-    pm_json_array(&d->json);
-    for (uint32_t i = 0; i < n->what->need_count && i < PM_WATCH_NEEDS && room(d); i++) {
-        pm_json_string(&d->json, n->table->at[n->what->needs[i] % PM_WATCH_MAX].path);
+    pm_json *j = pm_draft_value(d, "needed_by");
+
+    pm_json_array(j);
+    for (uint32_t i = 0; i < n->what->need_count && i < PM_WATCH_NEEDS && pm_draft_room(d); i++) {
+        pm_json_string(j, n->table->at[n->what->needs[i] % PM_WATCH_MAX].path);
     }
-    pm_json_array_end(&d->json);
+    pm_json_array_end(j);
 }
 
-static void put_when(data *d, const pm_watch_news *n)
+static void put_when(pm_draft *d, const pm_watch_news *n)
 {
-    put_time(d, "noticed", n->now_us);
-    put_time(d, "since", n->since_us);
+    pm_draft_time(d, "noticed", n->now_us);
+    pm_draft_time(d, "since", n->since_us);
 }
 
 /* ---- sentences ---- */
@@ -138,23 +85,6 @@ static const char *shown(const char *path, char out[SHOWN])
 {
     pm_text_clean(out, SHOWN, path, PM_WATCH_PATH);
     return out;
-}
-
-static void say(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
-                const char *format, ...) __attribute__((format(printf, 6, 7)));
-
-/** As pm_fold_event; a sentence that is too long ends with an ellipsis, not within a character. */
-static void say(pm_fold *f, uint64_t at_us, uint32_t type, uint32_t severity, const char *data,
-                const char *format, ...)
-{
-    char whole[2048], text[PM_EVENT_TEXT];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(whole, sizeof(whole), format, args);
-    va_end(args);
-    pm_text_clean(text, sizeof(text), whole, sizeof(whole));
-    pm_fold_event(f, at_us, type, severity, data, "%s", text);
 }
 
 /** "mod_x.so", "mod_x.so and libx.so.1", "mod_x.so and 3 others". */
@@ -210,22 +140,24 @@ void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
 {
     const pm_watched *w = n->what;
     char what[256], path[SHOWN];
-    data d;
+    pm_draft d;
 
-    begin(&d);
+    pm_draft_begin(&d, PM_EV_DEPENDENCY_MISSING, at(n));
+    if (w->kind == PM_WATCH_FILE) {
+        d.event.severity = PM_WARNING;
+    }
     put_path(&d, w->path);
     put_needs(&d, n);
-    put_string(&d, "named_by", w->named_by);
+    pm_draft_text(&d, "named_by", w->named_by);
     put_when(&d, n);
     put_identity(&d, "identity", &w->told);
     describe(n, what, sizeof(what));
-    pm_fold_event(
-        f, at(n), PM_EV_DEPENDENCY_MISSING, w->kind == PM_WATCH_FILE ? PM_WARNING : PM_CRITICAL,
-        end(&d), "%s is missing; %s%s", shown(w->path, path), what,
-        w->kind == PM_WATCH_FILE     ? ""
-        : w->kind == PM_WATCH_OBJECT ? ". httpd runs on with its copy in memory, the next "
-                                       "start or reload looks for the file"
-                                     : ". The next start or reload looks for it");
+    pm_fold_event(f, pm_draft_end(&d, "%s is missing; %s%s", shown(w->path, path), what,
+                                  w->kind == PM_WATCH_FILE ? ""
+                                  : w->kind == PM_WATCH_OBJECT
+                                      ? ". httpd runs on with its copy in memory, the next "
+                                        "start or reload looks for the file"
+                                      : ". The next start or reload looks for it"));
 }
 
 void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n)
@@ -233,31 +165,31 @@ void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n)
     const pm_watched *w = n->what;
     int same = pm_watch_same(w->kind, &w->running, &n->look->is);
     char path[SHOWN];
-    data d;
+    pm_draft d;
 
-    begin(&d);
+    pm_draft_begin(&d, PM_EV_DEPENDENCY_CHANGED, at(n));
     put_path(&d, w->path);
-    put_bool(&d, "returned", 1);
-    put_bool(&d, "same", same);
+    pm_draft_flag(&d, "returned", 1);
+    pm_draft_flag(&d, "same", same);
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
     put_identity(&d, "to", &n->look->is);
-    say(f, at(n), PM_EV_DEPENDENCY_CHANGED, PM_INFO, end(&d), "%s is back%s", shown(w->path, path),
-        same ? "" : "; it is another file than the one that httpd runs with");
+    pm_fold_event(
+        f, pm_draft_end(&d, "%s is back%s", shown(w->path, path),
+                        same ? "" : "; it is another file than the one that httpd runs with"));
 }
 
-void pm_watch_tell_unneeded(pm_fold *f, const char *path, size_t length, uint64_t now_us)
+void pm_watch_tell_unneeded(pm_fold *f, const char *path, uint64_t now_us)
 {
-    char bytes[DATA_ROOM];
-    int n = snprintf(bytes, sizeof(bytes), "%.*s,\"returned\":false,\"needed\":false}", (int)length,
-                     path);
-    static const size_t quoted = sizeof("{\"path\":\"") - 1;
+    char clean[SHOWN];
+    pm_draft d;
 
-    if (n > 0 && (size_t)n < sizeof(bytes)) {
-        say(f, now_us, PM_EV_DEPENDENCY_CHANGED, PM_INFO, bytes,
-            "%.*s was missing, and the server needs it no more",
-            (int)(length - quoted - 1 < 300 ? length - quoted - 1 : 300), path + quoted);
-    }
+    pm_draft_begin(&d, PM_EV_DEPENDENCY_CHANGED, now_us);
+    put_path(&d, path);
+    pm_draft_flag(&d, "returned", 0);
+    pm_draft_flag(&d, "needed", 0);
+    pm_fold_event(
+        f, pm_draft_end(&d, "%s was missing, and the server needs it no more", shown(path, clean)));
 }
 
 /** A file that is watched by name: another one has the name now? */
@@ -324,67 +256,74 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     const pm_watched *w = n->what;
     int depends = w->kind == PM_WATCH_OBJECT || w->kind == PM_WATCH_KEY || was_replaced(n);
     char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "", path[SHOWN];
-    data d;
+    pm_draft d;
 
-    begin(&d);
+    pm_draft_begin(&d, depends ? PM_EV_DEPENDENCY_CHANGED : PM_EV_FILE_CHANGED, at(n));
+    if (w->kind == PM_WATCH_OBJECT) {
+        d.event.severity = PM_WARNING;
+    }
     put_path(&d, w->path);
-    put_string(&d, "named_by", w->named_by);
-    put_string(&d, "kind", kind_names[w->kind]);
+    pm_draft_text(&d, "named_by", w->named_by);
+    pm_draft_text(&d, "kind", kind_names[w->kind]);
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
     put_identity(&d, "to", &n->look->is);
-    if (room(&d) && (w->link[0] != '\0' || n->look->link[0] != '\0')) {
-        put_string(&d, "link", n->look->link);
+    if (pm_draft_room(&d) && (w->link[0] != '\0' || n->look->link[0] != '\0')) {
+        pm_draft_text(&d, "link", n->look->link);
     }
     how(n, what, sizeof(what));
     if (w->named_by[0] != '\0') {
         snprintf(by, sizeof(by), " (%s)", w->named_by);
     }
-    say(f, at(n), depends ? PM_EV_DEPENDENCY_CHANGED : PM_EV_FILE_CHANGED,
-        w->kind == PM_WATCH_OBJECT ? PM_WARNING : PM_INFO, end(&d), "%s%s %s%s",
-        shown(w->path, path), by, what, consequence(n));
+    pm_fold_event(f, pm_draft_end(&d, "%s%s %s%s", shown(w->path, path), by, what, consequence(n)));
 }
 
 void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *which, uint32_t count,
                          int resolved, uint64_t now_us, uint64_t since_us)
 {
     char others[40] = "", path[SHOWN];
-    data d;
+    pm_draft d;
+    pm_json *j;
 
-    begin(&d);
-    pm_json_key(&d.json, "files");
-    pm_json_array(&d.json);
-    for (uint32_t i = 0; i < count && room(&d); i++) {
-        pm_json_string(&d.json, t->at[which[i]].path);
+    pm_draft_begin(&d, PM_EV_CONFIG_DRIFT, since_us);
+    if (resolved) {
+        d.event.severity = PM_INFO;
     }
-    pm_json_array_end(&d.json);
-    pm_json_key(&d.json, "count");
-    pm_json_uint(&d.json, count);
-    put_bool(&d, "resolved", resolved);
-    put_time(&d, "noticed", now_us);
-    put_time(&d, "since", since_us);
+    j = pm_draft_value(&d, "files");
+    pm_json_array(j);
+    for (uint32_t i = 0; i < count && pm_draft_room(&d); i++) {
+        pm_json_string(j, t->at[which[i]].path);
+    }
+    pm_json_array_end(j);
+    pm_draft_count(&d, "count", count);
+    pm_draft_flag(&d, "resolved", resolved);
+    pm_draft_time(&d, "noticed", now_us);
+    pm_draft_time(&d, "since", since_us);
     if (count > 1) {
         snprintf(others, sizeof(others), " and %u other%s", count - 1, count > 2 ? "s" : "");
     }
-    say(f, since_us, PM_EV_CONFIG_DRIFT, resolved ? PM_INFO : PM_WARNING, end(&d),
-        resolved ? "%s%s: what is on disk is again what runs"
-                 : "%s%s: what is on disk is not what runs, and is not loaded yet",
-        shown(t->at[which[0]].path, path), others);
+    pm_fold_event(
+        f, pm_draft_end(&d,
+                        resolved ? "%s%s: what is on disk is again what runs"
+                                 : "%s%s: what is on disk is not what runs, and is not loaded yet",
+                        shown(t->at[which[0]].path, path), others));
 }
 
 void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us)
 {
     char path[SHOWN];
-    data d;
+    pm_draft d;
 
-    begin(&d);
+    pm_draft_begin(&d, PM_EV_NOTE, now_us - PM_WATCH_STUCK_US);
+    d.event.severity = PM_WARNING;
     put_path(&d, what->path);
-    put_time(&d, "since", now_us - PM_WATCH_STUCK_US);
+    pm_draft_time(&d, "since", now_us - PM_WATCH_STUCK_US);
     pm_fold_event(
-        f, now_us - PM_WATCH_STUCK_US, PM_EV_NOTE, PM_WARNING, end(&d),
-        "%s cannot be looked at: its file system has not answered for 10 s, so changes of "
-        "it go unseen",
-        shown(what->path, path));
+        f, pm_draft_end(
+               &d,
+               "%s cannot be looked at: its file system has not answered for 10 s, so changes of "
+               "it go unseen",
+               shown(what->path, path)));
 }
 
 /* ---- what a load took ---- */
@@ -400,16 +339,13 @@ void pm_watch_say_loaded(const pm_watch_file *file, char *out, size_t size)
              file->now->named_by[0] != '\0' ? ")" : "", replaced ? "replaced" : "written anew");
 }
 
-void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, char out[PM_WATCH_DATA])
+void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, pm_draft *d)
 {
-    data d;
-
-    begin(&d);
-    put_path(&d, file->now->path);
-    put_string(&d, "named_by", file->now->named_by);
-    put_bool(&d, "loaded", 1);
-    put_time(&d, "noticed", at_us);
-    put_identity(&d, "from", &file->was->running);
-    put_identity(&d, "to", &file->now->running);
-    snprintf(out, PM_WATCH_DATA, "%s", end(&d));
+    pm_draft_begin(d, PM_EV_DEPENDENCY_CHANGED, at_us);
+    put_path(d, file->now->path);
+    pm_draft_text(d, "named_by", file->now->named_by);
+    pm_draft_flag(d, "loaded", 1);
+    pm_draft_time(d, "noticed", at_us);
+    put_identity(d, "from", &file->was->running);
+    put_identity(d, "to", &file->now->running);
 }

@@ -18,14 +18,12 @@ typedef struct pm_watch_news {
 
 void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n);
 void pm_watch_tell_back(pm_fold *f, const pm_watch_news *n);
-/** What was missing is not watched any more. `begin`: its {"path":"...". */
-void pm_watch_tell_unneeded(pm_fold *f, const char *begin, size_t length, uint64_t now_us);
+/** What was missing is not watched any more. */
+void pm_watch_tell_unneeded(pm_fold *f, const char *path, uint64_t now_us);
 void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n);
 /** Of `count` files, `which` (in the table) are named as far as there is room. */
 void pm_watch_tell_drift(pm_fold *f, const pm_watch_table *t, const uint32_t *which, uint32_t count,
                          int resolved, uint64_t now_us, uint64_t since_us);
 void pm_watch_tell_aside(pm_fold *f, const pm_watched *what, uint64_t now_us);
-/** The beginning of the data of an event about this path: {"path":"...". */
-void pm_watch_path_data(const char *path, char out[2 * PM_WATCH_PATH]);
 
 #endif

@@ -3,8 +3,6 @@
  * workers.c: no idle worker left, and MaxRequestWorkers reached, for some seconds. From samples: httpd itself
  * logs it once in its life.
  */
-#include <stdio.h>
-
 #include "fold_private.h"
 #include "pm_time.h"
 
@@ -12,24 +10,28 @@
 
 static void say_exhausted(pm_fold *f, const pm_row *row)
 {
-    char data[128];
+    pm_draft d;
 
-    snprintf(data, sizeof(data), "{\"busy\":%u,\"limit\":%u,\"until\":null}", row->busy,
-             row->limit);
-    pm_fold_event(f, f->state->exhausted_since_us, PM_EV_WORKERS_EXHAUSTED, PM_WARNING, data,
-                  "No idle worker is left: all %u are busy, new requests wait", row->limit);
+    pm_draft_begin(&d, PM_EV_WORKERS_EXHAUSTED, f->state->exhausted_since_us);
+    pm_draft_count(&d, "busy", row->busy);
+    pm_draft_count(&d, "limit", row->limit);
+    pm_draft_null(&d, "until");
+    pm_fold_event(f, pm_draft_end(&d, "No idle worker is left: all %u are busy, new requests wait",
+                                  row->limit));
 }
 
 static void say_over(pm_fold *f, uint64_t until_us)
 {
-    char since[PM_TIME_SIZE], until[PM_TIME_SIZE], span[PM_TIME_SIZE], data[128];
     uint64_t began = f->state->exhausted_since_us;
+    char span[PM_TIME_SIZE];
+    pm_draft d;
 
-    snprintf(data, sizeof(data), "{\"since\":\"%s\",\"until\":\"%s\"}",
-             pm_time_format(began, since), pm_time_format(until_us, until));
-    pm_fold_event(f, until_us, PM_EV_WORKERS_EXHAUSTED, PM_INFO, data,
-                  "Workers are idle again, after %s without one",
-                  pm_time_span(until_us > began ? until_us - began : 0, span));
+    pm_draft_begin(&d, PM_EV_WORKERS_EXHAUSTED, until_us);
+    d.event.severity = PM_INFO;
+    pm_draft_time(&d, "since", began);
+    pm_draft_time(&d, "until", until_us);
+    pm_fold_event(f, pm_draft_end(&d, "Workers are idle again, after %s without one",
+                                  pm_time_span(until_us > began ? until_us - began : 0, span)));
 }
 
 void pm_workers_step(pm_fold *f, pm_tick *t, const pm_row *row)

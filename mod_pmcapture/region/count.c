@@ -2,6 +2,8 @@
 /*
  * count.c: the hot path but for its usual case (pm_live.h). No lock, no allocation, no system call.
  */
+#include <unistd.h>
+
 #include "pm_hash.h"
 #include "pm_live.h"
 
@@ -191,4 +193,17 @@ int pm_live_note_room(const pm_live *live, uint32_t kind)
 
     return atomic_load_explicit(taken, memory_order_relaxed) < PM_NOTES_PER_TICK &&
            atomic_fetch_add_explicit(taken, 1, memory_order_relaxed) < PM_NOTES_PER_TICK;
+}
+
+void pm_live_note_fill(pm_live_note *note, const pm_event *e)
+{
+    const char *data = e->data_len < sizeof(note->data) ? e->data : PM_DATA_CUT;
+
+    memset(note, 0, sizeof(*note));
+    note->at_us = e->at_us;
+    note->type = e->type;
+    note->severity = e->severity;
+    note->pid = (uint32_t)getpid();
+    memcpy(note->text, e->text, sizeof(note->text));
+    memcpy(note->data, data, strlen(data));
 }

@@ -52,15 +52,15 @@ static uint64_t watched_from(const pm_telling *t, uint64_t reach)
     return from < t->i->onset_us && from + PM_LEAST_HISTORY_US <= t->i->onset_us ? from : PM_EVER;
 }
 
-static int any_event(const pm_telling *t, uint64_t from, const uint32_t *types, size_t count)
+static int any_event(const pm_telling *t, uint64_t from, uint32_t against)
 {
     pm_slice s = pm_story_events(t, from, t->until_us);
 
     for (size_t n = s.first; n < s.last; n++) {
-        for (size_t k = 0; k < count; k++) {
-            if (t->m->events[n].type == types[k] && !pm_changed_nothing(&t->m->events[n])) {
-                return 1;
-            }
+        const pm_event *e = &t->m->events[n];
+
+        if (pm_event_has(e, against) && !pm_event_changed_nothing(e)) {
+            return 1;
         }
     }
     return 0;
@@ -249,7 +249,7 @@ static int loaded_again(const pm_telling *t, uint64_t from)
     pm_slice s = pm_story_events(t, from, t->until_us);
 
     for (size_t n = s.first; n < s.last; n++) {
-        if (pm_changed_nothing(&t->m->events[n])) {
+        if (pm_event_changed_nothing(&t->m->events[n])) {
             return 1;
         }
     }
@@ -258,11 +258,6 @@ static int loaded_again(const pm_telling *t, uint64_t from)
 
 static const char *no_configuration(pm_telling *t)
 {
-    static const uint32_t types[] = {
-        PM_EV_SERVER_START,   PM_EV_SERVER_UNCLEAN, PM_EV_CONFIG_LOAD,  PM_EV_CONFIG_RELOAD,
-        PM_EV_CONFIG_CHANGED, PM_EV_CONFIG_FAILED,  PM_EV_CONFIG_DRIFT, PM_EV_ROUTE_MOVED,
-        PM_EV_FILE_CHANGED,   PM_EV_START_FAILED,
-    };
     uint64_t onset = t->i->onset_us, since = events_known_since(t);
     uint64_t from = pm_story_back(onset, PM_HOUR_US);
     char span[PM_TIME_SIZE];
@@ -271,7 +266,7 @@ static const char *no_configuration(pm_telling *t)
         return NULL;
     }
     from = since > from ? since : from;
-    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+    if (any_event(t, from, PM_AGAINST_CONFIGURATION)) {
         return NULL;
     }
     if (loaded_again(t, from)) {
@@ -327,14 +322,13 @@ static int had_room(const pm_row *row)
 
 static const char *no_shortage_of_workers(pm_telling *t)
 {
-    static const uint32_t types[] = {PM_EV_WORKERS_EXHAUSTED};
     uint64_t from = watched_from(t, 10 * PM_SECOND);
     uint32_t least = PM_UNKNOWN, limit = PM_UNKNOWN;
     char span[PM_TIME_SIZE], before[PM_TIME_SIZE];
     pm_slice s;
 
-    if (from == PM_EVER || !every_second(t, from, t->until_us) || any_event(t, from, types, 1) ||
-        httpd_ran_short(t)) {
+    if (from == PM_EVER || !every_second(t, from, t->until_us) ||
+        any_event(t, from, PM_AGAINST_WORKERS) || httpd_ran_short(t)) {
         return NULL;
     }
     s = pm_story_rows_over(t, from, t->until_us);
@@ -360,12 +354,11 @@ static const char *no_shortage_of_workers(pm_telling *t)
 
 static const char *no_machine(pm_telling *t)
 {
-    static const uint32_t types[] = {PM_EV_SERVER_UNCLEAN, PM_EV_HOST_REBOOT, PM_EV_CLOCK_STEP};
     uint64_t from = watched_from(t, PM_MINUTE_US);
     char span[PM_TIME_SIZE];
 
     if ((t->i->kinds & PM_KIND_DOWN) || from == PM_EVER || !every_second(t, from, t->until_us) ||
-        any_event(t, from, types, 3)) {
+        any_event(t, from, PM_AGAINST_MACHINE)) {
         return NULL;
     }
     return apr_psprintf(
@@ -378,12 +371,11 @@ static const char *no_machine(pm_telling *t)
 
 static const char *no_crashes(pm_telling *t)
 {
-    static const uint32_t types[] = {PM_EV_CHILD_CRASH, PM_EV_SERVER_UNCLEAN};
     uint64_t from = watched_from(t, PM_MINUTE_US);
     char span[PM_TIME_SIZE];
 
     if (!(t->m->server.watched & PM_WATCHED_CRASHES) || from == PM_EVER || t->m->events_lost != 0 ||
-        any_event(t, from, types, 2)) {
+        any_event(t, from, PM_AGAINST_CRASHES)) {
         return NULL;
     }
     return apr_psprintf(t->pool,
@@ -435,10 +427,7 @@ static const char *unknown_clients(pm_telling *t)
 static int change_is_blamed(const pm_telling *t)
 {
     for (size_t n = 0; n < t->c->cause_count; n++) {
-        const char *kind = t->c->causes[n].kind;
-
-        if (!strcmp(kind, "route.moved") || !strcmp(kind, "file.changed") ||
-            !strncmp(kind, "config.", 7) || !strncmp(kind, "dependency.", 11)) {
+        if (pm_event_fact_of(t->c->causes[n].type)->traits & PM_IS_ALTERING) {
             return 1;
         }
     }
@@ -453,9 +442,6 @@ static const char *unknown_configuration(pm_telling *t)
 /* What is deployed lies below the tops of folders, or behind a backend, where nobody looks: it is never cleared. */
 static const char *unknown_deployment(pm_telling *t)
 {
-    static const uint32_t types[] = {PM_EV_FILE_CHANGED,       PM_EV_DEPENDENCY_CHANGED,
-                                     PM_EV_DEPENDENCY_MISSING, PM_EV_CONFIG_CHANGED,
-                                     PM_EV_CONFIG_DRIFT,       PM_EV_ROUTE_MOVED};
     uint64_t from = pm_story_back(t->i->onset_us, PM_HOUR_US), since = events_known_since(t);
     const char *missing;
     char span[PM_TIME_SIZE];
@@ -471,7 +457,7 @@ static const char *unknown_deployment(pm_telling *t)
         return missing;
     }
     from = later(from, since);
-    if (any_event(t, from, types, sizeof(types) / sizeof(types[0]))) {
+    if (any_event(t, from, PM_AGAINST_DEPLOYMENT)) {
         return NULL;
     }
     return apr_psprintf(

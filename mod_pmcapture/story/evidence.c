@@ -99,27 +99,15 @@ pm_slice pm_story_rows_over(const pm_telling *t, uint64_t from_us, uint64_t unti
 
 int pm_story_still_missing(const pm_model *m, const pm_event *missing, uint64_t by_us)
 {
-    size_t len, other_len;
-    const char *path = pm_event_member(missing, "path", &len);
+    pm_json_value path = pm_event_value(missing, "path");
 
-    for (size_t n = 0; path && n < m->event_count; n++) {
+    for (size_t n = 0; n < m->event_count; n++) {
         const pm_event *e = &m->events[n];
-        const char *other;
 
         if (e->type == PM_EV_DEPENDENCY_CHANGED && e->at_us >= missing->at_us && e->at_us < by_us &&
-            e->seq > missing->seq && (other = pm_event_member(e, "path", &other_len)) != NULL &&
-            other_len == len && !memcmp(other, path, len)) {
+            e->seq > missing->seq && pm_json_same(pm_event_value(e, "path"), path)) {
             return 0;
         }
     }
     return 1;
-}
-
-int pm_changed_nothing(const pm_event *e)
-{
-    static const char none[] = "\"changes\":0}";
-
-    return (e->type == PM_EV_CONFIG_LOAD || e->type == PM_EV_CONFIG_RELOAD) && e->data &&
-           e->data_len >= sizeof(none) - 1 &&
-           !memcmp(e->data + e->data_len - (sizeof(none) - 1), none, sizeof(none) - 1);
 }

@@ -458,19 +458,12 @@ static int start_failed(const loading *l)
     for (size_t i = 0; i < l->m->event_count; i++) {
         const pm_event *e = &l->m->events[i];
 
-        if ((e->type == PM_EV_START_FAILED || e->type == PM_EV_CONFIG_FAILED) &&
-            e->at_us > s->stopped_us) {
+        if (pm_event_has(e, PM_IS_FAILURE) && e->at_us > s->stopped_us) {
             return 1;
         }
     }
     return 0;
 }
-
-/** What a story looks at however far back it lies, and what says that a start failed. */
-#define EVER                                                                                       \
-    (1u << PM_EV_DEPENDENCY_MISSING | 1u << PM_EV_DEPENDENCY_CHANGED | 1u << PM_EV_NOTE |          \
-     1u << PM_EV_START_FAILED | 1u << PM_EV_CONFIG_FAILED)
-_Static_assert(PM_EV_TYPES <= 32, "one bit each");
 
 static apr_status_t load_events(loading *l, enum reach reach)
 {
@@ -484,8 +477,9 @@ static apr_status_t load_events(loading *l, enum reach reach)
     }
     else if (reach == REACH_STORIES) {
         rv = pm_capture_events_around(
-            l->capture, onset > PM_STORY_EVENTS_US ? onset - PM_STORY_EVENTS_US : 0, EVER,
-            l->q->latest ? PM_LATEST_EVENTS : 0, &events, &m->event_count, l->pool);
+            l->capture, onset > PM_STORY_EVENTS_US ? onset - PM_STORY_EVENTS_US : 0,
+            pm_event_types_with(PM_IS_EVER), l->q->latest ? PM_LATEST_EVENTS : 0, &events,
+            &m->event_count, l->pool);
     }
     else {
         rv = pm_capture_latest_events(l->capture, PM_LATEST_EVENTS, &events, &m->event_count,
@@ -522,15 +516,8 @@ static const pm_event *newest(const loading *l, const pm_event *events, size_t c
     return NULL;
 }
 
-#define CHANGES                                                                                    \
-    (1u << PM_EV_SERVER_START | 1u << PM_EV_SERVER_STOP | 1u << PM_EV_SERVER_UNCLEAN |             \
-     1u << PM_EV_HOST_REBOOT | 1u << PM_EV_CONFIG_CHANGED | 1u << PM_EV_CONFIG_REJECTED |          \
-     1u << PM_EV_CONFIG_FAILED | 1u << PM_EV_START_FAILED | 1u << PM_EV_CONFIG_DRIFT |             \
-     1u << PM_EV_CONFIG_RELOAD | 1u << PM_EV_DEPENDENCY_MISSING | 1u << PM_EV_DEPENDENCY_CHANGED | \
-     1u << PM_EV_ROUTE_MOVED | 1u << PM_EV_FILE_CHANGED | 1u << PM_EV_NOTE)
-
 /** Among the latest events most times, so all of them are looked through only when it is not. */
-static const pm_event *find_last(const loading *l, uint32_t types, int (*wanted)(const pm_event *))
+static const pm_event *find_last(const loading *l, uint64_t types, int (*wanted)(const pm_event *))
 {
     pm_event *events;
     size_t count;
@@ -549,9 +536,9 @@ static const pm_event *find_last(const loading *l, uint32_t types, int (*wanted)
 
 static void find_last_events(const loading *l)
 {
-    l->m->last_change = find_last(l, CHANGES, pm_event_is_change);
+    l->m->last_change = find_last(l, pm_event_types_with(PM_IS_CHANGE), pm_event_is_change);
     if (l->cp->server.crashes > 0) {
-        l->m->last_crash = find_last(l, 1u << PM_EV_CHILD_CRASH, is_crash);
+        l->m->last_crash = find_last(l, PM_EVENT_BIT(PM_EV_CHILD_CRASH), is_crash);
     }
 }
 

@@ -113,49 +113,20 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     return out;
 }
 
-/* ---- slices of time ---- */
-
 /* ---- what changed ---- */
-
-static int is_change(uint32_t type)
-{
-    switch (type) {
-    case PM_EV_SERVER_START:
-    case PM_EV_SERVER_STOP:
-    case PM_EV_SERVER_UNCLEAN:
-    case PM_EV_HOST_REBOOT:
-    case PM_EV_CONFIG_LOAD:
-    case PM_EV_CONFIG_RELOAD:
-    case PM_EV_CONFIG_CHANGED:
-    case PM_EV_CONFIG_REJECTED:
-    case PM_EV_CONFIG_FAILED:
-    case PM_EV_START_FAILED:
-    case PM_EV_CONFIG_DRIFT:
-    case PM_EV_CHILD_CRASH:
-    case PM_EV_DEPENDENCY_MISSING:
-    case PM_EV_DEPENDENCY_CHANGED:
-    case PM_EV_ROUTE_MOVED:
-    case PM_EV_FILE_CHANGED:
-    case PM_EV_NOTE:
-        return 1;
-    default:
-        return 0;
-    }
-}
 
 static int note_of_this(const pm_telling *t, const pm_event *e)
 {
-    size_t len;
-    const char *id = e->type == PM_EV_NOTE ? pm_event_member(e, "incident", &len) : NULL;
+    uint64_t id;
 
-    return id && strtoull(id, NULL, 10) == t->i->id;
+    return e->type == PM_EV_NOTE && pm_event_count(e, "incident", &id) && id == t->i->id;
 }
 
 /* From an hour before the onset to the end; a file that went missing, however far back: it hurts only at the
  * next start. A person's note to this incident, whenever it was written. */
 static int belongs(const pm_telling *t, const pm_event *e)
 {
-    if (!is_change(e->type)) {
+    if (!pm_event_has(e, PM_IS_STORY)) {
         return 0;
     }
     if (note_of_this(t, e)) {
@@ -296,13 +267,6 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
     }
 }
 
-/* What is no change, but belongs beside the figures. */
-static int is_sign(uint32_t type)
-{
-    return type == PM_EV_WORKERS_EXHAUSTED || type == PM_EV_TRAFFIC_SILENCE ||
-           type == PM_EV_CLOCK_STEP || type == PM_EV_ERROR_LOG;
-}
-
 static void tell_events(pm_telling *t, apr_array_header_t *line)
 {
     pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, NEAR_US), t->until_us);
@@ -316,7 +280,7 @@ static void tell_events(pm_telling *t, apr_array_header_t *line)
     for (size_t n = s.first; n < s.last; n++) {
         const pm_event *e = &t->m->events[n];
 
-        if (!is_sign(e->type)) {
+        if (!pm_event_has(e, PM_IS_SIGN)) {
             continue;
         }
         if (++signs <= OTHER_EVENTS_MAX) {

@@ -29,47 +29,27 @@
 
 /* ---- candidates that are events ---- */
 
-/* `before` and `after`: reach around the onset; PM_EVER before it is whatever the distance, PM_EVER after it is to the
- * end, which no reach goes beyond. Several events of one rule are one candidate with the nearest in front. */
-static const struct event_rule {
-    uint32_t type;
-    uint32_t kinds; /* of incidents that it can explain */
-    uint64_t before, after;
-    int weight;
-    const char *kind;                        /* NULL = the event type's name */
-    enum { STANDS, WEAKENS, FALLS } refuted; /* by requests that were served well since */
-    int by_path;                             /* each file is a candidate of its own */
-} event_rules[] = {
-    {PM_EV_CONFIG_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 100, NULL, STANDS, 0},
-    {PM_EV_DEPENDENCY_MISSING, PM_KIND_DOWN, PM_EVER, PM_EVER, 95, NULL, STANDS, 0},
-    {PM_EV_HOST_REBOOT, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 90, NULL, STANDS, 0},
-    {PM_EV_START_FAILED, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 85, NULL, STANDS, 0},
-    {PM_EV_SERVER_UNCLEAN, PM_KIND_DOWN, PM_MINUTE_US, PM_EVER, 60, NULL, STANDS, 0},
-    {PM_EV_CONFIG_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 92, NULL, WEAKENS, 0},
-    {PM_EV_ROUTE_MOVED, FAILING, 10 * PM_MINUTE_US, PM_MINUTE_US, 88, NULL, WEAKENS, 0},
-    {PM_EV_WORKERS_EXHAUSTED, FAILING, PM_MINUTE_US, PM_MINUTE_US / 2, 75, "workers", STANDS, 0},
-    {PM_EV_DEPENDENCY_CHANGED, FAILING | PM_KIND_DOWN, 10 * PM_MINUTE_US, 0, 70, NULL, WEAKENS, 0},
-    {PM_EV_FILE_CHANGED, FAILING, 10 * PM_MINUTE_US, 0, 70, NULL, WEAKENS, 1},
-    {PM_EV_CHILD_CRASH, FAILING | PM_KIND_DOWN, PM_MINUTE_US, PM_MINUTE_US, 65, NULL, STANDS, 0},
-    {PM_EV_CONFIG_RELOAD, FAILING | PM_KIND_DOWN, PM_MINUTE_US, 0, 50, NULL, FALLS, 0},
-    {PM_EV_SERVER_START, FAILING, PM_MINUTE_US, 0, 45, NULL, FALLS, 0},
-};
-
-static int in_reach(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
+static const pm_reach *reach_of(uint32_t type)
 {
+    return &pm_event_fact_of(type)->reach;
+}
+
+static int in_reach(const pm_telling *t, uint32_t type, const pm_event *e)
+{
+    const pm_reach *reach = reach_of(type);
     uint64_t onset = t->i->onset_us;
 
-    if (e->type != rule->type || pm_changed_nothing(e)) {
+    if (e->type != type || pm_event_changed_nothing(e)) {
         return 0;
     }
     if (e->at_us > onset) { /* what came after the end explains nothing; a repair is such a move */
         return e->at_us <= t->until_us + (e->type == PM_EV_ROUTE_MOVED ? 0 : SLACK_US) &&
-               (rule->after == PM_EVER || e->at_us - onset <= rule->after);
+               (reach->after_us == PM_EVER || e->at_us - onset <= reach->after_us);
     }
     if (e->type == PM_EV_DEPENDENCY_MISSING && !pm_story_still_missing(t->m, e, onset)) {
         return 0;
     }
-    return onset - e->at_us <= rule->before;
+    return onset - e->at_us <= reach->before_us;
 }
 
 static uint64_t distance(const pm_telling *t, const pm_event *e)
@@ -77,9 +57,9 @@ static uint64_t distance(const pm_telling *t, const pm_event *e)
     return e->at_us > t->i->onset_us ? e->at_us - t->i->onset_us : t->i->onset_us - e->at_us;
 }
 
-static int score_of(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
+static int score_of(const pm_telling *t, const pm_reach *rule, const pm_event *e)
 {
-    uint64_t reach = e->at_us > t->i->onset_us ? rule->after : rule->before;
+    uint64_t reach = e->at_us > t->i->onset_us ? rule->after_us : rule->before_us;
 
     /* What came after the first failure may have made it worse; it did not begin it. */
     int late = e->at_us > t->i->onset_us && (t->i->kinds & FAILING) ? LATE * 1000 : 0;
@@ -99,19 +79,25 @@ static const char *without_stop(const pm_telling *t, const char *text)
 /* "; it touched ServerName, ServerAlias": the event's sentence has room for the first of them alone. */
 static const char *touched(const pm_telling *t, const pm_event *e)
 {
-    static const char member[] = "\"directive\":\"";
-    const char *names[DIRECTIVES_MAX], *list = "", *at = e->data;
+    static const char *const lists[] = {"added", "removed"};
+    char names[DIRECTIVES_MAX][64];
+    const char *list = "";
     int count = 0, n;
 
-    while (e->type == PM_EV_CONFIG_CHANGED && at && count < DIRECTIVES_MAX &&
-           (at = strstr(at, member)) != NULL) {
-        at += sizeof(member) - 1;
-        names[count] = apr_pstrndup(t->pool, at, strcspn(at, "\""));
-        for (n = 0; strcasecmp(names[n], names[count]) != 0; n++) {
-        }
-        if (n == count) {
-            list = apr_pstrcat(t->pool, list, count ? ", " : "", names[count], NULL);
-            count++;
+    for (int l = 0; l < 2; l++) {
+        pm_json_value key = {NULL, 0}, item = {NULL, 0}, from = pm_event_value(e, lists[l]);
+
+        while (count < DIRECTIVES_MAX && pm_json_next(from, &key, &item)) {
+            if (!pm_json_to_text(pm_json_find(item, "directive"), names[count],
+                                 sizeof(names[count]))) {
+                continue;
+            }
+            for (n = 0; strcasecmp(names[n], names[count]) != 0; n++) {
+            }
+            if (n == count) {
+                list = apr_pstrcat(t->pool, list, count ? ", " : "", names[count], NULL);
+                count++;
+            }
         }
     }
     return count > 1 ? apr_pstrcat(t->pool, "; it touched ", list, NULL) : "";
@@ -131,9 +117,9 @@ static const char *since_text(const pm_telling *t, const pm_since *since)
 }
 
 /* Whether it was served well after the event. What takes effect with the next start says nothing by then. */
-static pm_since served_since(const pm_telling *t, const struct event_rule *rule, const pm_event *e)
+static pm_since served_since(const pm_telling *t, const pm_reach *rule, const pm_event *e)
 {
-    if (rule->refuted == STANDS || e->at_us > t->i->onset_us ||
+    if (rule->refuted == PM_STANDS || e->at_us > t->i->onset_us ||
         (e->type == PM_EV_DEPENDENCY_CHANGED && (t->i->kinds & PM_KIND_DOWN))) {
         return (pm_since){PM_SERVED_UNKNOWN, 0, 0, 0};
     }
@@ -142,8 +128,7 @@ static pm_since served_since(const pm_telling *t, const struct event_rule *rule,
 
 /* Events that are one candidate: all of a rule, or those of one file. */
 typedef struct group {
-    const char *path; /* NULL = any */
-    size_t path_len;
+    pm_json_value path; /* its text NULL = any */
     const pm_event *nearest;
     uint64_t *seqs;
     size_t count;
@@ -151,19 +136,16 @@ typedef struct group {
 
 static int is_of(const group *g, const pm_event *e)
 {
-    size_t len;
-    const char *path = g->path ? pm_event_member(e, "path", &len) : NULL;
-
-    return !g->path || (path && len == g->path_len && !memcmp(path, g->path, len));
+    return g->path.text == NULL || pm_json_same(pm_event_value(e, "path"), g->path);
 }
 
-static void gather(const pm_telling *t, const struct event_rule *rule, pm_slice s, group *g)
+static void gather(const pm_telling *t, uint32_t type, pm_slice s, group *g)
 {
     g->seqs = apr_palloc(t->pool, EVIDENCE_MAX * sizeof(*g->seqs));
     for (size_t n = s.first; n < s.last; n++) {
         const pm_event *e = &t->m->events[n];
 
-        if (!in_reach(t, rule, e) || !is_of(g, e)) {
+        if (!in_reach(t, type, e) || !is_of(g, e)) {
             continue;
         }
         if (!g->nearest || distance(t, e) < distance(t, g->nearest)) {
@@ -179,36 +161,29 @@ static void gather(const pm_telling *t, const struct event_rule *rule, pm_slice 
 /* An .htaccess file that failing requests read says more than that its folder changed, too. */
 static int exactness(const pm_event *e)
 {
-    static const struct {
-        const char *kind;
-        int points;
-    } kinds[] = {{"\"htaccess\"", EXACT * 1000}, {"\"top\"", -VAGUE * 1000}};
-    size_t len;
-    const char *kind = pm_event_member(e, "kind", &len);
+    pm_json_value kind = pm_event_value(e, "kind");
 
-    for (size_t n = 0; kind && n < sizeof(kinds) / sizeof(kinds[0]); n++) {
-        if (len == strlen(kinds[n].kind) && !memcmp(kind, kinds[n].kind, len)) {
-            return kinds[n].points;
-        }
-    }
-    return 0;
+    return pm_json_is(kind, "\"htaccess\"") ? EXACT * 1000
+           : pm_json_is(kind, "\"top\"")    ? -VAGUE * 1000
+                                            : 0;
 }
 
-static void add_candidate(pm_telling *t, apr_array_header_t *found, const struct event_rule *rule,
-                          const group *g)
+static void add_candidate(pm_telling *t, apr_array_header_t *found, const group *g)
 {
     const pm_event *e = g->nearest;
+    const pm_reach *rule = reach_of(e->type);
     pm_since since = served_since(t, rule, e);
     int score = score_of(t, rule, e) + (rule->by_path ? exactness(e) : 0);
 
-    if (since.served == PM_SERVED_WELL && rule->refuted == FALLS) {
+    if (since.served == PM_SERVED_WELL && rule->refuted == PM_FALLS) {
         return;
     }
     score -= since.served == PM_SERVED_MAYBE ? LATE * 1000 : 0;
     score -= since.served == PM_SERVED_WELL ? REFUTED * 1000 : 0;
     APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
         score,
-        {.kind = rule->kind ? rule->kind : pm_event_name(rule->type),
+        {.type = e->type,
+         .kind = rule->kind ? rule->kind : pm_event_name(e->type),
          .summary = apr_psprintf(
              t->pool, "%s (%s%s%s%s)", without_stop(t, e->text), pm_story_nearness(t, e->at_us),
              touched(t, e), since_text(t, &since),
@@ -220,8 +195,7 @@ static void add_candidate(pm_telling *t, apr_array_header_t *found, const struct
 }
 
 /* The files that changed last; those beyond them are no candidates. */
-static size_t find_paths(const pm_telling *t, const struct event_rule *rule, pm_slice s,
-                         group groups[FILES_MAX])
+static size_t find_paths(const pm_telling *t, uint32_t type, pm_slice s, group groups[FILES_MAX])
 {
     size_t count = 0, k;
 
@@ -229,10 +203,10 @@ static size_t find_paths(const pm_telling *t, const struct event_rule *rule, pm_
         const pm_event *e = &t->m->events[n - 1];
         group *g = &groups[count];
 
-        if (!in_reach(t, rule, e)) {
+        if (!in_reach(t, type, e)) {
             continue;
         }
-        g->path = pm_event_member(e, "path", &g->path_len);
+        g->path = pm_event_value(e, "path");
         for (k = 0; k < count && !is_of(&groups[k], e); k++) {
         }
         count += k == count;
@@ -240,18 +214,18 @@ static size_t find_paths(const pm_telling *t, const struct event_rule *rule, pm_
     return count;
 }
 
-static void add_event_candidates(pm_telling *t, apr_array_header_t *found,
-                                 const struct event_rule *rule)
+static void add_event_candidates(pm_telling *t, apr_array_header_t *found, uint32_t type)
 {
-    group groups[FILES_MAX] = {{0}};
-    pm_slice s =
-        pm_story_events(t, pm_story_back(t->i->onset_us, rule->before), t->until_us + PM_MINUTE_US);
-    size_t count = rule->by_path ? find_paths(t, rule, s, groups) : 1;
+    const pm_reach *rule = reach_of(type);
+    group groups[FILES_MAX] = {{{NULL, 0}, NULL, NULL, 0}};
+    pm_slice s = pm_story_events(t, pm_story_back(t->i->onset_us, rule->before_us),
+                                 t->until_us + PM_MINUTE_US);
+    size_t count = rule->by_path ? find_paths(t, type, s, groups) : 1;
 
     for (size_t n = 0; n < count; n++) {
-        gather(t, rule, s, &groups[n]);
+        gather(t, type, s, &groups[n]);
         if (groups[n].nearest) {
-            add_candidate(t, found, rule, &groups[n]);
+            add_candidate(t, found, &groups[n]);
         }
     }
 }
@@ -272,8 +246,8 @@ static int by_score(const void *a, const void *b)
 static int is_redundant(const apr_array_header_t *found, const pm_candidate *c)
 {
     for (int n = 0; n < found->nelts; n++) {
-        if (!strcmp(APR_ARRAY_IDX(found, n, pm_candidate).cause.kind, "config.changed") &&
-            !strcmp(c->cause.kind, "config.reload")) {
+        if (APR_ARRAY_IDX(found, n, pm_candidate).cause.type == PM_EV_CONFIG_CHANGED &&
+            c->cause.type == PM_EV_CONFIG_RELOAD) {
             return 1;
         }
     }
@@ -286,9 +260,9 @@ void pm_tell_causes(pm_telling *t)
     pm_cause *causes;
     size_t count = 0;
 
-    for (size_t n = 0; n < sizeof(event_rules) / sizeof(event_rules[0]); n++) {
-        if (event_rules[n].kinds & t->i->kinds) {
-            add_event_candidates(t, found, &event_rules[n]);
+    for (uint32_t type = 0; type < PM_EV_TYPES; type++) {
+        if (reach_of(type)->kinds & t->i->kinds) {
+            add_event_candidates(t, found, type);
         }
     }
     pm_add_figures(t, found);

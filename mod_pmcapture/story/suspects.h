@@ -10,7 +10,6 @@
 
 #include "story.h"
 
-#define PM_EVER UINT64_MAX
 #define PM_MINUTE_US (60 * PM_SECOND)
 #define PM_LEAST_HISTORY_US                                                                        \
     (5 * PM_SECOND) /* shorter says nothing; how long it was is always told */
@@ -19,9 +18,6 @@ typedef struct pm_candidate {
     int score;
     pm_cause cause;
 } pm_candidate;
-
-/** A load that changed nothing, as logrotate's daily one: it says so itself. */
-int pm_changed_nothing(const pm_event *e);
 
 /** Append the candidates that are figures, of pm_candidate. */
 void pm_add_figures(pm_telling *t, apr_array_header_t *found);

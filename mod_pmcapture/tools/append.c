@@ -11,7 +11,7 @@
 
 #include "pm_caller.h"
 #include "pm_capture.h"
-#include "pm_json.h"
+#include "pm_model.h"
 #include "pm_text.h"
 #include "pm_time.h"
 
@@ -25,40 +25,13 @@ static apr_status_t to_stdout(void *ctx, const char *bytes, size_t len)
     return fwrite(bytes, 1, len, ctx) == len ? APR_SUCCESS : APR_EGENERAL;
 }
 
-static void put_string(pm_json *j, const char *key, const char *value)
+static apr_status_t append(pm_capture *c, pm_event *e, pm_error *err)
 {
-    pm_json_key(j, key);
-    pm_json_string(j, value);
-}
+    apr_status_t rv = pm_capture_append(c, e, err);
 
-static void print_event(const pm_event *e, pm_json *j)
-{
-    pm_json_begin(j, to_stdout, stdout);
-    pm_json_object(j);
-    pm_json_key(j, "seq");
-    pm_json_uint(j, e->seq);
-    pm_json_key(j, "at");
-    pm_json_time(j, e->at_us);
-    put_string(j, "type", pm_event_name(e->type));
-    put_string(j, "severity", pm_severity_name(e->severity));
-    put_string(j, "text", e->text);
-    pm_json_key(j, "data");
-    pm_json_raw(j, e->data, e->data_len);
-    pm_json_object_end(j);
-    pm_json_end(j);
-    putchar('\n');
-}
-
-static apr_status_t append(pm_capture *c, pm_event *e, const pm_bounded *data, pm_error *err)
-{
-    static pm_json j;
-    apr_status_t rv;
-
-    e->data = data->text;
-    e->data_len = (uint32_t)data->used;
-    rv = pm_capture_append(c, e, err);
     if (rv == APR_SUCCESS) {
-        print_event(e, &j);
+        pm_encode_event(e, to_stdout, stdout);
+        putchar('\n');
     }
     return rv;
 }
@@ -67,36 +40,30 @@ static apr_status_t append(pm_capture *c, pm_event *e, const pm_bounded *data, p
 
 static apr_status_t add_note(const pm_addition *add, pm_capture *c, pm_error *err)
 {
-    static char text[DATA_MAX];
-    static pm_json j;
-    pm_bounded data = {text, sizeof(text), 0};
+    static char data[DATA_MAX];
+    static pm_draft d;
     char user[PM_USER_SIZE];
-    pm_event e = {.at_us = add->at_us != 0 ? add->at_us : pm_time_now(),
-                  .type = PM_EV_NOTE,
-                  .severity = PM_INFO};
     size_t length = strlen(add->note);
 
     if (add->note[strspn(add->note, " \t\r\n")] == '\0' || length > NOTE_MAX / 2) {
         return pm_fail(err, APR_EINVAL, "a note has 1 to %u bytes, this one has %lu", NOTE_MAX / 2,
                        (unsigned long)length);
     }
-    pm_text_clean(e.text, sizeof(e.text), add->note, length);
     pm_caller_user(user);
-    pm_json_begin(&j, pm_into_bounded, &data);
-    pm_json_object(&j);
+    pm_draft_begin_in(&d, PM_EV_NOTE, add->at_us != 0 ? add->at_us : pm_time_now(), data,
+                      sizeof(data));
     if (add->incident != 0) {
-        pm_json_key(&j, "incident");
-        pm_json_uint(&j, add->incident);
+        pm_draft_count(&d, "incident", add->incident);
     }
-    put_string(&j, "user", user);
-    if (strcmp(e.text, add->note) != 0) { /* cut, or made harmless: here is all of it */
-        put_string(&j, "message", add->note);
+    pm_draft_text(&d, "user", user);
+    pm_text_clean(d.event.text, sizeof(d.event.text), add->note, length);
+    if (strcmp(d.event.text, add->note) != 0) { /* cut, or made harmless: here is all of it */
+        pm_draft_text(&d, "message", add->note);
     }
-    pm_json_object_end(&j);
-    if (pm_json_end(&j) != APR_SUCCESS) {
+    if (pm_draft_close(&d)->data != data) {
         return pm_fail(err, APR_EINVAL, "the note is too long once it is written out");
     }
-    return append(c, &e, &data, err);
+    return append(c, &d.event, err);
 }
 
 /* ---- systemd's word ---- */
@@ -111,7 +78,7 @@ static int is_said(pm_capture *c, uint64_t now, apr_pool_t *pool)
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
-        if (events[i].type == PM_EV_START_FAILED || events[i].type == PM_EV_CONFIG_FAILED) {
+        if (pm_event_has(&events[i], PM_IS_FAILURE)) {
             return 1;
         }
     }
@@ -121,34 +88,28 @@ static int is_said(pm_capture *c, uint64_t now, apr_pool_t *pool)
 static apr_status_t add_failure(const pm_addition *add, pm_capture *c, apr_pool_t *pool,
                                 pm_error *err)
 {
-    static char text[DATA_MAX];
-    static pm_json j;
-    pm_bounded data = {text, sizeof(text), 0};
+    static pm_draft d;
+    uint64_t now = pm_time_now();
     const char *unit = add->unit != NULL ? add->unit : "the service", *message;
     pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
-    pm_event e = {.at_us = pm_time_now(), .type = PM_EV_START_FAILED, .severity = PM_CRITICAL};
+    int ran;
 
-    if (strncmp(add->service_result, "success", strlen("success")) == 0 ||
-        is_said(c, e.at_us, pool)) {
+    if (strncmp(add->service_result, "success", strlen("success")) == 0 || is_said(c, now, pool)) {
         return APR_SUCCESS;
     }
-    message = apr_psprintf(pool, "systemd: %.100s failed: %.200s; why is in its journal", unit,
-                           add->service_result);
     pm_capture_checkpoint(c, cp);
-    if (cp->server.stopped_us == 0 && cp->server.heartbeat_us + ALIVE_US > e.at_us) {
-        e.type = PM_EV_NOTE;
-        message = apr_psprintf(pool, "systemd: %.100s ended while it ran: %.200s", unit,
-                               add->service_result);
-    }
-    pm_text_clean(e.text, sizeof(e.text), message, sizeof(e.text));
-    pm_json_begin(&j, pm_into_bounded, &data);
-    pm_json_object(&j);
-    put_string(&j, "message", message);
-    put_string(&j, "command", "systemd");
-    put_string(&j, "result", add->service_result);
-    pm_json_object_end(&j);
-    pm_json_end(&j);
-    return append(c, &e, &data, err);
+    ran = cp->server.stopped_us == 0 && cp->server.heartbeat_us + ALIVE_US > now;
+    message = apr_psprintf(pool,
+                           ran ? "systemd: %.100s ended while it ran: %.200s"
+                               : "systemd: %.100s failed: %.200s; why is in its journal",
+                           unit, add->service_result);
+    pm_draft_begin(&d, ran ? PM_EV_NOTE : PM_EV_START_FAILED, now);
+    d.event.severity = PM_CRITICAL;
+    pm_draft_text(&d, "message", message);
+    pm_draft_text(&d, "command", "systemd");
+    pm_draft_text(&d, "result", add->service_result);
+    pm_draft_end(&d, "%s", message);
+    return append(c, &d.event, err);
 }
 
 apr_status_t pm_add(const pm_addition *add, const char *file, apr_pool_t *pool, pm_error *err)

@@ -125,7 +125,7 @@ static void a_crash_tells_how_many_requests_it_took_along(void **state)
     b->control->crash[0].oldest_ms = 3250;
     second(b);
     assert_says(event(b, 0), "it was serving 2 requests, the oldest for 3.2 s");
-    assert_says(event(b, 0), "\"requests\":2,\"oldest\":3.250}");
+    assert_says(event(b, 0), "\"requests\":2,\"oldest\":3.25}");
 }
 
 static void a_storm_is_an_event_every_ten_seconds_and_every_crash_is_counted(void **state)

@@ -298,6 +298,12 @@ static void the_samples_name_the_backend_when_no_tally_does(void **state)
                         "http://127.0.0.1:8080");
 }
 
+static void set_data(fixture *f, const char *data)
+{
+    f->events[0].data = data;
+    f->events[0].data_len = (uint32_t)strlen(data);
+}
+
 static void a_change_names_every_kind_of_directive_that_it_touched(void **state)
 {
     fixture *f = errors();
@@ -311,16 +317,18 @@ static void a_change_names_every_kind_of_directive_that_it_touched(void **state)
     assert_string_equal(find_cause(tell(f), "config.changed")->summary,
                         "3 directives changed, first: ServerName changed (2 s before the onset; "
                         "it touched ServerName, ServerAlias)");
-    f->events[0].data = "{\"added\":[{\"directive\":\"ServerName\"}]}";
+    set_data(f, "{\"added\":[{\"directive\":\"ServerName\"}]}");
     assert_null(strstr(find_cause(tell(f), "config.changed")->summary, "touched"));
     for (int n = 0; n < 100; n++) {
-        apr_snprintf(data + strlen(data), sizeof(data) - strlen(data), "\"directive\":\"D%d\",", n);
+        apr_snprintf(data + strlen(data), sizeof(data) - strlen(data), "%s{\"directive\":\"D%d\"}",
+                     n ? "," : "{\"added\":[", n);
     }
-    f->events[0].data = data;
+    strcat(data, "]}");
+    set_data(f, data);
     summary = find_cause(tell(f), "config.changed")->summary;
     assert_contains(summary, ", D7)");
     assert_null(strstr(summary, "D8"));
-    f->events[0].data = "{\"added\":[{\"directive\":\""; /* broken off */
+    set_data(f, "{\"added\":[{\"directive\":\""); /* broken off */
     assert_non_null(find_cause(tell(f), "config.changed"));
 }
 

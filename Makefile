@@ -75,7 +75,7 @@ objects: $(CORE) $(MODULE) $(TOOLS) $(RECORDER)
 
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile
-	@echo 'make deps | unit | lint | install | uninstall | clean'
+	@echo 'make deps | unit | lint | facts | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
 	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED (torture)  FUZZ_SECONDS (fuzz)'
@@ -178,6 +178,14 @@ sanitize:
 threads: $(THREADED:%=$(BUILD)/unit/%)
 	@tests/run-unit $^
 
+# What the tables of facts say, for tests/make-facts: `make facts` writes it into the JSON Schema and the manual.
+$(BUILD)/facts: tests/facts.c $(LIB) Makefile
+	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(LIB) -Wl,--as-needed $(APR_LIBS)
+
+.PHONY: facts
+facts: $(BUILD)/facts
+	tests/make-facts $<
+
 # Each reader of what somebody else may have written, FUZZ_SECONDS long, from the seeds in tests/fuzz/seeds.
 FUZZ_SECONDS ?= 60
 FUZZ_BUILD   := $(BUILD)/fuzz
@@ -243,7 +251,7 @@ DROP_IN := $(SYSTEMD_DIR)/$(UNIT).service.d/pmcapture.conf
 # Configuration that is there already is its administrator's, and stays.
 install: all
 	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(MAN_DIR)/man1' \
-	    '$(DESTDIR)$(MAN_DIR)/man8' \
+	    '$(DESTDIR)$(MAN_DIR)/man5' '$(DESTDIR)$(MAN_DIR)/man8' \
 	    '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib' '$(DESTDIR)$(SHARE_DIR)/templates' \
 	    '$(DESTDIR)$(RECORDER_DIR)' \
 	    '$(DESTDIR)$(dir $(LOAD_FILE))' '$(DESTDIR)$(dir $(CONF_FILE))' '$(DESTDIR)$(dir $(DROP_IN))'
@@ -252,6 +260,8 @@ install: all
 	install -m 755 $(BUILD)/pmdump scripts/pmcapture '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 scripts/pmcapture_lib/*.py '$(DESTDIR)$(SHARE_DIR)/pmcapture_lib'
 	install -m 644 scripts/templates/* '$(DESTDIR)$(SHARE_DIR)/templates'
+	install -m 644 scripts/pmcapture.v1.schema.json '$(DESTDIR)$(SHARE_DIR)'
+	install -m 644 scripts/pmcapture-document.5 '$(DESTDIR)$(MAN_DIR)/man5'
 	install -m 644 scripts/pmcapture.1 scripts/pmdump.1 '$(DESTDIR)$(MAN_DIR)/man1'
 	install -m 644 scripts/mod_pmcapture.8 scripts/pmrecorder.8 '$(DESTDIR)$(MAN_DIR)/man8'
 	test -e '$(DESTDIR)$(LOAD_FILE)' || sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' \
@@ -271,7 +281,7 @@ endif
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
 	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/man1/pmcapture.1' \
 	    '$(DESTDIR)$(MAN_DIR)/man1/pmdump.1' '$(DESTDIR)$(MAN_DIR)/man8/mod_pmcapture.8' \
-	    '$(DESTDIR)$(MAN_DIR)/man8/pmrecorder.8'
+	    '$(DESTDIR)$(MAN_DIR)/man8/pmrecorder.8' '$(DESTDIR)$(MAN_DIR)/man5/pmcapture-document.5'
 	rm -rf '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(RECORDER_DIR)'
 
 # The headers' structures and their comments are laid out by hand; of the rest clang-format decides.
@@ -282,10 +292,12 @@ lint:
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \
 	    -Iinclude -Imod_pmcapture mod_pmcapture
-	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names tests/lint-links
+	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names tests/lint-links tests/make-facts
 	tests/lint-names
 	@$(MAKE) --no-print-directory -s objects
 	tests/lint-links $(BUILD)
+	@$(MAKE) --no-print-directory -s $(BUILD)/facts
+	tests/make-facts --check $(BUILD)/facts
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
 
 # ---- what is needed to build and test, as Debian calls it ----
@@ -304,4 +316,4 @@ deps:
 clean:
 	rm -rf build
 
--include $(CORE:.o=.d) $(MODULE:.o=.d) $(TOOLS:.o=.d) $(RECORDER:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d
+-include $(CORE:.o=.d) $(MODULE:.o=.d) $(TOOLS:.o=.d) $(RECORDER:.o=.d) $(TESTS:=.d) $(FUZZ_NAMES:%=$(BUILD)/bin/%.d) $(BUILD)/bench/core.d $(BUILD)/facts.d

@@ -41,7 +41,7 @@
 #include "pm_error.h"
 #include "pm_record.h"
 
-#define PM_CAPTURE_VERSION 3u
+#define PM_CAPTURE_VERSION 4u
 #define PM_PINNED_ROWS 480u        /* 120 before and after the onset, 120 before and after the end */
 #define PM_PIN_SECONDS 120u
 #define PM_LOCK_SUFFIX ".lock"
@@ -83,12 +83,12 @@ typedef struct pm_checkpoint {
     uint64_t next_incident;        /* next id */
     uint64_t last_event;           /* last seq that this tick saw */
     uint64_t events_lost;          /* journal entries torn or overrun */
-    uint64_t incidents_by_kind[3]; /* errors, slow, down: opened since the file was made */
+    uint64_t incidents_by_kind[PM_KIND_ROOM]; /* opened since the file was made */
     pm_server server;
     pm_totals totals;
     pm_consumed consumed[PM_RUNS];
 } pm_checkpoint;
-_Static_assert(sizeof(pm_checkpoint) == 56 + sizeof(pm_server) + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
+_Static_assert(sizeof(pm_checkpoint) == 32 + 8 * PM_KIND_ROOM + sizeof(pm_server) + sizeof(pm_totals) + PM_RUNS * (8 + sizeof(pm_totals)),
                "pm_checkpoint is stored on disk");
 
 typedef struct pm_capture pm_capture;

@@ -102,7 +102,7 @@ typedef struct pm_model {
     const pm_row *rows;            /* seconds when they are there, else minutes; each row says its span */
     size_t row_count;
     uint64_t resolution_us;        /* 1 s, or 60 s when only minutes cover what was asked for */
-    uint64_t incidents_by_kind[3]; /* errors, slow, down: since the capture file was made */
+    uint64_t incidents_by_kind[PM_KIND_ROOM]; /* since the capture file was made */
     const char **notices;          /* what is not recorded, what was damaged: a sentence each */
     size_t notice_count;
     const pm_tally *vhosts;        /* per virtual host since this run began; key, requests, errors */

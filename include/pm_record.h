@@ -54,7 +54,37 @@ typedef struct pm_totals {
 } pm_totals;
 _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2), "stored on disk");
 
-enum pm_kind { PM_KIND_ERRORS = 1, PM_KIND_SLOW = 2, PM_KIND_DOWN = 4, PM_KIND_CLIENTS = 8 };
+/** Kinds of incidents: PM_KIND(constant, name, words in a sentence, meaning). A new one goes to the end: its bit, and
+ *  where it is counted, are stored. */
+#define PM_INCIDENT_KINDS(KIND)                                                                                \
+    KIND(ERRORS, "errors", "errors", "requests failed: they were answered with a 5xx status")                  \
+    KIND(SLOW, "slow", "slow requests", "requests took, or were in flight for, longer than the threshold")     \
+    KIND(DOWN, "down", "down", "nobody was served")
+enum pm_kind_number {
+#define PM_KIND(constant, ...) PM_KIND_NUMBER_##constant,
+    PM_INCIDENT_KINDS(PM_KIND)
+#undef PM_KIND
+    PM_KINDS
+};
+enum pm_kind {
+#define PM_KIND(constant, ...) PM_KIND_##constant = 1 << PM_KIND_NUMBER_##constant,
+    PM_INCIDENT_KINDS(PM_KIND)
+#undef PM_KIND
+    PM_KIND_ALL = (1 << PM_KINDS) - 1
+};
+#define PM_KIND_ROOM 16            /* counters of kinds in a checkpoint */
+_Static_assert(PM_KINDS <= PM_KIND_ROOM, "each has a counter");
+
+typedef struct pm_kind_fact {
+    const char *name, *words, *meaning;
+} pm_kind_fact;
+/** By number, below PM_KINDS. */
+const pm_kind_fact *pm_kind_fact_of(uint32_t number);
+/** The n-th kind that is set, NULL after the last. */
+const pm_kind_fact *pm_kind_at(uint32_t kinds, int n);
+/** "errors and slow requests". */
+#define PM_KIND_WORDS 160
+const char *pm_kind_words(uint32_t kinds, char out[PM_KIND_WORDS]);
 
 /** How a backend failed, by what httpd's proxy said of it. The names of the ways are pm_failure_key(). */
 enum pm_failure {

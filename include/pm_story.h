@@ -40,4 +40,8 @@ const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PE
 #define PM_STORY_LATENCY 32
 const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY]);
 
+/** The n-th kind of candidates that are figures, and the n-th suspect that may be cleared; NULL after the last. */
+const char *pm_story_figure_kind(size_t n);
+const char *pm_story_hypothesis(size_t n);
+
 #endif

@@ -1,8 +1,47 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * record.c: the public names of the ways in which a backend fails.
+ * record.c: kinds of incidents, and the ways in which a backend fails.
  */
 #include "pm_record.h"
+
+#include "pm_text.h"
+
+static const pm_kind_fact kinds[PM_KINDS] = {
+#define PM_KIND(constant, name, words, meaning) {name, words, meaning},
+    PM_INCIDENT_KINDS(PM_KIND)
+#undef PM_KIND
+};
+
+const pm_kind_fact *pm_kind_fact_of(uint32_t number)
+{
+    return &kinds[number < PM_KINDS ? number : 0];
+}
+
+const pm_kind_fact *pm_kind_at(uint32_t set, int n)
+{
+    for (uint32_t number = 0; number < PM_KINDS; number++) {
+        if ((set >> number & 1) && n-- == 0) {
+            return &kinds[number];
+        }
+    }
+    return NULL;
+}
+
+const char *pm_kind_words(uint32_t set, char out[PM_KIND_WORDS])
+{
+    const pm_kind_fact *kind;
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (int n = 0; (kind = pm_kind_at(set, n)) != NULL; n++) {
+        pm_text_append(out, PM_KIND_WORDS, &used, "%s%s",
+                       n == 0                           ? ""
+                       : pm_kind_at(set, n + 1) == NULL ? " and "
+                                                        : ", ",
+                       kind->words);
+    }
+    return out;
+}
 
 static const struct {
     const char *key, *phrase;

@@ -116,7 +116,7 @@ static void clean_statuses(pm_incident *i)
 void pm_cap_clean_figures(pm_incident *i, uint32_t sample_room)
 {
     i->open = i->open != 0;
-    i->kinds &= PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_DOWN | PM_KIND_CLIENTS;
+    i->kinds &= PM_KIND_ALL;
     i->clients_known = i->clients_known != 0;
     i->sequential = i->sequential != 0;
     if (i->sample_count > sample_room) {

@@ -5,7 +5,6 @@
 #include "encode.h"
 
 #include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -162,97 +161,6 @@ int pm_query_wants(const pm_model *m, const pm_query *q, const pm_case *c)
     return c->incident->onset_us < q->until_us && pm_story_until(m, c->incident) >= q->since_us;
 }
 
-/* ---- the series ---- */
-
-enum source { AT, SPAN, U64, U32, GAUGE, LATENCY, AGE, FLAG };
-
-#define FIELD(f) offsetof(pm_row, f)
-static const struct {
-    const char *name;
-    enum source source;
-    size_t where; /* offset in pm_row; FLAG: the bit */
-} columns[] = {
-    {"time", AT, FIELD(at_us)},
-    {"span", SPAN, FIELD(span_us)},
-    {"requests", U64, FIELD(requests)},
-    {"errors", U64, FIELD(errors)},
-    {"bytes", U64, FIELD(bytes)},
-    {"p50", LATENCY, FIELD(p50_us)},
-    {"p99", LATENCY, FIELD(p99_us)},
-    {"busy", GAUGE, FIELD(busy)},
-    {"idle", GAUGE, FIELD(idle)},
-    {"limit", GAUGE, FIELD(limit)},
-    {"slow", U64, FIELD(slow)},
-    {"p90", LATENCY, FIELD(p90_us)},
-    {"max", LATENCY, FIELD(max_us)},
-    {"in_flight", GAUGE, FIELD(in_flight)},
-    {"oldest", AGE, FIELD(oldest_ms)},
-    {"clients", GAUGE, FIELD(clients)},
-    {"error_clients", GAUGE, FIELD(error_clients)},
-    {"status_1xx", U32, FIELD(classes[0])},
-    {"status_2xx", U32, FIELD(classes[1])},
-    {"status_3xx", U32, FIELD(classes[2])},
-    {"status_4xx", U32, FIELD(classes[3])},
-    {"status_5xx", U32, FIELD(classes[4])},
-    {"status_500", U32, FIELD(e500)},
-    {"status_502", U32, FIELD(e502)},
-    {"status_503", U32, FIELD(e503)},
-    {"status_504", U32, FIELD(e504)},
-    {"generation", U32, FIELD(generation)},
-    {"orphaned", FLAG, PM_ROW_ORPHANED},
-};
-_Static_assert(sizeof(columns) / sizeof(columns[0]) == PM_COLUMNS, "the header says how many");
-
-const char *pm_column_name(int column)
-{
-    return columns[column].name;
-}
-
-static uint64_t field64(const pm_row *row, size_t where)
-{
-    uint64_t value;
-
-    memcpy(&value, (const char *)row + where, sizeof(value));
-    return value;
-}
-
-static uint32_t field32(const pm_row *row, size_t where)
-{
-    uint32_t value;
-
-    memcpy(&value, (const char *)row + where, sizeof(value));
-    return value;
-}
-
-pm_cell pm_column_cell(int column, const pm_row *row)
-{
-    size_t where = columns[column].where;
-    uint32_t value;
-
-    switch (columns[column].source) {
-    case AT:
-        return (pm_cell){PM_CELL_TIME, field64(row, where)};
-    case SPAN:
-        return (pm_cell){PM_CELL_SECONDS, field64(row, where)};
-    case U64:
-        return (pm_cell){PM_CELL_COUNT, field64(row, where)};
-    case U32:
-        return (pm_cell){PM_CELL_COUNT, field32(row, where)};
-    case GAUGE:
-        value = field32(row, where);
-        return (pm_cell){value == PM_UNKNOWN ? PM_CELL_NULL : PM_CELL_COUNT, value};
-    case LATENCY:
-        return (pm_cell){row->requests ? PM_CELL_SECONDS : PM_CELL_NULL, field32(row, where)};
-    case AGE:
-        return (pm_cell){row->in_flight && row->in_flight != PM_UNKNOWN ? PM_CELL_SECONDS
-                                                                        : PM_CELL_NULL,
-                         field32(row, where) * 1000ull};
-    case FLAG:
-        return (pm_cell){PM_CELL_COUNT, (row->flags & where) != 0};
-    }
-    return (pm_cell){PM_CELL_NULL, 0};
-}
-
 /* ---- figures ---- */
 
 const char *pm_status_name(int slot, char out[PM_STATUS_NAME])
@@ -264,26 +172,6 @@ const char *pm_status_name(int slot, char out[PM_STATUS_NAME])
         apr_cpystrn(out, "other", PM_STATUS_NAME);
     }
     return out;
-}
-
-const char *pm_kind_name(uint32_t kinds, int n)
-{
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } names[] = {
-        {PM_KIND_ERRORS, "errors"},
-        {PM_KIND_SLOW, "slow"},
-        {PM_KIND_DOWN, "down"},
-        {PM_KIND_CLIENTS, "clients"},
-    };
-
-    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
-        if ((kinds & names[k].bit) && n-- == 0) {
-            return names[k].name;
-        }
-    }
-    return NULL;
 }
 
 int pm_clients_alike(const pm_incident *i, pm_alike out[PM_COUNTS])

@@ -1,13 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * encode.h: what the encoders share: buffered text output, the bounds of a query, the columns of the
- * series, and a few figures that more than one format shows.
+ * encode.h: what the encoders share: buffered text output, the bounds of a query, and a
+ * few figures that more than one format shows.
  *
  * Private to core. A pm_out belongs to one thread; the sink's first error sticks, later calls do nothing.
  */
 #ifndef PM_ENCODE_H
 #define PM_ENCODE_H
 
+#include "facts.h"
 #include "pm_model.h"
 
 typedef struct pm_out {
@@ -51,18 +52,6 @@ static inline int pm_window_has(pm_window w, uint64_t at_us)
     return at_us >= w.from_us && at_us < w.until_us;
 }
 
-/* ---- the series ---- */
-
-enum pm_cell_kind { PM_CELL_NULL, PM_CELL_TIME, PM_CELL_COUNT, PM_CELL_SECONDS };
-typedef struct pm_cell {
-    enum pm_cell_kind kind;
-    uint64_t value; /* TIME and SECONDS in microseconds */
-} pm_cell;
-
-#define PM_COLUMNS 28
-const char *pm_column_name(int column);
-pm_cell pm_column_cell(int column, const pm_row *row);
-
 /** An event's members, in an object that the caller has begun. */
 void pm_json_event_members(pm_json *j, const pm_event *e);
 
@@ -71,9 +60,6 @@ void pm_json_event_members(pm_json *j, const pm_event *e);
 /** The status of a slot of pm_totals.status: "503", or "other". */
 #define PM_STATUS_NAME 8
 const char *pm_status_name(int slot, char out[PM_STATUS_NAME]);
-
-/** Names of the bits of pm_incident.kinds: the n-th one that is set, NULL after the last. */
-const char *pm_kind_name(uint32_t kinds, int n);
 
 /** Beside the tables of a breakdown: their requests are not all of one window. */
 #define PM_BREAKDOWN_BASIS                                                                         \

@@ -27,13 +27,6 @@ static void count(pm_out *o, const char *key, uint64_t value)
     pm_out_format(o, "%s: %" APR_UINT64_T_FMT "\n", key, value);
 }
 
-static void gauge(pm_out *o, const char *key, uint32_t value)
-{
-    if (value != PM_UNKNOWN) {
-        count(o, key, value);
-    }
-}
-
 static void seconds(pm_out *o, const char *key, uint64_t us)
 {
     pm_out_format(o, "%s: ", key);
@@ -64,33 +57,37 @@ static void event(pm_out *o, const char *key, const pm_event *e)
     }
 }
 
+/** The figures of facts.c; what is unknown has no line. */
+static void figures(pm_out *o, const pm_model *m)
+{
+    for (int n = 0; n < PM_FIGURES; n++) {
+        const char *key = pm_figures[n].line;
+        pm_cell cell = pm_figure_cell(&pm_figures[n], m);
+
+        if (key == NULL || cell.kind == PM_CELL_NULL) {
+            continue;
+        }
+        switch (cell.kind) {
+        case PM_CELL_TEXT:
+            text(o, key, cell.text);
+            break;
+        case PM_CELL_TIME:
+            moment(o, key, cell.value);
+            break;
+        case PM_CELL_SECONDS:
+            seconds(o, key, cell.value);
+            break;
+        default:
+            count(o, key, cell.value);
+        }
+    }
+}
+
 static void server(pm_out *o, const pm_model *m)
 {
-    const pm_server *s = &m->server;
-
-    text(o, "ServerVersion", s->software);
-    text(o, "ServerMPM", s->mpm);
-    text(o, "ModuleVersion", s->module_version);
-    text(o, "State", pm_state_name(m->state));
-    moment(o, "Generated", m->generated_us);
-    count(o, "Tick", m->tick);
-    text(o, "CaptureId", m->capture_id);
-    text(o, "CaptureFile", m->path);
-    moment(o, "CaptureCreated", m->created_us);
-    gauge(o, "ServerPid", s->pid ? s->pid : PM_UNKNOWN);
-    moment(o, "Started", s->started_us);
-    moment(o, "Heartbeat", s->heartbeat_us);
-    count(o, "Orphaned", s->orphaned);
-    count(o, "ConfigGeneration", s->generation);
-    moment(o, "ConfigLoaded", s->config_loaded_us);
-    moment(o, "LastReload", s->reload_us);
-    count(o, "ConfigFailures", s->config_failures);
-    count(o, "ChildCrashes", s->crashes);
-    count(o, "DependencyMissing", s->dependency_missing);
+    figures(o, m);
     event(o, "LastChange", m->last_change);
     event(o, "LastCrash", m->last_crash);
-    count(o, "EventsLost", m->events_lost);
-    count(o, "CaptureWriteFailures", s->write_failures);
     for (size_t n = 0; n < m->notice_count; n++) {
         text(o, "Notice", m->notices[n]);
     }
@@ -98,12 +95,8 @@ static void server(pm_out *o, const pm_model *m)
 
 static void traffic(pm_out *o, const pm_model *m)
 {
-    const pm_server *s = &m->server;
     pm_recent recent = pm_recent_figures(m);
 
-    count(o, "TotalRequests", pm_model_requests(&m->totals));
-    count(o, "TotalErrors", pm_model_errors(&m->totals));
-    count(o, "TotalBytes", m->totals.bytes);
     if (recent.span_us) {
         double span = (double)recent.span_us / (double)PM_SECOND;
 
@@ -118,13 +111,6 @@ static void traffic(pm_out *o, const pm_model *m)
         seconds(o, "LatencyP90", pm_hist_quantile(m->totals.hist, 0.9));
         seconds(o, "LatencyP99", pm_hist_quantile(m->totals.hist, 0.99));
         seconds(o, "LatencyMax", m->totals.max_us);
-    }
-    gauge(o, "BusyWorkers", s->busy);
-    gauge(o, "IdleWorkers", s->idle);
-    gauge(o, "WorkersLimit", s->limit);
-    gauge(o, "RequestsInFlight", s->in_flight);
-    if (s->in_flight && s->in_flight != PM_UNKNOWN) {
-        seconds(o, "OldestInFlight", s->oldest_ms * 1000ull);
     }
 }
 
@@ -149,12 +135,12 @@ static void incident(pm_out *o, const pm_model *m, const pm_case *c)
 {
     const pm_incident *i = c->incident;
     char headline[PM_STORY_HEADLINE], quiet[PM_STORY_QUIET];
-    const char *kind;
+    const pm_kind_fact *kind;
 
     count(o, "IncidentId", i->id);
     text(o, "IncidentState", i->open ? "open" : "closed");
-    for (int n = 0; (kind = pm_kind_name(i->kinds, n)) != NULL; n++) {
-        text(o, "IncidentKind", kind);
+    for (int n = 0; (kind = pm_kind_at(i->kinds, n)) != NULL; n++) {
+        text(o, "IncidentKind", kind->name);
     }
     text(o, "IncidentVhost", i->vhost);
     text(o, "IncidentSummary", pm_story_headline(m, i, headline));

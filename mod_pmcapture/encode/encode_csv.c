@@ -19,7 +19,7 @@ static void cell(pm_out *o, pm_cell cell)
     case PM_CELL_SECONDS:
         pm_out_seconds(o, cell.value);
         break;
-    case PM_CELL_NULL:
+    default:
         break;
     }
 }
@@ -36,7 +36,7 @@ apr_status_t pm_encode_csv(const pm_model *m, const pm_query *q, pm_sink sink, v
 
     pm_out_begin(&o, sink, ctx);
     for (int c = 0; c < PM_COLUMNS; c++) {
-        pm_out_raw(&o, pm_column_name(c));
+        pm_out_raw(&o, pm_columns[c].name);
         pm_out_raw(&o, separator(c));
     }
     for (size_t n = 0; n < m->row_count; n++) {

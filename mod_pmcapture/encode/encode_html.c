@@ -201,10 +201,10 @@ static void time_cell(pm_out *o, uint64_t us)
 
 static void kinds(pm_out *o, const pm_incident *i)
 {
-    const char *kind;
+    const pm_kind_fact *kind;
 
-    for (int n = 0; (kind = pm_kind_name(i->kinds, n)) != NULL; n++) {
-        pm_out_format(o, "%s%s", n ? " + " : "", kind);
+    for (int n = 0; (kind = pm_kind_at(i->kinds, n)) != NULL; n++) {
+        pm_out_format(o, "%s%s", n ? " + " : "", kind->name);
     }
 }
 

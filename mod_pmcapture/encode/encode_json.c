@@ -7,6 +7,8 @@
  */
 #include "encode.h"
 
+#include <string.h>
+
 #include <apr_strings.h>
 
 #include "pm_estimates.h"
@@ -97,43 +99,33 @@ static void array_member(pm_json *j, const char *key)
 
 /* ---- capture, server, totals ---- */
 
+/** The figures of a section (facts.c), in the object that is begun. */
+static void section(pm_json *j, const pm_model *m, const char *name)
+{
+    for (int n = 0; n < PM_FIGURES; n++) {
+        if (pm_figures[n].key && !strcmp(pm_figures[n].section, name)) {
+            pm_json_key(j, pm_figures[n].key);
+            pm_json_cell(j, pm_figure_cell(&pm_figures[n], m));
+        }
+    }
+}
+
+static void section_member(pm_json *j, const pm_model *m, const char *name)
+{
+    object_member(j, name);
+    section(j, m, name);
+    pm_json_object_end(j);
+}
+
 static void capture(pm_json *j, const pm_model *m)
 {
     object_member(j, "capture");
-    text_member(j, "id", m->capture_id);
-    text_member(j, "path", m->path);
-    time_member(j, "created", m->created_us);
-    time_member(j, "oldest_second", m->oldest_second_us);
-    uint_member(j, "events_lost", m->events_lost);
+    section(j, m, "capture");
     array_member(j, "notices");
     for (size_t n = 0; n < m->notice_count; n++) {
         pm_json_string(j, m->notices[n]);
     }
     pm_json_array_end(j);
-    pm_json_object_end(j);
-}
-
-static void server(pm_json *j, const pm_model *m)
-{
-    const pm_server *s = &m->server;
-
-    object_member(j, "server");
-    text_member(j, "host", s->host_name);
-    text_member(j, "software", s->software);
-    text_member(j, "mpm", s->mpm);
-    text_member(j, "module_version", s->module_version);
-    gauge_member(j, "pid", s->pid ? s->pid : PM_UNKNOWN);
-    time_member(j, "started", s->started_us);
-    uint_member(j, "generation", s->generation);
-    time_member(j, "config_loaded", s->config_loaded_us);
-    time_member(j, "heartbeat", s->heartbeat_us);
-    text_member(j, "boot_id", s->boot_id);
-    bool_member(j, "orphaned", s->orphaned != 0);
-    text_member(j, "state", pm_state_name(m->state));
-    uint_member(j, "config_failures", s->config_failures);
-    uint_member(j, "child_crashes", s->crashes);
-    uint_member(j, "dependency_missing", s->dependency_missing);
-    uint_member(j, "write_failures", s->write_failures);
     pm_json_object_end(j);
 }
 
@@ -178,29 +170,13 @@ static void total_latency(pm_json *j, const pm_totals *totals)
 
 static void totals(pm_json *j, const pm_model *m)
 {
-    const pm_server *s = &m->server;
-
     object_member(j, "totals");
-    uint_member(j, "requests", pm_model_requests(&m->totals));
-    uint_member(j, "errors", pm_model_errors(&m->totals));
-    uint_member(j, "bytes", m->totals.bytes);
+    section(j, m, "totals");
     status_counts(j, &m->totals);
     total_latency(j, &m->totals);
     pm_json_object_end(j);
-    object_member(j, "workers");
-    gauge_member(j, "busy", s->busy);
-    gauge_member(j, "idle", s->idle);
-    gauge_member(j, "limit", s->limit);
-    pm_json_object_end(j);
-    object_member(j, "in_flight");
-    gauge_member(j, "requests", s->in_flight);
-    if (s->in_flight && s->in_flight != PM_UNKNOWN) {
-        seconds_member(j, "oldest", s->oldest_ms * 1000ull);
-    }
-    else {
-        null_member(j, "oldest");
-    }
-    pm_json_object_end(j);
+    section_member(j, m, "workers");
+    section_member(j, m, "in_flight");
 }
 
 /* ---- events ---- */
@@ -634,14 +610,14 @@ static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_s
 {
     const pm_incident *i = c->incident;
     char headline[PM_STORY_HEADLINE];
-    const char *kind;
+    const pm_kind_fact *kind;
 
     pm_json_object(j);
     uint_member(j, "id", i->id);
     text_member(j, "state", i->open ? "open" : "closed");
     array_member(j, "kinds");
-    for (int n = 0; (kind = pm_kind_name(i->kinds, n)) != NULL; n++) {
-        pm_json_string(j, kind);
+    for (int n = 0; (kind = pm_kind_at(i->kinds, n)) != NULL; n++) {
+        pm_json_string(j, kind->name);
     }
     pm_json_array_end(j);
     object_member(j, "scope");
@@ -681,24 +657,6 @@ static void incidents(pm_json *j, const pm_model *m, const pm_query *q)
 
 /* ---- series ---- */
 
-static void cell(pm_json *j, pm_cell cell)
-{
-    switch (cell.kind) {
-    case PM_CELL_TIME:
-        pm_json_time(j, cell.value);
-        break;
-    case PM_CELL_COUNT:
-        pm_json_uint(j, cell.value);
-        break;
-    case PM_CELL_SECONDS:
-        pm_json_seconds(j, cell.value);
-        break;
-    case PM_CELL_NULL:
-        pm_json_null(j);
-        break;
-    }
-}
-
 static void series(pm_json *j, const pm_model *m, const pm_query *q)
 {
     pm_window window = pm_query_window(m, q);
@@ -707,7 +665,7 @@ static void series(pm_json *j, const pm_model *m, const pm_query *q)
     seconds_member(j, "resolution", m->resolution_us);
     array_member(j, "columns");
     for (int c = 0; c < PM_COLUMNS; c++) {
-        pm_json_string(j, pm_column_name(c));
+        pm_json_string(j, pm_columns[c].name);
     }
     pm_json_array_end(j);
     array_member(j, "rows");
@@ -717,7 +675,7 @@ static void series(pm_json *j, const pm_model *m, const pm_query *q)
         }
         pm_json_array(j);
         for (int c = 0; c < PM_COLUMNS; c++) {
-            cell(j, pm_column_cell(c, &m->rows[n]));
+            pm_json_cell(j, pm_column_cell(c, &m->rows[n]));
         }
         pm_json_array_end(j);
     }
@@ -732,10 +690,9 @@ apr_status_t pm_encode_json(const pm_model *m, const pm_query *q, pm_sink sink, 
     pm_json_begin(&j, sink, ctx);
     pm_json_object(&j);
     text_member(&j, "schema", "pmcapture.v1");
-    time_member(&j, "generated", m->generated_us);
-    uint_member(&j, "tick", m->tick);
+    section(&j, m, "");
     capture(&j, m);
-    server(&j, m);
+    section_member(&j, m, "server");
     if (q->view & PM_VIEW_TOTALS) {
         totals(&j, m);
         event_member(&j, "last_change", m->last_change);

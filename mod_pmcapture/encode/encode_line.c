@@ -46,23 +46,6 @@ apr_status_t pm_encode_event_line(const pm_event *e, const char *capture_id, con
     return end_line(&j, sink, ctx);
 }
 
-static void cell(pm_json *j, pm_cell c)
-{
-    switch (c.kind) {
-    case PM_CELL_TIME:
-        pm_json_time(j, c.value);
-        break;
-    case PM_CELL_SECONDS:
-        pm_json_seconds(j, c.value);
-        break;
-    case PM_CELL_COUNT:
-        pm_json_uint(j, c.value);
-        break;
-    default:
-        pm_json_null(j);
-    }
-}
-
 apr_status_t pm_encode_minute_line(const pm_row *row, const char *capture_id, const char *host,
                                    pm_sink sink, void *ctx)
 {
@@ -74,8 +57,8 @@ apr_status_t pm_encode_minute_line(const pm_row *row, const char *capture_id, co
     pm_json_key(&j, "type");
     pm_json_string(&j, "minute");
     for (int i = 0; i < PM_COLUMNS; i++) {
-        pm_json_key(&j, i == 0 ? "at" : pm_column_name(i));
-        cell(&j, pm_column_cell(i, row));
+        pm_json_key(&j, i == 0 ? "at" : pm_columns[i].name);
+        pm_json_cell(&j, pm_column_cell(i, row));
     }
     return end_line(&j, sink, ctx);
 }

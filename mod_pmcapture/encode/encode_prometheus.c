@@ -19,6 +19,13 @@ typedef struct prom {
     const char *name; /* of the family being written, "_total" included */
 } prom;
 
+const char *pm_metric_type(const char *name)
+{
+    size_t len = strlen(name), end = strlen("_total");
+
+    return len > end && !strcmp(name + len - end, "_total") ? "counter" : "gauge";
+}
+
 static void family(prom *p, const char *name, const char *type, const char *help)
 {
     int len = (int)strlen(name);
@@ -48,16 +55,9 @@ static void sample(prom *p, const char *label, const char *label_value, uint64_t
     pm_out_format(&p->out, "%" APR_UINT64_T_FMT "\n", value);
 }
 
-static void single(prom *p, const char *name, const char *type, const char *help, uint64_t value)
-{
-    family(p, name, type, help);
-    sample(p, NULL, NULL, value);
-}
-
 /* A point in time as seconds since 1970; unknown has no sample. */
-static void moment(prom *p, const char *name, const char *help, uint64_t us)
+static void moment(prom *p, uint64_t us)
 {
-    family(p, name, "gauge", help);
     if (us) {
         name_and_label(p, NULL, NULL);
         pm_out_seconds(&p->out, us);
@@ -65,10 +65,10 @@ static void moment(prom *p, const char *name, const char *help, uint64_t us)
     }
 }
 
-static void requests(prom *p, const pm_totals *totals)
+static void requests(prom *p, const pm_model *m)
 {
-    family(p, "requests_total", "counter",
-           "Requests completed, by status code, since the capture file was made.");
+    const pm_totals *totals = &m->totals;
+
     for (int s = 0; s < PM_STATUS_SLOTS; s++) {
         char code[PM_STATUS_NAME];
 
@@ -80,14 +80,11 @@ static void requests(prom *p, const pm_totals *totals)
 
 /* Buckets end at powers of two of a microsecond, where the recorder's own buckets end, so the counts
  * are exact. The sum is made of bucket middles: durations are not added up one by one. */
-static void durations(prom *p, const pm_totals *totals)
+static void durations(prom *p, const pm_model *m)
 {
+    const pm_totals *totals = &m->totals;
     uint64_t below = 0, sum_us = 0;
 
-    family(
-        p, "request_duration_seconds", "histogram",
-        "Time from arrival to completion. The sum is estimated: each duration from 64 us to 134 s "
-        "within 6.25 percent.");
     for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
         uint64_t upper = pm_hist_upper(b);
 
@@ -106,56 +103,80 @@ static void durations(prom *p, const pm_totals *totals)
     pm_out_format(&p->out, "\npmcapture_%s_count %" APR_UINT64_T_FMT "\n", p->name, below);
 }
 
-static void incidents(prom *p, const pm_model *m)
+static void errors(prom *p, const pm_model *m)
 {
-    static const uint32_t kinds[] = {PM_KIND_ERRORS, PM_KIND_SLOW, PM_KIND_DOWN};
+    for (size_t n = 0; n < m->vhost_count; n++) {
+        sample(p, "vhost", m->vhosts[n].key, m->vhosts[n].errors);
+    }
+}
+
+static void incident_open(prom *p, const pm_model *m)
+{
     uint64_t open = 0;
 
     for (size_t n = 0; n < m->case_count; n++) {
         open |= m->cases[n].incident->open != 0;
     }
-    single(p, "incident_open", "gauge", "Whether an incident is open: 0 or 1.", open);
-    family(
-        p, "incidents_total", "counter",
-        "Incidents opened, by kind, since the capture file was made; one of several kinds counts "
-        "under each.");
-    for (int k = 0; k < 3; k++) {
-        sample(p, "kind", pm_kind_name(kinds[k], 0), m->incidents_by_kind[k]);
+    sample(p, NULL, NULL, open);
+}
+
+static void incidents(prom *p, const pm_model *m)
+{
+    for (uint32_t n = 0; n < PM_KINDS; n++) {
+        sample(p, "kind", pm_kind_fact_of(n)->name, m->incidents_by_kind[n]);
     }
 }
 
-static void gauge(prom *p, const char *label, const char *label_value, uint32_t value)
+static void last_load(prom *p, const pm_model *m)
 {
-    if (value != PM_UNKNOWN) {
-        sample(p, label, label_value, value);
-    }
+    moment(p, m->server.reload_us ? m->server.reload_us : m->server.config_loaded_us);
 }
 
-static void server(prom *p, const pm_server *s)
+static void last_change(prom *p, const pm_model *m)
 {
-    single(p, "config_generation", "gauge", "Generation of the running configuration.",
-           s->generation);
-    moment(p, "config_last_reload_timestamp_seconds",
-           "When the running configuration was loaded, in seconds since 1970.",
-           s->reload_us ? s->reload_us : s->config_loaded_us);
-    single(p, "config_failures_total", "counter",
-           "Configurations that were refused, or with which a start or a reload failed, since the "
-           "capture "
-           "file was made.",
-           s->config_failures);
-    single(p, "child_crashes_total", "counter",
-           "Child processes that died unasked, since the capture file was made.", s->crashes);
-    family(p, "workers", "gauge", "Worker slots, by state.");
-    gauge(p, "state", "busy", s->busy);
-    gauge(p, "state", "idle", s->idle);
-    family(p, "requests_in_flight", "gauge", "Requests being served.");
-    gauge(p, NULL, NULL, s->in_flight);
-    single(p, "dependency_missing", "gauge", "Files that the server needs and that are missing.",
-           s->dependency_missing);
-    moment(p, "start_time_seconds", "When the server started, in seconds since 1970.",
-           s->started_us);
-    single(p, "capture_write_failures_total", "counter", "Failed writes to the capture file.",
-           s->write_failures);
+    moment(p, m->last_change ? m->last_change->at_us : 0);
+}
+
+const pm_metric pm_metrics[PM_METRICS] = {
+    {"requests_total", "counter", "code", requests,
+     "Requests completed, by status code, since the capture file was made."},
+    {"errors_total", "counter", "vhost", errors,
+     "Requests answered with a 5xx status, by virtual host, since the server started; a reload for "
+     "which its memory was "
+     "too small counts anew."},
+    {"request_duration_seconds", "histogram", NULL, durations,
+     "Time from arrival to completion. The sum is estimated: each duration from 64 us to 134 s "
+     "within 6.25 percent."},
+    {"incident_open", "gauge", NULL, incident_open, "Whether an incident is open: 0 or 1."},
+    {"incidents_total", "counter", "kind", incidents,
+     "Incidents opened, by kind, since the capture file was made; one of several kinds counts "
+     "under each."},
+    {"config_last_reload_timestamp_seconds", "gauge", NULL, last_load,
+     "When the running configuration was loaded, in seconds since 1970."},
+    {"last_change_timestamp_seconds", "gauge", NULL, last_change,
+     "When something last changed: what runs, a file that it needs, whether it serves."},
+};
+
+/** The figures of facts.c that are metrics; samples of one family stand together there. */
+static void figures(prom *p, const pm_model *m)
+{
+    for (int n = 0; n < PM_FIGURES; n++) {
+        const pm_figure *f = &pm_figures[n];
+        pm_cell cell = pm_figure_cell(f, m);
+
+        if (!f->metric) {
+            continue;
+        }
+        if (!p->name || strcmp(p->name, f->metric)) {
+            family(p, f->metric, pm_metric_type(f->metric), f->meaning);
+        }
+        if (cell.kind == PM_CELL_TIME) {
+            moment(p, cell.value);
+        }
+        else if (cell.kind != PM_CELL_NULL) {
+            sample(p, f->label, f->label_value, cell.value);
+        }
+    }
 }
 
 apr_status_t pm_encode_prometheus(const pm_model *m, const pm_query *q, int openmetrics,
@@ -165,23 +186,11 @@ apr_status_t pm_encode_prometheus(const pm_model *m, const pm_query *q, int open
 
     (void)q; /* counters have no bounds in time */
     pm_out_begin(&p.out, sink, ctx);
-    requests(&p, &m->totals);
-    family(
-        &p, "errors_total", "counter",
-        "Requests answered with a 5xx status, by virtual host, since the server started; a reload "
-        "for which its memory was too small counts anew.");
-    for (size_t n = 0; n < m->vhost_count; n++) {
-        sample(&p, "vhost", m->vhosts[n].key, m->vhosts[n].errors);
+    for (int n = 0; n < PM_METRICS; n++) {
+        family(&p, pm_metrics[n].name, pm_metrics[n].type, pm_metrics[n].meaning);
+        pm_metrics[n].samples(&p, m);
     }
-    durations(&p, &m->totals);
-    single(&p, "response_bytes_total", "counter",
-           "Bytes of response bodies that were sent, since the capture file was made.",
-           m->totals.bytes);
-    incidents(&p, m);
-    server(&p, &m->server);
-    moment(&p, "last_change_timestamp_seconds",
-           "When something last changed: what runs, a file that it needs, whether it serves.",
-           m->last_change ? m->last_change->at_us : 0);
+    figures(&p, m);
     if (openmetrics) {
         pm_out_raw(&p.out, "# EOF\n");
     }

@@ -52,31 +52,15 @@ static pm_open *open_of(pm_ledger *s, uint32_t scope)
     return NULL;
 }
 
-static const char *kind_words(uint32_t kinds)
-{
-    switch (kinds & (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_DOWN)) {
-    case PM_KIND_ERRORS:
-        return "errors";
-    case PM_KIND_SLOW:
-        return "slow requests";
-    case PM_KIND_DOWN:
-        return "down";
-    case PM_KIND_ERRORS | PM_KIND_SLOW:
-        return "errors and slow requests";
-    default:
-        return "down, with failures around it";
-    }
-}
-
 static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
 {
-    char when[PM_TIME_SIZE];
+    char when[PM_TIME_SIZE], kinds[PM_KIND_WORDS];
     pm_draft d;
 
     pm_draft_begin(&d, PM_EV_INCIDENT_OPEN, at);
     pm_draft_count(&d, "incident", in->id);
     pm_fold_event(f, pm_draft_end(&d, "Incident %llu opened: %s%s%s since %s",
-                                  (unsigned long long)in->id, kind_words(in->kinds),
+                                  (unsigned long long)in->id, pm_kind_words(in->kinds, kinds),
                                   in->vhost[0] ? " on " : "", in->vhost,
                                   pm_time_format(in->onset_us, when)));
 }
@@ -84,13 +68,8 @@ static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
 /** Another kind holds: counted once for each incident, for good. */
 static void add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds)
 {
-    static const uint32_t counted[3] = {PM_KIND_ERRORS | PM_KIND_CLIENTS, PM_KIND_SLOW,
-                                        PM_KIND_DOWN};
-
-    for (int i = 0; i < 3; i++) {
-        if ((kinds & counted[i]) != 0 && (in->kinds & counted[i]) == 0) {
-            f->state->checkpoint.incidents_by_kind[i]++;
-        }
+    for (uint32_t n = 0; n < PM_KINDS; n++) {
+        f->state->checkpoint.incidents_by_kind[n] += (kinds & ~in->kinds) >> n & 1;
     }
     in->kinds |= kinds;
 }
@@ -254,7 +233,7 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
 
 static void say_closed(pm_fold *f, const pm_incident *in)
 {
-    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS];
+    char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS], kinds[PM_KIND_WORDS];
     pm_draft d;
 
     pm_draft_begin(&d, PM_EV_INCIDENT_CLOSE, in->closed_us);
@@ -266,7 +245,7 @@ static void say_closed(pm_fold *f, const pm_incident *in)
         return;
     }
     pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: %s for %s%s%s, %s failed",
-                                  (unsigned long long)in->id, kind_words(in->kinds),
+                                  (unsigned long long)in->id, pm_kind_words(in->kinds, kinds),
                                   pm_time_span(in->end_us - in->onset_us, span),
                                   in->vhost[0] ? " on " : "", in->vhost,
                                   pm_requests_words(in, in->errors, words)));

@@ -530,6 +530,11 @@ static const struct {
 };
 #define CLEAR_RULES (sizeof(clear_rules) / sizeof(clear_rules[0]))
 
+const char *pm_story_hypothesis(size_t n)
+{
+    return n < CLEAR_RULES ? clear_rules[n].hypothesis : NULL;
+}
+
 void pm_tell_cleared(pm_telling *t)
 {
     pm_cleared *cleared = apr_palloc(t->pool, CLEAR_RULES * sizeof(*cleared));

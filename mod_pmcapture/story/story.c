@@ -89,7 +89,7 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     if (i->kinds & PM_KIND_DOWN) {
         add_unserved(out, i);
     }
-    if (i->errors || (i->kinds & (PM_KIND_ERRORS | PM_KIND_CLIENTS))) {
+    if (i->errors || (i->kinds & PM_KIND_ERRORS)) {
         add(out, "%s", out[0] ? "; " : "");
         add_share(out, i->errors, i, "failed");
         if (i->status_code[0]) {

@@ -8,10 +8,9 @@
 
 #include <apr_strings.h>
 
-static void add_figure(apr_array_header_t *found, int weight, const char *kind, const char *summary)
+static void add_figure(apr_array_header_t *found, int weight, const char *summary)
 {
-    APR_ARRAY_PUSH(found, pm_candidate) =
-        (pm_candidate){weight * 1000, {.kind = kind, .summary = summary}};
+    APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){weight * 1000, {.summary = summary}};
 }
 
 static const char *how_it_failed(const pm_telling *t, const pm_tally *b)
@@ -65,7 +64,7 @@ static void backend_figure(pm_telling *t, apr_array_header_t *found)
     if (part > whole) {
         whole = part;
     }
-    add_figure(found, (int)(60 + 25 * part / whole), "backend",
+    add_figure(found, (int)(60 + 25 * part / whole),
                apr_psprintf(t->pool,
                             "%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT
                             " failing requests%s (%s) %s backend %s%s",
@@ -138,7 +137,7 @@ static void traffic_figure(pm_telling *t, apr_array_header_t *found)
 
     if (t->i->before_us >= PM_LEAST_HISTORY_US && t->i->before_requests_per_second > 0 &&
         pm_served_seconds(t) >= 5 && during >= 2 * t->i->before_requests_per_second) {
-        add_figure(found, 55, "traffic", pm_rates_text(t, during));
+        add_figure(found, 55, pm_rates_text(t, during));
     }
 }
 
@@ -149,7 +148,7 @@ static void client_figure(pm_telling *t, apr_array_header_t *found)
 
     if (i->clients_known && i->errors >= 5 && i->error_clients > 0.5 && i->error_clients < 1.5 &&
         i->clients >= 4) {
-        add_figure(found, 58, "client",
+        add_figure(found, 58,
                    apr_psprintf(t->pool,
                                 "One client alone%s%s%s met all %" APR_UINT64_T_FMT
                                 " errors; about %.0f others met none",
@@ -170,8 +169,7 @@ static void signature_figure(pm_telling *t, apr_array_header_t *found)
         }
         APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
             48000,
-            {.kind = "signature",
-             .summary = apr_psprintf(
+            {.summary = apr_psprintf(
                  t->pool,
                  "Error log line that was new to this run and to earlier incidents %s, "
                  "%" APR_UINT64_T_FMT " times since: %s",
@@ -182,16 +180,30 @@ static void signature_figure(pm_telling *t, apr_array_header_t *found)
     }
 }
 
-static void (*const figure_rules[])(pm_telling *, apr_array_header_t *) = {
-    backend_figure,
-    client_figure,
-    traffic_figure,
-    signature_figure,
+static const struct {
+    const char *kind;
+    void (*find)(pm_telling *, apr_array_header_t *);
+} figure_rules[] = {
+    {"backend", backend_figure},
+    {"client", client_figure},
+    {"traffic", traffic_figure},
+    {"signature", signature_figure},
 };
+#define FIGURE_RULES (sizeof(figure_rules) / sizeof(figure_rules[0]))
+
+const char *pm_story_figure_kind(size_t n)
+{
+    return n < FIGURE_RULES ? figure_rules[n].kind : NULL;
+}
 
 void pm_add_figures(pm_telling *t, apr_array_header_t *found)
 {
-    for (size_t n = 0; n < sizeof(figure_rules) / sizeof(figure_rules[0]); n++) {
-        figure_rules[n](t, found);
+    for (size_t n = 0; n < FIGURE_RULES; n++) {
+        int first = found->nelts;
+
+        figure_rules[n].find(t, found);
+        for (int k = first; k < found->nelts; k++) {
+            APR_ARRAY_IDX(found, k, pm_candidate).cause.kind = figure_rules[n].kind;
+        }
     }
 }

@@ -5,8 +5,8 @@ import os
 import sys
 from datetime import datetime
 
-from . import Trouble, cmd_check, cmd_events, cmd_export, cmd_list, cmd_note, cmd_report, cmd_show
-from . import cmd_status
+from . import Trouble, cmd_check, cmd_events, cmd_export, cmd_list, cmd_note, cmd_report, cmd_schema
+from . import cmd_show, cmd_status
 from . import text
 from .output import Output, note
 from .source import choose
@@ -21,6 +21,7 @@ COMMANDS = {
     "report": cmd_report,
     "export": cmd_export,
     "note": cmd_note,
+    "schema": cmd_schema,
 }
 TIMES = ("--since", "--until", "-S", "-U", "--at")
 DESCRIPTION = """\

@@ -1,13 +1,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """pmcapture report: the postmortem."""
-import os
 
 from . import text
 from .cmd_show import find, incident_id, status_of
 from .figures import unfinished
 from .machine import add_arguments as add_machine_arguments
 from .machine import join
-from .output import dump, note, write
+from .output import dump, home, note, write
 from .postmortem import PEOPLE, Postmortem
 from .times import format_stamp
 
@@ -89,9 +88,8 @@ def as_html(session, document, cases):
 def _environment(**options):
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = Environment(
-        loader=FileSystemLoader(os.path.join(home, "templates")),
+        loader=FileSystemLoader(home() / "templates"),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -2,6 +2,7 @@
 """Where the words go: the terminal with or without colour, or a file written whole."""
 import json
 import os
+import pathlib
 import shutil
 import stat
 import sys
@@ -11,6 +12,11 @@ from . import Trouble
 from . import text
 
 STYLES = {"bold": "1", "dim": "2", "red": "1;31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def home():
+    """Where templates and schema are: beside pmcapture_lib."""
+    return pathlib.Path(__file__).resolve().parent.parent
 
 
 class Output:

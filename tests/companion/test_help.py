@@ -1,9 +1,11 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """--help teaches by example, and its examples work; the manual page is sound."""
+import json
 import re
 import shutil
 import subprocess
 
+import jsonschema
 import pytest
 from conftest import ROOT, SCRIPT, environment
 
@@ -102,7 +104,21 @@ def test_the_installed_layout_works(tmp_path, saved):
         check=False,
     )
     assert done.returncode == 0 and done.stdout.startswith("# Postmortem"), done.stderr
+    shutil.copy(SCRIPT.parent / "pmcapture.v1.schema.json", share)
+    done = subprocess.run(
+        [tmp_path / "bin" / "pmcapture", "schema"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stdout.startswith("{")
     assert list(tmp_path.rglob("__pycache__")) == []
+
+
+def test_the_schema_that_is_printed_is_the_one_of_the_document(pmcapture):
+    done = pmcapture("schema")
+    assert done.returncode == 0 and done.stderr == ""
+    schema = json.loads(done.stdout)
+    jsonschema.validators.validator_for(schema).check_schema(schema)
+    assert schema["properties"]["schema"] == {"const": "pmcapture.v1"}
+    assert "note" in schema["$defs"]["event_type"]["enum"]
 
 
 def test_a_broken_installation_is_one_sentence(tmp_path):

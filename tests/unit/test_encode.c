@@ -19,7 +19,7 @@
 
 #define PYTHON "/usr/bin/python3"
 #define VALIDATE PYTHON " tests/unit/validate.py "
-#define SCHEMA "tests/pmcapture.v1.schema.json"
+#define SCHEMA "scripts/pmcapture.v1.schema.json"
 
 /* Markup, a terminal's colour, a byte that is no UTF-8, a C1 control, quotes, a newline, a formula. */
 #define HOSTILE                                                                                    \
@@ -118,10 +118,11 @@ static fixture *rich(void)
     static const char *const notices[] = {"The capture file is on a full disk."};
     static const pm_tally vhosts[] = {
         {.key = "www.example.org:443", .requests = 100, .errors = 45}};
-    pm_incident *i = add_incident(f, PM_KIND_ERRORS | PM_KIND_CLIENTS);
+    pm_incident *i = add_incident(f, PM_KIND_ERRORS);
 
     add_event(f, PM_EV_CONFIG_LOAD, -7100, "Loaded the configuration.", "{}");
-    add_event(f, PM_EV_CONFIG_CHANGED, -4, "ProxyPass changed.", "{\"files\":[\"a.conf\"]}");
+    add_event(f, PM_EV_CONFIG_CHANGED, -4, "ProxyPass changed.",
+              "{\"generation\":2,\"added\":[],\"removed\":[]}");
     add_event(f, PM_EV_CHILD_CRASH, 2, "Child 77 died of signal 11.", "{\"pid\":77,\"signal\":11}");
     add_event(f, PM_EV_NOTE, 30, "Rolled back.", "{\"incident\":1}");
     strcpy(add_tally(i->by_vhost, "www.example.org:443", 60, 45)->defined, "www.conf:3");

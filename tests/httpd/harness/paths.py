@@ -9,6 +9,6 @@ RECORDER = BUILD / "libexec/pmrecorder"
 HARNESS = Path(__file__).resolve().parent
 PMDUMP = BUILD / "pmdump"
 PMCAPTURE = PROJECT / "scripts/pmcapture"
-SCHEMA = PROJECT / "tests/pmcapture.v1.schema.json"
+SCHEMA = PROJECT / "scripts/pmcapture.v1.schema.json"
 APACHE = "/usr/sbin/apache2"
 MODULES = "/usr/lib/apache2/modules"

@@ -57,6 +57,9 @@
 
 #include <stdint.h>
 
+#include "pm_client_set.h"
+#include "pm_outcome.h"
+
 #define PM_WINDOW_MAX 120   /* seconds; window= accepts 1..PM_WINDOW_MAX */
 #define PM_DETECT_CUSUM 9.2 /* ln(10^4): at exactly `ratio`, no sooner than every 10^4 requests */
 #define PM_DETECT_FEW 4     /* failures, at least, for the sequential rule */
@@ -96,6 +99,7 @@ typedef struct pm_figures {
     uint64_t requests;       /* completed */
     uint64_t errors;         /* of them 5xx */
     uint64_t slow;           /* of them slower than the threshold */
+    uint64_t refused, redirected;
     uint64_t slow_in_flight; /* now in flight for longer than the threshold (a gauge) */
     uint64_t first_error_us; /* earliest arrival among errors */
     uint64_t last_error_us;  /* latest completion among errors */
@@ -111,6 +115,9 @@ typedef struct pm_figures {
     /* distinct, estimated, over the burst rule's window (merged sketches); 0 when not counted */
     uint32_t clients;
     uint32_t error_clients; /* of them those that met an error */
+    uint64_t first_unserved_us;   /* earliest arrival among those two */
+    uint64_t last_unserved_us;    /* latest completion among them */
+    pm_client_set met[PM_OUTCOMES]; /* clients by what they met in the interval */
 } pm_figures;
 
 /** Add a tag to a set such as ok_clients, unless it is there, 0, or the set is full. Returns its size. */
@@ -121,15 +128,17 @@ typedef struct pm_interval {
     uint64_t at_us;
     uint64_t first_error_us;
     uint64_t first_slow_us;
+    uint64_t first_unserved_us;
     uint32_t span_us; /* since the interval before; UINT32_MAX at a beginning */
     uint32_t requests;
     uint32_t errors;
     uint32_t slow;
+    uint32_t refused, redirected;
     uint32_t top_client; /* tag behind the fullest bucket's errors, 0 = not known */
     uint32_t top_errors;
     uint32_t ok_clients[PM_OK_CLIENTS];
 } pm_interval;
-_Static_assert(sizeof(pm_interval) == 64, "pm_interval lies in shared memory");
+_Static_assert(sizeof(pm_interval) == 80, "pm_interval lies in shared memory");
 
 /** State of one scope: plain memory without pointers, so that it may lie in shared memory and outlive
  *  the process that steps it. All zero is a valid fresh state; no content of it can crash a step.
@@ -143,7 +152,7 @@ typedef struct pm_scope {
     uint32_t sequential;     /* the sequential rule holds */
     pm_interval window[PM_WINDOW_MAX];
 } pm_scope;
-_Static_assert(sizeof(pm_scope) == 40 + 64 * PM_WINDOW_MAX, "pm_scope lies in shared memory");
+_Static_assert(sizeof(pm_scope) == 40 + 80 * PM_WINDOW_MAX, "pm_scope lies in shared memory");
 
 /** The answer to one step. */
 typedef struct pm_verdict {
@@ -165,6 +174,10 @@ void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_r
 /** The clock was set between two intervals; by the new one it was `at_us` then. The window is empty. What the sequential
  *  sum holds began then, unless an incident has told it already: then it is 0. */
 void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told);
+
+/** When clients began to get refusals (or redirects, by the bits of enum pm_outcome) instead of what they asked for, not
+ *  long before `since_us`: arrival of the first, as far as the last intervals tell, else `since_us`. */
+uint64_t pm_detect_unserved_onset(const pm_scope *scope, uint64_t since_us, uint32_t outcomes);
 
 /** Natural logarithm of a positive, normal x, within 1e-9: httpd does not load libm. */
 double pm_detect_log(double x);

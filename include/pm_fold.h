@@ -21,8 +21,9 @@
 #include "pm_capture.h"
 #include "pm_control.h"
 #include "pm_live.h"
+#include "pm_served.h"
 
-#define PM_LEDGER_MAGIC 0x3445544154534d50ull /* "PMSTATE4" */
+#define PM_LEDGER_MAGIC 0x3545544154534d50ull /* "PMSTATE5" */
 #define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
 #define PM_MINUTES_KEPT 60u
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
@@ -33,20 +34,20 @@
 /** Which failures one tick brought to a scope. */
 typedef struct pm_code_tick {
     uint32_t tick;            /* low half of the number: tells a stale entry */
-    uint16_t code[PM_ECODES]; /* saturating */
-    uint16_t pad;
+    uint16_t code[PM_CODES]; /* saturating */
 } pm_code_tick;
 
 /** One scope's last absolute counters. Scope 0 is the server, scope v + 1 virtual host v. */
 typedef struct pm_scope_state {
-    uint64_t requests, errors, slow; /* absolute, at the last tick */
+    uint64_t requests, errors, slow, refused, redirected; /* absolute, at the last tick */
     uint32_t by_client[PM_CLIENT_BUCKETS];
-    uint32_t by_code[PM_ECODES];
+    uint32_t by_code[PM_CODES];
     uint32_t pad;
     pm_code_tick codes[PM_SECONDS_KEPT];    /* by tick */
-    uint64_t first_error_us, first_slow_us; /* seen without their counter yet */
-    uint64_t last_error_us, last_slow_us;   /* latest completion of a counted one */
+    uint64_t first_error_us, first_slow_us, first_unserved_us; /* seen without their counter yet */
+    uint64_t last_error_us, last_slow_us, last_unserved_us; /* latest completion of a counted one */
     pm_scope detect;
+    pm_served served;
 } pm_scope_state;
 
 /** An open incident. What came since the last failure is pending: it belongs to the window only when
@@ -66,8 +67,10 @@ typedef struct pm_open {
     double carried_doubt;             /* clients of the run before that may have come outside */
     uint64_t missed, missed_failing;  /* requests and failures of seconds whose clients are forgotten */
     uint64_t pending_requests, pending_errors, pending_slow;
-    uint64_t pending_code[PM_ECODES];
+    uint64_t pending_code[PM_CODES];
     uint64_t pending_hist[PM_HIST_BUCKETS];
+    double unserved_before; /* clients that were not served from onset to detection: they may be missing in sketch[1] */
+    pm_client_set pending_met[PM_OUTCOMES];
     uint8_t sketch[2][PM_SKETCH_SIZE]; /* clients of the window: all, error */
     uint8_t pending_sketch[2][PM_SKETCH_SIZE];
     uint8_t waiting[PM_SKETCH_SIZE]; /* pending clients but for the latest second's */
@@ -144,8 +147,10 @@ typedef struct pm_fold {
     pm_capture *capture;
     pm_burst_rule burst; /* the server's */
     pm_slow_rule slow;
+    pm_served_rule served;
     const pm_burst_rule *vhost_burst; /* [live->geo.vhosts] */
     const pm_slow_rule *vhost_slow;
+    const pm_served_rule *vhost_served;
     const char *const *vhost_names; /* [live->geo.vhosts], NULL = not in use */
     const char *const *vhost_defined;
     uint32_t samples; /* kept per incident */

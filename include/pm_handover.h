@@ -16,6 +16,7 @@
 
 #include "pm_control.h"
 #include "pm_detect.h"
+#include "pm_served.h"
 #include "pm_error.h"
 
 #define PM_HANDOVER_VERSION 1u
@@ -60,6 +61,7 @@ typedef struct pm_scoreboard_shape {
 typedef struct pm_handover_vhost {
     pm_burst_rule burst;
     pm_slow_rule slow;
+    pm_served_rule served;
     char defined[PM_KEY]; /* "file:line"; "" = none in this configuration */
 } pm_handover_vhost;
 
@@ -77,6 +79,7 @@ typedef struct pm_handover_block {
     pm_scoreboard_shape scoreboard;
     pm_burst_rule burst;
     pm_slow_rule slow;
+    pm_served_rule served;
     char capture_path[512], server_root[512];
     char live_path[512], old_path[PM_OLD_REGIONS][512];
     char software[64], mpm[16], module_version[16], trouble[256];

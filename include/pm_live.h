@@ -26,15 +26,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "pm_client_set.h"
 #include "pm_detect.h"
 #include "pm_error.h"
 #include "pm_heavy.h"
 #include "pm_hosts.h"
+#include "pm_outcome.h"
 #include "pm_record.h"
 #include "pm_ring.h"
 
 #ifndef PM_LIVE_LAYOUT
-#define PM_LIVE_LAYOUT 3
+#define PM_LIVE_LAYOUT 4
 #endif
 
 #define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
@@ -100,7 +102,7 @@ typedef struct pm_stripe {
     _Atomic uint64_t status[PM_STATUS_SLOTS];
     _Atomic uint64_t bytes;
     _Atomic uint64_t max_us;
-#if PM_LIVE_LAYOUT > 3
+#if PM_LIVE_LAYOUT > 4
     _Atomic uint64_t spare[33]; /* what a later version might add: the upgrade test builds it */
 #endif
     _Alignas(64) _Atomic uint64_t hist[PM_POOLS][PM_HIST_BUCKETS];
@@ -108,27 +110,27 @@ typedef struct pm_stripe {
 
 /** One virtual host's counters in one stripe. */
 typedef struct pm_vhost_count {
-    _Atomic uint64_t requests, errors, slow;
-    uint64_t pad;
+    _Atomic uint64_t requests, errors, slow, refused, redirected;
 } pm_vhost_count;
 
 typedef struct pm_vhost_epoch {
     _Atomic uint64_t first_error_us; /* earliest arrival among failures; 0 = none */
     _Atomic uint64_t first_slow_us;
+    _Atomic uint64_t first_unserved_us; /* likewise among refusals and redirects */
+    pm_shared_set clients[PM_OUTCOMES]; /* by what they met; health checkers left out */
     _Atomic uint32_t
         ok_clients[PM_OK_CLIENTS]; /* the first few that succeeded and are no health checkers */
 } pm_vhost_epoch;
 
-#define PM_ECODES 13u /* 500..511, then any other 5xx */
-
 /** One virtual host: what only failures write, and who it is. */
 typedef struct pm_vhost_live {
     pm_vhost_epoch epoch[PM_EPOCHS];
-    _Atomic uint64_t last_error_us, last_slow_us;
+    _Atomic uint64_t last_error_us, last_slow_us, last_unserved_us;
     _Atomic uint32_t by_client[PM_CLIENT_BUCKETS]; /* failures by bucket of the client's hash */
     _Atomic uint32_t failing[PM_CLIENT_BUCKETS];   /* tag of the bucket's last failing client */
-    _Atomic uint32_t by_code[PM_ECODES];
-    _Atomic uint32_t other_code; /* the last of the others */
+    _Atomic uint32_t by_code[PM_CODES];
+    _Atomic uint32_t other_code; /* the last of the other 5xx */
+    _Atomic uint32_t fails_too;  /* bits of enum pm_outcome that an open incident is about, besides PM_FAILED */
     _Atomic uint32_t pool;
     char name[PM_KEY];
     char defined[PM_KEY];
@@ -410,6 +412,13 @@ static inline void pm_live_name(pm_named *named, uint64_t arrival_us, const char
     named->path[sizeof(named->path) / 8 * 8] = '\0';
 }
 
+/** Does an answer of this outcome count as a failure: a 5xx, or what an open incident of its virtual host is about? */
+static inline int pm_live_fails(const pm_vhost_live *vh, enum pm_outcome outcome)
+{
+    return outcome == PM_FAILED ||
+           (atomic_load_explicit(&vh->fails_too, memory_order_relaxed) >> outcome & 1) != 0;
+}
+
 /** What is counted of a completed request. */
 typedef struct pm_completed {
     uint64_t arrival_us, done_us;
@@ -419,7 +428,7 @@ typedef struct pm_completed {
     uint32_t vhost;
     uint32_t stripe;
     uint32_t slow;    /* longer than the threshold, and the client is not to blame */
-    uint32_t monitor; /* from a health checker: success proves nothing */
+    uint32_t monitor; /* from a health checker: what it meets proves nothing */
     uint32_t pad;
 } pm_completed;
 void pm_live_count(const pm_live *live, const pm_completed *done);

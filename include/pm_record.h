@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pm_client_set.h"
 #include "pm_event.h"
 #include "pm_hist.h"
+#include "pm_outcome.h"
 #include "pm_sketch.h"
 
 #define PM_UNKNOWN UINT32_MAX      /* a gauge nobody could read: null in the document */
@@ -59,7 +61,9 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
 #define PM_INCIDENT_KINDS(KIND)                                                                                \
     KIND(ERRORS, "errors", "errors", "requests failed: they were answered with a 5xx status")                  \
     KIND(SLOW, "slow", "slow requests", "requests took, or were in flight for, longer than the threshold")     \
-    KIND(DOWN, "down", "down", "nobody was served")
+    KIND(DOWN, "down", "down", "nobody was served")                                                             \
+    KIND(REFUSED, "refused", "clients refused", "clients got 4xx instead of what they used to get")             \
+    KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")
 enum pm_kind_number {
 #define PM_KIND(constant, ...) PM_KIND_NUMBER_##constant,
     PM_INCIDENT_KINDS(PM_KIND)
@@ -72,6 +76,7 @@ enum pm_kind {
 #undef PM_KIND
     PM_KIND_ALL = (1 << PM_KINDS) - 1
 };
+#define PM_KIND_UNSERVED (PM_KIND_REFUSED | PM_KIND_REDIRECTS)
 #define PM_KIND_ROOM 16            /* counters of kinds in a checkpoint */
 _Static_assert(PM_KINDS <= PM_KIND_ROOM, "each has a counter");
 
@@ -212,11 +217,15 @@ typedef struct pm_incident {
     pm_count busiest;                  /* the client with the most requests */
     uint64_t counted_requests;         /* since detection; 0 = the two below are not known */
     uint64_t monitoring_requests;      /* of health checkers and exporters among them */
+    double served_all, served;         /* clients from onset to end, and those of them that got what they asked for at least
+                                        * once; estimated from `met`; 0 of 0 = not known */
+    double served_usual;               /* the share that usually does; -1 = not known */
+    pm_client_set met[PM_OUTCOMES];    /* by what they met; working memory */
     uint64_t hist[PM_HIST_BUCKETS];    /* during; working memory */
     uint8_t sketch_all[PM_SKETCH_STORED]; /* clients, for the run that goes on with it */
     uint8_t sketch_error[PM_SKETCH_STORED];
 } pm_incident;
-_Static_assert(sizeof(pm_incident) == 40064, "pm_incident is stored on disk");
+_Static_assert(sizeof(pm_incident) == 40600, "pm_incident is stored on disk");
 
 /** Where the server stands, written with every tick. */
 typedef struct pm_server {

@@ -10,6 +10,7 @@
 
 #include "pm_capture.h"
 #include "pm_detect.h"
+#include "pm_served.h"
 
 /** A whole number, decimal. */
 int pm_value_number(const char *text, uint64_t least, uint64_t most, uint64_t *out);
@@ -34,6 +35,8 @@ enum {
 int pm_value_burst(const char *arg, pm_burst_rule *rule, uint32_t *set);
 /** One of PMCaptureSlow: "threshold=2s", "Off". */
 int pm_value_slow(const char *arg, pm_slow_rule *rule, uint32_t *set);
+/** One of PMCaptureServed: "ratio=20%", "Off". */
+int pm_value_served(const char *arg, pm_served_rule *rule, uint32_t *set);
 /** One of PMCaptureRetention: "minutes=7d". */
 int pm_value_retention(const char *arg, pm_retention *keep);
 

@@ -137,6 +137,34 @@ int pm_value_slow(const char *arg, pm_slow_rule *rule, uint32_t *set)
     return 0;
 }
 
+int pm_value_served(const char *arg, pm_served_rule *rule, uint32_t *set)
+{
+    const char *v;
+
+    *set |= PM_SET_ON;
+    rule->on = strcasecmp(arg, "Off") != 0;
+    if (!rule->on) {
+        return 1;
+    }
+    if ((v = value_of(arg, "ratio")) != NULL) {
+        *set |= PM_SET_RATIO;
+        return pm_value_percent(v, &rule->ratio);
+    }
+    if ((v = value_of(arg, "clients")) != NULL) {
+        *set |= PM_SET_CLIENTS;
+        return pm_value_number32(v, 1, COUNT_MAX, &rule->clients);
+    }
+    if ((v = value_of(arg, "window")) != NULL) {
+        *set |= PM_SET_WINDOW;
+        return pm_value_seconds(v, PM_SERVED_WINDOW_MAX, &rule->window);
+    }
+    if ((v = value_of(arg, "clear")) != NULL) {
+        *set |= PM_SET_CLEAR;
+        return pm_value_seconds(v, CLEAR_MAX, &rule->clear);
+    }
+    return 0;
+}
+
 /** A duration of whole units. */
 static int kept(const char *text, uint64_t unit, uint64_t least, uint64_t most, uint64_t *out)
 {

@@ -135,6 +135,9 @@ void pm_cap_clean_figures(pm_incident *i, uint32_t sample_room)
     clean_double(&i->clients, 1e18);
     clean_double(&i->error_clients, 1e18);
     clean_double(&i->before_requests_per_second, 1e18);
+    clean_double(&i->served_all, 1e18);
+    clean_double(&i->served, i->served_all);
+    clean_known(&i->served_usual, 1);
     clean_known(&i->before_clients_per_minute, 1e18);
     clean_double(&i->before_error_ratio, 1);
     clean_usual(&i->day);

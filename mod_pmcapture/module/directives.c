@@ -30,7 +30,20 @@ void *pm_create_server_conf(apr_pool_t *p, server_rec *s)
     (void)s;
     c->burst = default_burst;
     c->slow = default_slow;
+    c->served = PM_SERVED_DEFAULT;
     return c;
+}
+
+static void merge_served(pm_server_conf *c, const pm_server_conf *base, const pm_server_conf *add)
+{
+    uint32_t s = add->served_set;
+
+    c->served_set |= s;
+    c->served.on = s & PM_SET_ON ? add->served.on : base->served.on;
+    c->served.ratio = s & PM_SET_RATIO ? add->served.ratio : base->served.ratio;
+    c->served.clients = s & PM_SET_CLIENTS ? add->served.clients : base->served.clients;
+    c->served.window = s & PM_SET_WINDOW ? add->served.window : base->served.window;
+    c->served.clear = s & PM_SET_CLEAR ? add->served.clear : base->served.clear;
 }
 
 void *pm_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
@@ -52,6 +65,7 @@ void *pm_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
     c->slow.window = s & PM_SET_WINDOW ? add->slow.window : base->slow.window;
     c->slow.clear = s & PM_SET_CLEAR ? add->slow.clear : base->slow.clear;
     c->slow.threshold_us = s & PM_SET_THRESHOLD ? add->slow.threshold_us : base->slow.threshold_us;
+    merge_served(c, base, add);
     return c;
 }
 
@@ -154,6 +168,19 @@ static const char *set_slow(cmd_parms *cmd, void *dir, const char *arg)
                      "write Off, or threshold=T (1ms to 3600s), ratio=P% (above 0, up to 100), "
                      "requests=N (from 1), window=S (1 to 120 seconds), clear=S (1 to 86400 "
                      "seconds)");
+}
+
+static const char *set_served(cmd_parms *cmd, void *dir, const char *arg)
+{
+    pm_server_conf *c = pm_conf_of(cmd->server);
+
+    (void)dir;
+    return pm_value_served(arg, &c->served, &c->served_set)
+               ? NULL
+               : bad(cmd, arg,
+                     "write Off, or ratio=P% (above 0, up to 100), clients=N (from 1), window=S (1 "
+                     "to "
+                     "36000 seconds), clear=S (1 to 86400 seconds)");
 }
 
 static const char *set_retention(cmd_parms *cmd, void *dir, const char *arg)
@@ -297,6 +324,10 @@ const command_rec pm_commands[] = {
     AP_INIT_ITERATE(
         "PMCaptureSlow", set_slow, NULL, RSRC_CONF,
         "threshold=T ratio=P% requests=N window=S clear=S, or Off: when a latency incident opens"),
+    AP_INIT_ITERATE(
+        "PMCaptureServed", set_served, NULL, RSRC_CONF,
+        "ratio=P% clients=N window=S clear=S, or Off: when too few clients get what they "
+        "ask for"),
     AP_INIT_ITERATE(
         "PMCaptureRetention", set_retention, NULL, RSRC_CONF,
         "seconds=DUR minutes=DUR incidents=N events=N: how much history the capture file holds"),

@@ -78,7 +78,8 @@ typedef struct pm_global {
 typedef struct pm_server_conf {
     pm_burst_rule burst;
     pm_slow_rule slow;
-    uint32_t burst_set, slow_set;
+    pm_served_rule served;
+    uint32_t burst_set, slow_set, served_set;
     uint32_t vhost;                    /* number in the live region, from post_config on */
     const apr_array_header_t *sockets; /* proxy workers on Unix sockets (where.c); NULL = none */
 } pm_server_conf;

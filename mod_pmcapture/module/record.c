@@ -375,7 +375,8 @@ __attribute__((noinline)) static void look_closer(request_rec *r, const request_
 static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc, pm_completed *done)
 {
     const pm_server_conf *conf = pm_conf_of(r->server);
-    int failed = done->status >= 500 && done->status <= 599;
+    enum pm_outcome outcome = pm_outcome_of(done->status);
+    int failed = pm_live_fails(&pm.live.vhosts[done->vhost], outcome);
     uint32_t incident;
 
     done->client = client_hash(r);
@@ -383,7 +384,8 @@ static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc,
         done->slow =
             (uint32_t)is_slow(r, final, done->done_us - done->arrival_us, conf->slow.threshold_us);
     }
-    if (!failed && done->client != 0 && pm_live_wants_client(&pm.live, done->vhost, done->client)) {
+    if (outcome != PM_FAILED && done->client != 0 &&
+        pm_live_wants_client(&pm.live, done->vhost, done->client)) {
         done->monitor = (uint32_t)pm_is_monitor(r);
     }
     pm_where_check_host(r, done->vhost);
@@ -392,7 +394,7 @@ static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc,
         look_closer(r, final, done, failed, incident);
     }
     /* mod_remoteip gives a request another client than its connection's. */
-    if (!failed && pc != NULL && pc->server == r->server &&
+    if (outcome == PM_SERVED && pc != NULL && pc->server == r->server &&
         r->useragent_addr == r->connection->client_addr) {
         pc->noted = pm_live_epoch(&pm.live);
     }
@@ -434,7 +436,8 @@ static __attribute__((noinline)) int done_unrecorded(const request_rec *r)
 static inline int is_usual(const request_rec *r, const pm_conn *pc, uint64_t took_us)
 {
     return pc != NULL && pc->server == r->server && pc->noted == pm_live_epoch(&pm.live) &&
-           r->next == NULL && r->status < 500 && took_us <= pc->threshold_us &&
+           r->next == NULL && pm_status_serves((uint32_t)r->status) &&
+           took_us <= pc->threshold_us &&
            took_us <= atomic_load_explicit(&pc->stripe->max_us, memory_order_relaxed) &&
            r->useragent_addr == r->connection->client_addr &&
            atomic_load_explicit(pc->incident, memory_order_relaxed) == 0;

@@ -90,9 +90,11 @@ static void describe_vhosts(pm_handover_block *b, server_rec *main_server)
 
     b->burst = main_conf->burst;
     b->slow = main_conf->slow;
+    b->served = main_conf->served;
     for (uint32_t v = 0; v < b->vhosts; v++) {
         b->vhost[v].burst = main_conf->burst;
         b->vhost[v].slow = main_conf->slow;
+        b->vhost[v].served = main_conf->served;
     }
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         uint32_t v = pm_conf_of(s)->vhost;
@@ -100,6 +102,7 @@ static void describe_vhosts(pm_handover_block *b, server_rec *main_server)
         if (v != 0) {
             b->vhost[v].burst = pm_conf_of(s)->burst;
             b->vhost[v].slow = pm_conf_of(s)->slow;
+            b->vhost[v].served = pm_conf_of(s)->served;
             if (s->defn_name != NULL) {
                 apr_snprintf(b->vhost[v].defined, PM_KEY, "%s:%u", s->defn_name,
                              s->defn_line_number);

@@ -45,16 +45,16 @@ static struct {
 } heard;
 
 /** For as long as the process lives, across reloads. Plain data: another version may read it. */
-typedef struct pm_served {
+typedef struct pm_first_parent {
     uint32_t size;
     pid_t parent;    /* 0 = no server came of this process yet */
     char file[1024]; /* its PMCaptureFile: the next reading may fail before that line */
-} pm_served;
+} pm_first_parent;
 
-static pm_served *served_get(void)
+static pm_first_parent *served_get(void)
 {
     static const char key[] = "mod_pmcapture/served/1";
-    pm_served *served = ap_retained_data_get(key);
+    pm_first_parent *served = ap_retained_data_get(key);
 
     if (served == NULL) {
         served = ap_retained_data_create(key, sizeof(*served));
@@ -398,7 +398,7 @@ static uint32_t judge(const refusal *r, const char *word, int server_itself)
     return r->running || only_check || !starts ? PM_EV_CONFIG_REJECTED : PM_EV_START_FAILED;
 }
 
-static void capture_path(char out[PATH_ROOM], const pm_served *served)
+static void capture_path(char out[PATH_ROOM], const pm_first_parent *served)
 {
     const char *file = pm_config->file != NULL ? pm_config->file : served->file;
 
@@ -547,7 +547,7 @@ static int logs_open(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
 
 static int ready(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    pm_served *served = served_get();
+    pm_first_parent *served = served_get();
 
     (void)pconf;
     (void)plog;

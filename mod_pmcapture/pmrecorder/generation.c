@@ -236,6 +236,7 @@ static void take_names(pm_generation *g, const char **names)
         if (strcmp(known, now) != 0) {
             if (known[0] != '\0') {
                 memset(&g->ledger->scope[v + 1].detect, 0, sizeof(g->ledger->scope[v + 1].detect));
+                memset(&g->ledger->scope[v + 1].served, 0, sizeof(g->ledger->scope[v + 1].served));
             }
             memcpy(known, now, PM_KEY);
         }
@@ -250,6 +251,7 @@ static void fill_fold(pm_generation *g)
     uint32_t room = g->live.geo.vhosts;
     pm_burst_rule *burst = apr_palloc(g->pool, room * sizeof(*burst));
     pm_slow_rule *slow = apr_palloc(g->pool, room * sizeof(*slow));
+    pm_served_rule *served = apr_palloc(g->pool, room * sizeof(*served));
     const char **names = apr_pcalloc(g->pool, room * sizeof(*names));
     const char **defined = apr_pcalloc(g->pool, room * sizeof(*defined));
 
@@ -257,6 +259,7 @@ static void fill_fold(pm_generation *g)
     for (uint32_t v = 0; v < room; v++) {
         burst[v] = b->vhost[v].burst;
         slow[v] = b->vhost[v].slow;
+        served[v] = b->vhost[v].served;
         defined[v] = b->vhost[v].defined[0] != '\0' ? b->vhost[v].defined : NULL;
     }
     g->fold = (pm_fold){.state = g->ledger,
@@ -265,8 +268,10 @@ static void fill_fold(pm_generation *g)
                         .capture = g->capture,
                         .burst = b->burst,
                         .slow = b->slow,
+                        .served = b->served,
                         .vhost_burst = burst,
                         .vhost_slow = slow,
+                        .vhost_served = served,
                         .vhost_names = names,
                         .vhost_defined = defined,
                         .samples = b->samples,

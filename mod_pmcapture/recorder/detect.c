@@ -105,6 +105,9 @@ static void keep(pm_scope *scope, const pm_figures *f, uint64_t span_us)
     kept->requests = saturated(f->requests);
     kept->errors = saturated(f->errors < f->requests ? f->errors : f->requests);
     kept->slow = saturated(f->slow < f->requests ? f->slow : f->requests);
+    kept->first_unserved_us = known_time(f->first_unserved_us, f->at_us);
+    kept->refused = saturated(f->refused);
+    kept->redirected = saturated(f->redirected);
     kept->top_errors =
         f->errors_by_client[top] < kept->errors ? f->errors_by_client[top] : kept->errors;
     kept->top_client = f->failing_client[top];
@@ -382,6 +385,37 @@ void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_r
         verdict->sequential = 1;
         verdict->errors_onset_us = scope->cusum_since_us;
     }
+}
+
+#define LEAD_US                                                                                    \
+    (8 *                                                                                           \
+     PM_SECOND) /* a span begins with a block: what it is about may have begun in the one before */
+
+static double unserved(const pm_interval *i, uint32_t outcomes)
+{
+    return (outcomes >> PM_REFUSED & 1 ? i->refused : 0) +
+           (outcomes >> PM_REDIRECTED & 1 ? (double)i->redirected : 0);
+}
+
+uint64_t pm_detect_unserved_onset(const pm_scope *scope, uint64_t since_us, uint32_t outcomes)
+{
+    uint64_t limit = scope->kept < PM_WINDOW_MAX ? scope->kept : PM_WINDOW_MAX;
+    part parts[PM_WINDOW_MAX];
+    double hits = 0, requests = 0;
+    uint32_t n;
+
+    for (n = 0; n < limit && interval(scope, n)->at_us + LEAD_US > since_us; n++) {
+        const pm_interval *i = interval(scope, n);
+
+        parts[n] =
+            (part){i->at_us, i->span_us, i->first_unserved_us, unserved(i, outcomes), i->requests};
+        hits += parts[n].hits;
+        requests += parts[n].requests;
+    }
+    if (hits <= 0 || (n == limit && scope->kept > PM_WINDOW_MAX)) {
+        return since_us;
+    }
+    return known_time(onset(parts, n, hits / (2 * requests)), scope->at_us);
 }
 
 void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told)

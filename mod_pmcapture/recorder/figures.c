@@ -131,6 +131,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 typedef struct pm_vhost_sum {
     uint64_t requests, errors, slow;
+    uint64_t refused, redirected;
 } pm_vhost_sum;
 
 static pm_vhost_sum take_counts(const pm_live *live, uint32_t v)
@@ -143,6 +144,8 @@ static pm_vhost_sum take_counts(const pm_live *live, uint32_t v)
         now.requests += atomic_load_explicit(&c->requests, memory_order_acquire);
         now.errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
         now.slow += atomic_load_explicit(&c->slow, memory_order_relaxed);
+        now.refused += atomic_load_explicit(&c->refused, memory_order_relaxed);
+        now.redirected += atomic_load_explicit(&c->redirected, memory_order_relaxed);
     }
     return now;
 }
@@ -155,7 +158,7 @@ static void take_codes(const pm_vhost_live *vh, pm_scope_state *scope, pm_scope_
 
     memset(own, 0, sizeof(*own));
     own->tick = (uint32_t)tick;
-    for (uint32_t i = 0; i < PM_ECODES; i++) {
+    for (uint32_t i = 0; i < PM_CODES; i++) {
         uint32_t now = atomic_load_explicit(&vh->by_code[i], memory_order_relaxed);
         uint32_t n = now - scope->by_code[i]; /* 32 bits wrap, their difference does not */
 
@@ -185,6 +188,23 @@ static void take_clients(const pm_vhost_live *vh, pm_scope_state *scope, pm_figu
     }
 }
 
+/** Those of refusals and redirects, and who met what. */
+static void take_unserved_times(const pm_vhost_live *vh, const pm_vhost_epoch *e, const pm_tick *t,
+                                pm_scope_state *scope, pm_figures *own)
+{
+    uint64_t first = earlier(load(&e->first_unserved_us), scope->first_unserved_us);
+
+    scope->first_unserved_us = first;
+    if (own->refused > 0 || own->redirected > 0) {
+        own->first_unserved_us = plausible(t, first);
+        own->last_unserved_us = plausible(t, load(&vh->last_unserved_us));
+        scope->first_unserved_us = 0;
+    }
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_shared_take(&own->met[i], &e->clients[i], sizeof(own->met[i]));
+    }
+}
+
 /** The times of failures. The counter of one may follow a tick later: then its time waits here, as it was written. */
 static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope,
                        pm_figures *own)
@@ -201,6 +221,7 @@ static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state
         pm_clients_add(own->ok_clients,
                        atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed));
     }
+    take_unserved_times(vh, e, t, scope, own);
     scope->first_error_us = scope->first_slow_us = 0;
     if (own->errors > 0) {
         own->first_error_us = plausible(t, error);
@@ -228,6 +249,10 @@ static void take_vhost_counts(pm_fold *f, pm_tick *t, uint32_t v)
     own->requests = forward(now.requests, scope->requests);
     own->errors = forward(now.errors, scope->errors);
     own->slow = forward(now.slow, scope->slow);
+    own->refused = forward(now.refused, scope->refused);
+    own->redirected = forward(now.redirected, scope->redirected);
+    scope->refused = now.refused;
+    scope->redirected = now.redirected;
     scope->requests = now.requests;
     scope->errors = now.errors;
     scope->slow = now.slow;
@@ -241,6 +266,23 @@ static void note_last(pm_scope_state *scope, const pm_figures *fig)
     if (fig->last_slow_us > scope->last_slow_us) {
         scope->last_slow_us = fig->last_slow_us;
     }
+    if (fig->last_unserved_us > scope->last_unserved_us) {
+        scope->last_unserved_us = fig->last_unserved_us;
+    }
+}
+
+/** What the server's figures have of a virtual host's refusals and redirects. */
+static void add_unserved(pm_figures *all, const pm_figures *own)
+{
+    all->refused += own->refused;
+    all->redirected += own->redirected;
+    all->first_unserved_us = earlier(all->first_unserved_us, own->first_unserved_us);
+    if (own->last_unserved_us > all->last_unserved_us) {
+        all->last_unserved_us = own->last_unserved_us;
+    }
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_set_merge(&all->met[i], &own->met[i]);
+    }
 }
 
 static void take_vhost(pm_fold *f, pm_tick *t, uint32_t v)
@@ -250,12 +292,15 @@ static void take_vhost(pm_fold *f, pm_tick *t, uint32_t v)
     const pm_vhost_live *vh = &f->live->vhosts[v];
 
     take_times(vh, t, scope, own);
-    if (own->errors > 0) {
+    if (own->errors > 0 || own->refused > 0 || own->redirected > 0) {
         take_codes(vh, scope, &f->state->scope[PM_SCOPE_SERVER], t->tick);
+    }
+    if (own->errors > 0) {
         take_clients(vh, scope, own, all);
     }
     note_last(scope, own);
     note_last(&f->state->scope[PM_SCOPE_SERVER], own);
+    add_unserved(all, own);
     all->slow += own->slow;
     all->slow_in_flight += own->slow_in_flight;
     for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
@@ -372,6 +417,12 @@ static void clear_epoch(pm_fold *f, uint32_t epoch)
         }
         if (atomic_load_explicit(&e->first_slow_us, memory_order_relaxed) != 0) {
             atomic_store_explicit(&e->first_slow_us, 0, memory_order_relaxed);
+        }
+        if (atomic_load_explicit(&e->first_unserved_us, memory_order_relaxed) != 0) {
+            atomic_store_explicit(&e->first_unserved_us, 0, memory_order_relaxed);
+        }
+        if (pm_shared_any(e->clients, sizeof(e->clients))) {
+            pm_shared_zero(e->clients, sizeof(e->clients));
         }
         for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
             if (atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed) != 0) {

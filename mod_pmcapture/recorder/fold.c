@@ -223,7 +223,11 @@ static void judge_scopes(pm_fold *f, pm_tick *t)
         const pm_burst_rule *burst = i == PM_SCOPE_SERVER ? &f->burst : &f->vhost_burst[i - 1];
         const pm_slow_rule *slow = i == PM_SCOPE_SERVER ? &f->slow : &f->vhost_slow[i - 1];
 
+        const pm_served_rule *served = i == PM_SCOPE_SERVER ? &f->served : &f->vhost_served[i - 1];
+
         pm_detect_step(&f->state->scope[i].detect, burst, slow, &t->figures[i], &t->verdicts[i]);
+        pm_served_step(&f->state->scope[i].served, served, t->from_us, t->figures[i].met,
+                       pm_incident_concerns(f, i), &t->served[i]);
     }
 }
 
@@ -281,10 +285,12 @@ static pm_tick *working_memory(pm_fold *f)
     uint32_t scopes = f->live->geo.vhosts + 1;
     pm_figures *figures;
     pm_verdict *verdicts;
+    pm_served_verdict *served;
+    size_t each = sizeof(*figures) + sizeof(*verdicts) + sizeof(*served);
     pm_tick *t = f->tick;
 
     if (t == NULL) {
-        t = calloc(1, sizeof(*t) + scopes * (sizeof(*figures) + sizeof(*verdicts)));
+        t = calloc(1, sizeof(*t) + scopes * each);
         if (t == NULL) {
             return NULL;
         }
@@ -292,10 +298,12 @@ static pm_tick *working_memory(pm_fold *f)
     }
     figures = (void *)(t + 1);
     verdicts = (void *)(figures + scopes);
-    memset(t, 0, sizeof(*t) + scopes * (sizeof(*figures) + sizeof(*verdicts)));
+    served = (void *)(verdicts + scopes);
+    memset(t, 0, sizeof(*t) + scopes * each);
     t->scopes = scopes;
     t->figures = figures;
     t->verdicts = verdicts;
+    t->served = served;
     return t;
 }
 

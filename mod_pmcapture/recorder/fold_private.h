@@ -39,6 +39,7 @@ typedef struct pm_tick {
     uint8_t sketch[2][PM_SKETCH_SIZE]; /* the server's: all, error */
     pm_figures *figures;               /* [scopes] */
     pm_verdict *verdicts;              /* [scopes] */
+    pm_served_verdict *served;         /* [scopes] */
     pm_heavy_item items[PM_HEAVY_ITEMS];
     uint32_t stuck,
         stuck_flight; /* requests that are a minute old since this tick; the oldest of them */
@@ -106,6 +107,8 @@ static inline int pm_incident_any_open(const pm_fold *f)
     }
     return 0;
 }
+/** Is one open in this scope, or in the server's? */
+int pm_incident_concerns(const pm_fold *f, uint32_t scope);
 /** Take up an incident that the last run left open, or closed just before it ended. */
 void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample *samples,
                         size_t count);

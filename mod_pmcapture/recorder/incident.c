@@ -16,6 +16,11 @@ static const pm_burst_rule *burst_of(const pm_fold *f, uint32_t scope)
     return scope == PM_SCOPE_SERVER ? &f->burst : &f->vhost_burst[scope - 1];
 }
 
+static const pm_served_rule *served_of(const pm_fold *f, uint32_t scope)
+{
+    return scope == PM_SCOPE_SERVER ? &f->served : &f->vhost_served[scope - 1];
+}
+
 static const pm_slow_rule *slow_of(const pm_fold *f, uint32_t scope)
 {
     return scope == PM_SCOPE_SERVER ? &f->slow : &f->vhost_slow[scope - 1];
@@ -137,7 +142,7 @@ static int fails_again(const pm_open *o, const pm_figures *fig)
     double expected = normal * (double)(o->pending_requests + fig->requests);
     double excess = errors - 1 - expected;
 
-    if (fig->errors == 0) {
+    if (fig->errors == 0 || (o->incident.kinds & ~(uint32_t)PM_KIND_UNSERVED) == 0) {
         return 0;
     }
     return expected == 0 || (excess > 0 && excess * excess > 16 * expected);
@@ -211,11 +216,19 @@ static int step_slow(const pm_open *o, const pm_figures *fig, const pm_verdict *
            (fig->slow_in_flight > 0 || (verdict->slow_hold && fig->slow > 0));
 }
 
+/** Refusals alone are nothing: too few clients are served still. */
+static int step_unserved(const pm_open *o, const pm_figures *fig, const pm_served_verdict *served)
+{
+    return (o->incident.kinds & PM_KIND_UNSERVED) && served->holds != 0 &&
+           fig->last_unserved_us != 0;
+}
+
 static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_figures *fig = &t->figures[o->scope];
     const pm_verdict *verdict = &t->verdicts[o->scope];
     int failed = fails_again(o, fig), slow = step_slow(o, fig, verdict);
+    int unserved = step_unserved(o, fig, &t->served[o->scope]);
 
     pm_window_wait(f, t, o);
     if (failed) {
@@ -225,7 +238,10 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
         o->incident.end_us =
             later(o->incident.end_us, fig->slow_in_flight ? t->now_us : fig->last_slow_us);
     }
-    if (failed || slow) {
+    if (unserved) {
+        o->incident.end_us = later(o->incident.end_us, fig->last_unserved_us);
+    }
+    if (failed || slow || unserved) {
         pm_window_extend(f, t, o);
     }
     pm_sample_offer(f, o, t->sample_from);
@@ -259,7 +275,10 @@ static uint64_t clear_of(const pm_fold *f, const pm_open *o)
     if ((o->incident.kinds & PM_KIND_SLOW) != 0) {
         clear = slow_of(f, o->scope)->clear;
     }
-    if ((o->incident.kinds & ~(uint32_t)PM_KIND_SLOW) != 0) {
+    if ((o->incident.kinds & PM_KIND_UNSERVED) != 0) {
+        clear = later(clear, served_of(f, o->scope)->clear);
+    }
+    if ((o->incident.kinds & ~(uint32_t)(PM_KIND_SLOW | PM_KIND_UNSERVED)) != 0) {
         clear = later(clear, burst_of(f, o->scope)->clear);
     }
     return clear;
@@ -277,7 +296,8 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
         say_closed(f, in);
         return;
     }
-    if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold || o->succeeded == 0 ||
+    if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold ||
+        t->served[o->scope].holds != 0 || o->succeeded == 0 ||
         t->now_us < in->end_us + clear_of(f, o) * PM_SECOND) {
         return;
     }
@@ -354,34 +374,61 @@ static void refresh(pm_fold *f, pm_tick *t, pm_open *o)
 
 /* ---- the step ---- */
 
-static uint32_t kinds_of(const pm_verdict *v)
+static uint32_t kinds_of(const pm_tick *t, uint32_t scope)
 {
-    return (v->errors_hold ? PM_KIND_ERRORS : 0u) | (v->slow_hold ? PM_KIND_SLOW : 0u);
+    const pm_verdict *v = &t->verdicts[scope];
+    uint32_t served = t->served[scope].holds;
+
+    return (v->errors_hold ? PM_KIND_ERRORS : 0u) | (v->slow_hold ? PM_KIND_SLOW : 0u) |
+           (served >> PM_REFUSED & 1 ? PM_KIND_REFUSED : 0u) |
+           (served >> PM_REDIRECTED & 1 ? PM_KIND_REDIRECTS : 0u);
 }
 
-static uint64_t onset_of(const pm_verdict *v)
+static uint64_t earliest(uint64_t a, uint64_t b)
 {
-    if (v->errors_hold && v->slow_hold) {
-        return v->errors_onset_us < v->slow_onset_us ? v->errors_onset_us : v->slow_onset_us;
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static uint64_t onset_of(const pm_fold *f, const pm_tick *t, uint32_t scope)
+{
+    const pm_verdict *v = &t->verdicts[scope];
+    const pm_served_verdict *served = &t->served[scope];
+    uint64_t onset =
+        earliest(v->errors_hold ? v->errors_onset_us : 0, v->slow_hold ? v->slow_onset_us : 0);
+
+    if (served->holds != 0) {
+        onset = earliest(onset, pm_detect_unserved_onset(&f->state->scope[scope].detect,
+                                                         served->since_us, served->holds));
     }
-    return v->errors_hold ? v->errors_onset_us : v->slow_onset_us;
+    return onset;
+}
+
+/** What counts as a failure in an incident may be more with another kind: from now on. */
+static void join_kinds(pm_fold *f, pm_open *o, uint32_t kinds)
+{
+    int more = (kinds & ~o->incident.kinds & PM_KIND_UNSERVED) != 0;
+
+    add_kinds(f, &o->incident, kinds);
+    for (uint32_t v = 0; more && v < f->live->geo.vhosts; v++) {
+        o->vhost_error_mark[v] = pm_scope_fails(o, &f->state->scope[v + 1]);
+    }
 }
 
 static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
 {
-    const pm_verdict *verdict = &t->verdicts[scope];
-    uint32_t kinds = kinds_of(verdict);
+    uint32_t kinds = kinds_of(t, scope);
     pm_open *own = open_of(f->state, scope);
     pm_open *server = open_of(f->state, PM_SCOPE_SERVER);
-    uint64_t onset = onset_of(verdict);
+    uint64_t onset;
 
     if (kinds == 0) {
         return;
     }
     if (own != NULL) {
-        add_kinds(f, &own->incident, kinds);
+        join_kinds(f, own, kinds);
         return;
     }
+    onset = onset_of(f, t, scope);
     if (onset == 0 || onset > t->now_us) {
         onset = t->from_us;
     }
@@ -396,26 +443,43 @@ static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
     }
 }
 
-/** Requests of these virtual hosts are looked at closely, and their log lines can be marked. */
+static uint32_t outcomes_of(uint32_t kinds)
+{
+    return (kinds & PM_KIND_REFUSED ? 1u << PM_REFUSED : 0u) |
+           (kinds & PM_KIND_REDIRECTS ? 1u << PM_REDIRECTED : 0u);
+}
+
+static void tell(_Atomic uint32_t *worker, uint32_t value)
+{
+    if (atomic_load_explicit(worker, memory_order_relaxed) != value) {
+        atomic_store_explicit(worker, value, memory_order_relaxed);
+    }
+}
+
+/** Requests of these virtual hosts are looked at closely, what their incidents are about fails, and their log lines can be
+ *  marked. */
 static void tell_workers(pm_fold *f)
 {
     uint64_t whole = 0;
+    uint32_t fails = 0;
     int any = 0;
 
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         const pm_open *o = &f->state->open[i];
 
         any |= is_open(o);
-        whole = is_open(o) && o->scope == PM_SCOPE_SERVER ? later(whole, o->incident.id) : whole;
+        if (is_open(o) && o->scope == PM_SCOPE_SERVER) {
+            whole = later(whole, o->incident.id);
+            fails |= outcomes_of(o->incident.kinds);
+        }
     }
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         const pm_open *own = any ? open_of(f->state, v + 1) : NULL;
         uint64_t id = own != NULL ? later(own->incident.id, whole) : whole;
-        _Atomic uint32_t *told = &f->live->vhosts[v].incident;
 
-        if (atomic_load_explicit(told, memory_order_relaxed) != (uint32_t)id) {
-            atomic_store_explicit(told, (uint32_t)id, memory_order_relaxed);
-        }
+        tell(&f->live->vhosts[v].fails_too,
+             fails | (own != NULL ? outcomes_of(own->incident.kinds) : 0));
+        tell(&f->live->vhosts[v].incident, (uint32_t)id);
     }
 }
 
@@ -548,6 +612,11 @@ static pm_open *already_down(const pm_fold *f)
         }
     }
     return NULL;
+}
+
+int pm_incident_concerns(const pm_fold *f, uint32_t scope)
+{
+    return open_of(f->state, PM_SCOPE_SERVER) != NULL || open_of(f->state, scope) != NULL;
 }
 
 int pm_incident_is_down(const pm_fold *f)

@@ -27,6 +27,29 @@ static inline uint64_t part(uint64_t n, uint64_t us, uint64_t of_us)
                       : (uint64_t)((double)n * (double)(us < of_us ? us : of_us) / (double)of_us);
 }
 
+/** What fails an incident's clients: 5xx, and what it is about besides. */
+static inline uint64_t pm_fails(const pm_open *o, uint64_t errors, uint64_t refused,
+                                uint64_t redirected)
+{
+    return errors + (o->incident.kinds & PM_KIND_REFUSED ? refused : 0) +
+           (o->incident.kinds & PM_KIND_REDIRECTS ? redirected : 0);
+}
+
+static inline uint64_t pm_figures_fail(const pm_open *o, const pm_figures *fig)
+{
+    return pm_fails(o, fig->errors, fig->refused, fig->redirected);
+}
+
+static inline uint64_t pm_interval_fails(const pm_open *o, const pm_interval *w)
+{
+    return pm_fails(o, w->errors, w->refused, w->redirected);
+}
+
+static inline uint64_t pm_scope_fails(const pm_open *o, const pm_scope_state *scope)
+{
+    return pm_fails(o, scope->errors, scope->refused, scope->redirected);
+}
+
 /** A scope's name for people: "" for the server. */
 const char *pm_scope_name(const pm_fold *f, uint32_t scope);
 

@@ -25,12 +25,12 @@ static uint32_t pool_of(const pm_fold *f, uint32_t scope)
     return pool == 0 ? PM_POOLS : pool;
 }
 
-static void add_codes(pm_fold *f, uint32_t scope, uint64_t tick, uint64_t codes[PM_ECODES])
+static void add_codes(pm_fold *f, uint32_t scope, uint64_t tick, uint64_t codes[PM_CODES])
 {
     const pm_code_tick *c = &f->state->scope[scope].codes[tick % PM_SECONDS_KEPT];
 
     if (c->tick == (uint32_t)tick) {
-        for (uint32_t i = 0; i < PM_ECODES; i++) {
+        for (uint32_t i = 0; i < PM_CODES; i++) {
             codes[i] += c->code[i];
         }
     }
@@ -38,8 +38,8 @@ static void add_codes(pm_fold *f, uint32_t scope, uint64_t tick, uint64_t codes[
 
 static uint32_t code_number(const pm_fold *f, uint32_t slot)
 {
-    if (slot < PM_ECODES - 1) {
-        return 500 + slot;
+    if (slot != PM_ECODES - 1) {
+        return pm_code_of_slot(slot);
     }
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         uint32_t other = atomic_load_explicit(&f->live->vhosts[v].other_code, memory_order_relaxed);
@@ -71,10 +71,19 @@ static void add_status(pm_incident *in, uint32_t code, uint64_t n)
     }
 }
 
-static void add_statuses(pm_fold *f, pm_incident *in, const uint64_t codes[PM_ECODES])
+/** Is the code in this slot what fails the incident's clients? */
+static int slot_fails(const pm_incident *in, uint32_t slot)
 {
-    for (uint32_t i = 0; i < PM_ECODES; i++) {
-        if (codes[i] != 0) {
+    enum pm_outcome outcome = pm_slot_outcome(slot);
+
+    return outcome == PM_FAILED || (outcome == PM_REFUSED && (in->kinds & PM_KIND_REFUSED)) ||
+           (outcome == PM_REDIRECTED && (in->kinds & PM_KIND_REDIRECTS));
+}
+
+static void add_statuses(pm_fold *f, pm_incident *in, const uint64_t codes[PM_CODES])
+{
+    for (uint32_t i = 0; i < PM_CODES; i++) {
+        if (codes[i] != 0 && slot_fails(in, i)) {
             add_status(in, code_number(f, i), codes[i]);
         }
     }
@@ -145,7 +154,7 @@ static void fill_bounds(pm_open *o)
 
     in->clients_least = to_u32(least > 0 ? least + 0.5 : 0);
     in->clients_most = to_u32(count_with(o, 1, 1) + (double)o->missed + 0.5);
-    in->affected_more = to_u32((double)o->missed_failing);
+    in->affected_more = to_u32((double)o->missed_failing + o->unserved_before + 0.5);
 }
 
 static void fill_clients(pm_fold *f, pm_open *o)
@@ -251,19 +260,25 @@ static void count_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
             break;
         }
         o->whole += w->requests;
-        o->incident.errors += w->errors;
+        o->incident.errors += pm_interval_fails(o, w);
         o->incident.slow += w->slow;
     }
 }
 
 /** A window begins and ends within a second: the requests of those seconds are divided by time, but no failure is
  *  outside. */
-static uint64_t outside(const pm_interval *w, uint64_t us)
+static uint64_t succeeded(const pm_open *o, const pm_interval *w)
+{
+    uint64_t failed = pm_interval_fails(o, w);
+
+    return w->requests > failed ? w->requests - failed : 0;
+}
+
+static uint64_t outside(const pm_open *o, const pm_interval *w, uint64_t us)
 {
     uint64_t span = w->span_us ? w->span_us : PM_SECOND;
 
-    return at_most(part(w->requests, us, span),
-                   w->requests > w->errors ? w->requests - w->errors : 0);
+    return at_most(part(w->requests, us, span), succeeded(o, w));
 }
 
 static int begins_before(const pm_interval *w, uint64_t onset)
@@ -271,21 +286,16 @@ static int begins_before(const pm_interval *w, uint64_t onset)
     return onset > w->at_us - (w->span_us ? w->span_us : PM_SECOND);
 }
 
-static uint64_t before_onset(const pm_interval *w, uint64_t onset)
+static uint64_t before_onset(const pm_open *o, const pm_interval *w, uint64_t onset)
 {
     uint64_t from = w->at_us - (w->span_us ? w->span_us : PM_SECOND);
 
-    return begins_before(w, onset) ? outside(w, onset - from) : 0;
+    return begins_before(w, onset) ? outside(o, w, onset - from) : 0;
 }
 
-static uint64_t after_end(const pm_interval *w, uint64_t end)
+static uint64_t after_end(const pm_open *o, const pm_interval *w, uint64_t end)
 {
-    return end < w->at_us ? outside(w, w->at_us - end) : 0;
-}
-
-static uint64_t succeeded(const pm_interval *w)
-{
-    return w->requests > w->errors ? w->requests - w->errors : 0;
+    return end < w->at_us ? outside(o, w, w->at_us - end) : 0;
 }
 
 static void trim(pm_fold *f, pm_open *o)
@@ -300,13 +310,13 @@ static void trim(pm_fold *f, pm_open *o)
         if (w->at_us <= o->incident.onset_us) {
             break;
         }
-        o->before += before_onset(w, o->incident.onset_us);
-        o->after += after_end(w, o->incident.end_us);
+        o->before += before_onset(o, w, o->incident.onset_us);
+        o->after += after_end(o, w, o->incident.end_us);
         if (begins_before(w, o->incident.onset_us)) {
-            o->before_most += succeeded(w);
+            o->before_most += succeeded(o, w);
         }
         else if (o->incident.end_us < w->at_us) {
-            o->after_most += succeeded(w);
+            o->after_most += succeeded(o, w);
         }
     }
 }
@@ -337,16 +347,16 @@ static void count_vhosts_from_onset(pm_fold *f, pm_open *o, uint64_t onset)
 
         o->vhost_requests[v] = o->vhost_errors[v] = o->vhost_after[v] = 0;
         o->vhost_mark[v] = scope->requests;
-        o->vhost_error_mark[v] = scope->errors;
+        o->vhost_error_mark[v] = pm_scope_fails(o, scope);
         for (uint64_t i = 1; i <= kept; i++) {
             const pm_interval *w = &d->window[(d->kept - i) % PM_WINDOW_MAX];
 
             if (w->at_us <= onset) {
                 break;
             }
-            o->vhost_requests[v] += w->requests - before_onset(w, onset);
-            o->vhost_after[v] += after_end(w, o->incident.end_us);
-            o->vhost_errors[v] += w->errors;
+            o->vhost_requests[v] += w->requests - before_onset(o, w, onset);
+            o->vhost_after[v] += after_end(o, w, o->incident.end_us);
+            o->vhost_errors[v] += pm_interval_fails(o, w);
         }
     }
 }
@@ -381,7 +391,7 @@ static void note_second(pm_fold *f, const pm_tick *t, pm_open *o, const pm_secon
 static void collect_from_onset(pm_fold *f, pm_tick *t, pm_open *o)
 {
     pm_incident *in = &o->incident;
-    uint64_t codes[PM_ECODES] = {0};
+    uint64_t codes[PM_CODES] = {0};
     uint64_t first = t->tick > PM_SECONDS_KEPT ? t->tick - PM_SECONDS_KEPT + 1 : 1;
 
     o->missed = o->missed_failing = 0;
@@ -435,7 +445,7 @@ static void find_peaks_from_onset(pm_fold *f, pm_open *o)
         if (w->at_us <= o->incident.onset_us) {
             break;
         }
-        find_peak(o, w->at_us - span, span, w->requests, w->errors);
+        find_peak(o, w->at_us - span, span, w->requests, pm_interval_fails(o, w));
     }
 }
 
@@ -472,6 +482,19 @@ static void fill_usual(pm_fold *f, pm_usual *usual, uint64_t onset, uint64_t bef
     apr_pool_destroy(pool);
 }
 
+/** Who met what from the onset on, and what is usual. */
+static void meet_from_onset(pm_fold *f, const pm_tick *t, pm_open *o)
+{
+    pm_incident *in = &o->incident;
+    double all, served;
+
+    memset(in->met, 0, sizeof(in->met));
+    pm_served_met(&f->state->scope[o->scope].served, in->onset_us, in->met);
+    in->served_usual = t->served[o->scope].holds ? t->served[o->scope].usual : -1;
+    pm_served_count(in->met, &all, &served);
+    o->unserved_before = in->kinds & PM_KIND_UNSERVED ? all - served : 0;
+}
+
 void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_scope_state *scope = &f->state->scope[o->scope];
@@ -496,10 +519,14 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
     if ((o->incident.kinds & PM_KIND_SLOW) && scope->last_slow_us > o->incident.end_us) {
         o->incident.end_us = scope->last_slow_us;
     }
+    if ((o->incident.kinds & PM_KIND_UNSERVED) && scope->last_unserved_us > o->incident.end_us) {
+        o->incident.end_us = scope->last_unserved_us;
+    }
     if (t->figures[o->scope].slow_in_flight > 0 && (o->incident.kinds & PM_KIND_SLOW)) {
         o->incident.end_us = t->now_us;
     }
     count_vhosts_from_onset(f, o, o->incident.onset_us);
+    meet_from_onset(f, t, o);
     trim(f, o);
     collect_from_onset(f, t, o);
     settle_requests(o);
@@ -515,16 +542,20 @@ void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
 void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_figures *fig = &t->figures[o->scope];
+    uint64_t failed = pm_figures_fail(o, fig);
 
     o->pending_requests += fig->requests;
-    o->pending_errors += fig->errors;
+    o->pending_errors += failed;
     o->pending_slow += fig->slow;
-    o->succeeded += fig->requests > fig->errors ? fig->requests - fig->errors : 0;
+    o->succeeded += fig->requests > failed ? fig->requests - failed : 0;
     add_codes(f, o->scope, t->tick, o->pending_code);
     add_hist(f, t, o->scope, o->pending_hist);
     pm_sketch_merge(o->waiting, o->pending_sketch[0]);
     add_sketch(f, o->scope, t->tick, o->pending_sketch[0], o->pending_sketch[1]);
-    find_peak(o, t->from_us, t->span_us, fig->requests, fig->errors);
+    find_peak(o, t->from_us, t->span_us, fig->requests, failed);
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_set_merge(&o->pending_met[i], &fig->met[i]);
+    }
 }
 
 static void move_vhosts(pm_fold *f, pm_tick *t, pm_open *o)
@@ -534,17 +565,18 @@ static void move_vhosts(pm_fold *f, pm_tick *t, pm_open *o)
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         const pm_figures *fig = &t->figures[v + 1];
         const pm_scope_state *scope = &f->state->scope[v + 1];
+        uint64_t failed = pm_figures_fail(o, fig);
 
         if (scope->requests > o->vhost_mark[v]) {
             o->vhost_requests[v] += scope->requests - o->vhost_mark[v];
             o->vhost_mark[v] = scope->requests;
         }
-        if (scope->errors > o->vhost_error_mark[v]) {
-            o->vhost_errors[v] += scope->errors - o->vhost_error_mark[v];
-            o->vhost_error_mark[v] = scope->errors;
+        if (pm_scope_fails(o, scope) > o->vhost_error_mark[v]) {
+            o->vhost_errors[v] += pm_scope_fails(o, scope) - o->vhost_error_mark[v];
+            o->vhost_error_mark[v] = pm_scope_fails(o, scope);
         }
         o->vhost_after[v] = at_most(part(fig->requests, late, t->span_us),
-                                    fig->requests > fig->errors ? fig->requests - fig->errors : 0);
+                                    fig->requests > failed ? fig->requests - failed : 0);
     }
 }
 
@@ -567,6 +599,7 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_figures *fig = &t->figures[o->scope];
     pm_incident *in = &o->incident;
+    uint64_t failed = pm_figures_fail(o, fig);
 
     o->whole += o->pending_requests;
     in->errors += o->pending_errors;
@@ -585,11 +618,15 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
     memset(o->pending_code, 0, sizeof(o->pending_code));
     memset(o->pending_hist, 0, sizeof(o->pending_hist));
     memset(o->pending_sketch, 0, sizeof(o->pending_sketch));
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_set_merge(&in->met[i], &o->pending_met[i]);
+    }
+    memset(o->pending_met, 0, sizeof(o->pending_met));
     o->after = o->after_most = 0;
-    if (in->end_us < t->now_us && fig->requests > fig->errors) {
-        o->after_most = fig->requests - fig->errors;
+    if (in->end_us < t->now_us && fig->requests > failed) {
+        o->after_most = fig->requests - failed;
         o->after = at_most(part(fig->requests, t->now_us - in->end_us, t->span_us),
-                           fig->requests - fig->errors);
+                           fig->requests - failed);
     }
     settle_requests(o);
 }
@@ -597,5 +634,6 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
 void pm_window_refresh(pm_fold *f, pm_open *o)
 {
     fill_clients(f, o);
+    pm_served_count(o->incident.met, &o->incident.served_all, &o->incident.served);
     fill_quantiles(&o->incident.during, o->incident.hist);
 }

@@ -87,13 +87,14 @@ void pm_live_name_text(pm_named *named, uint64_t arrival_us, const char *path)
 
 static void count_code(pm_vhost_live *vh, uint32_t status)
 {
-    uint32_t slot = status - 500;
+    uint32_t slot = pm_code_slot(status);
 
-    if (slot >= PM_ECODES - 1) {
-        slot = PM_ECODES - 1;
+    if (slot == PM_ECODES - 1) {
         atomic_store_explicit(&vh->other_code, status, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&vh->by_code[slot], 1, memory_order_relaxed);
+    if (slot < PM_CODES) {
+        atomic_fetch_add_explicit(&vh->by_code[slot], 1, memory_order_relaxed);
+    }
 }
 
 /** The dear part, for failures alone. Times go before the counters: the recorder reads the counters first,
@@ -108,6 +109,18 @@ static void count_failure(pm_vhost_live *vh, uint32_t epoch, const pm_completed 
                           memory_order_relaxed);
     atomic_fetch_add_explicit(&vh->by_client[bucket], 1, memory_order_relaxed);
     count_code(vh, done->status);
+}
+
+/** A refusal or a redirect: no failure, unless too many clients get nothing else. In the order of count_failure. */
+static void count_unserved(pm_vhost_live *vh, pm_vhost_count *count, uint32_t epoch,
+                           const pm_completed *done, enum pm_outcome outcome)
+{
+    _Atomic uint64_t *counter = outcome == PM_REFUSED ? &count->refused : &count->redirected;
+
+    earliest(&vh->epoch[epoch].first_unserved_us, done->arrival_us);
+    pm_live_latest(&vh->last_unserved_us, done->done_us);
+    count_code(vh, done->status);
+    pm_live_add(counter, 1);
 }
 
 /** Room for one more in a set of a few tags; two writers may put one tag in twice, which
@@ -134,14 +147,21 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
     pm_stripe *to = pm_live_stripe_at(live, done->stripe);
     uint32_t pool = pm_live_pool(live, vhost);
     uint64_t us = done->done_us > done->arrival_us ? done->done_us - done->arrival_us : 0;
-    int failed = done->status >= 500 && done->status <= 599;
+    enum pm_outcome outcome = pm_outcome_of(done->status);
+    int known = done->client != 0 && !done->monitor && outcome != PM_PROVES_NOTHING;
 
-    if (failed) {
+    if (outcome == PM_FAILED) {
         count_failure(vh, epoch, done);
         pm_live_add(&count->errors, 1);
     }
-    else if (done->client != 0 && !done->monitor) {
+    else if (known) {
         note_success(&vh->epoch[epoch], pm_client_tag(done->client));
+    }
+    if (outcome == PM_REFUSED || outcome == PM_REDIRECTED) {
+        count_unserved(vh, count, epoch, done, outcome);
+    }
+    if (known) {
+        pm_set_add(&vh->epoch[epoch].clients[outcome], done->client);
     }
     if (done->slow) {
         earliest(&vh->epoch[epoch].first_slow_us, done->arrival_us);
@@ -152,7 +172,7 @@ void pm_live_count(const pm_live *live, const pm_completed *done)
         pm_pool_sketch *sketch = pm_live_sketch(live, epoch, pool);
 
         pm_sketch_add(sketch->all, done->client);
-        if (failed) {
+        if (pm_live_fails(vh, outcome)) {
             pm_sketch_add(sketch->error, done->client);
         }
     }

@@ -34,6 +34,7 @@ static pm_ledger *ledger; /* a private view of a file: dropped pages come back a
 static uint64_t start_us;
 static pm_burst_rule burst[64];
 static pm_slow_rule slow[64];
+static pm_served_rule served[64];
 static const char *names[64], *defined[64];
 
 static void set_rules(pm_fold *f, pm_capture *c)
@@ -46,6 +47,8 @@ static void set_rules(pm_fold *f, pm_capture *c)
                    .slow = slow[0],
                    .vhost_burst = burst,
                    .vhost_slow = slow,
+                   .served = PM_SERVED_DEFAULT,
+                   .vhost_served = served,
                    .vhost_names = names,
                    .vhost_defined = defined,
                    .samples = 2,

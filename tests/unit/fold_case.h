@@ -28,6 +28,7 @@ typedef struct bench {
     void (*early)(struct bench *b); /* what is asked before the recorder is there; NULL = nothing */
     pm_burst_rule burst[64];
     pm_slow_rule slow[64];
+    pm_served_rule served[64];
     const char *names[64], *defined[64];
 } bench;
 
@@ -59,6 +60,7 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
     for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
         b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
         b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
+        b->served[v] = PM_SERVED_DEFAULT;
     }
     b->names[1] = "www.example:80";
     b->names[2] = "api.example:80";
@@ -72,8 +74,10 @@ static inline void start_run(bench *b, uint64_t run, pm_live *old)
                         .capture = b->fold.capture,
                         .burst = b->burst[0],
                         .slow = b->slow[0],
+                        .served = b->served[0],
                         .vhost_burst = b->burst,
                         .vhost_slow = b->slow,
+                        .vhost_served = b->served,
                         .vhost_names = b->names,
                         .vhost_defined = b->defined,
                         .samples = 4,

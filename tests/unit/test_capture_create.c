@@ -259,7 +259,7 @@ static void foreign_header_has_its_sentence_and_the_file_is_kept_aside(void **st
 {
     fixture *f = *state;
     static const char *const says[] = {
-        [NEWER_VERSION] = "format version 4",   [OTHER_ABI] = "another architecture",
+        [NEWER_VERSION] = "format version 5",   [OTHER_ABI] = "another architecture",
         [OTHER_ORDER] = "the other byte order", [DAMAGED] = "damaged header",
         [ZEROS] = "not a capture file",         [CONTRADICTION] = "contradict each other",
     };

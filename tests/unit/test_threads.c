@@ -25,6 +25,7 @@ typedef struct bench {
     uint64_t now, monotonic;
     pm_burst_rule burst[64];
     pm_slow_rule slow[64];
+    pm_served_rule served[64];
     const char *names[64], *defined[64];
     _Atomic uint32_t running;
     _Atomic uint64_t failed;
@@ -58,12 +59,15 @@ static bench *make_bench(fixture *f)
     for (uint32_t v = 0; v < b->live.geo.vhosts; v++) {
         b->burst[v] = (pm_burst_rule){10, 5, 5, 0, 0.05, 0};
         b->slow[v] = (pm_slow_rule){1, 5, 5, 5, PM_SECOND, 0.2};
+        b->served[v] = PM_SERVED_DEFAULT;
     }
     b->fold.live = &b->live;
     b->fold.burst = b->burst[0];
     b->fold.slow = b->slow[0];
+    b->fold.served = b->served[0];
     b->fold.vhost_burst = b->burst;
     b->fold.vhost_slow = b->slow;
+    b->fold.vhost_served = b->served;
     b->fold.vhost_names = b->names;
     b->fold.vhost_defined = b->defined;
     b->fold.samples = 4;

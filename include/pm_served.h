@@ -87,7 +87,7 @@ typedef struct pm_served {
 /** The answer to one step. */
 typedef struct pm_served_verdict {
     uint32_t holds;    /* bits of enum pm_outcome: what clients get instead; 0 = the rule does not hold */
-    uint32_t changed;  /* it began to hold with this step */
+    uint32_t held;     /* likewise before this step */
     uint64_t since_us; /* beginning of the span */
     double usual;      /* share of clients that is usually served in a span like it, 0..1; -1 = not known */
 } pm_served_verdict;

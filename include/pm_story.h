@@ -27,6 +27,10 @@ uint64_t pm_story_until(const pm_model *m, const pm_incident *i);
 #define PM_STORY_HEADLINE 512
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE]);
 
+/** What happens to the requests that an incident counts as errors: "failed", "were refused", "were redirected", "failed or
+ *  were refused". */
+const char *pm_story_verb(uint32_t kinds);
+
 /** For how long nothing has failed (or was slow) in an incident that is open on a server that runs, by its last heartbeat,
  *  and what to say of it: "nothing has failed for 12 s (closes after 1 min)". 0 and "" when that is not worth saying. */
 #define PM_STORY_QUIET 160

@@ -35,7 +35,7 @@
     N(to, IDENTITY, "of what is there")                                                            \
     M(link, TEXT, "what a symbolic link points to")
 #define PM_MINUTES(n) ((n)*60 * PM_SECOND)
-#define PM_FAILING (PM_KIND_ERRORS | PM_KIND_SLOW)
+#define PM_FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_UNSERVED)
 #define PM_NO_CAUSE PM_CAUSE(0, 0, 0, 0, NULL, PM_STANDS, 0)
 #define PM_CAUSE(kinds, before, after, weight, kind, refuted, by_path)                             \
     {                                                                                              \

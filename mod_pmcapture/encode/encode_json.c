@@ -346,6 +346,28 @@ static void bounds(pm_json *j, const pm_incident *i)
     pm_json_object_end(j);
 }
 
+/** From sets of clients: a few are exact, of many the share is within some five points. */
+static void served(pm_json *j, const pm_incident *i)
+{
+    pm_json_key(j, "served");
+    if (i->served_all < 0.5) {
+        pm_json_null(j);
+        return;
+    }
+    pm_json_object(j);
+    uint_member(j, "clients", (uint64_t)(i->served_all + 0.5));
+    uint_member(j, "served", (uint64_t)(i->served + 0.5));
+    ratio_member(j, "ratio", i->served, i->served_all);
+    if (i->served_usual >= 0) {
+        ratio_member(j, "usual", i->served_usual, 1);
+    }
+    else {
+        pm_json_key(j, "usual");
+        pm_json_null(j);
+    }
+    pm_json_object_end(j);
+}
+
 static void figures(pm_json *j, const pm_incident *i)
 {
     uint_member(j, "requests", i->requests);
@@ -353,6 +375,8 @@ static void figures(pm_json *j, const pm_incident *i)
     uint_member(j, "errors", i->errors);
     ratio_member(j, "error_ratio", (double)i->errors, (double)i->requests);
     uint_member(j, "slow", i->slow);
+    text_member(j, "verb", pm_story_verb(i->kinds));
+    served(j, i);
     object_member(j, "status");
     for (int n = 0; n < PM_INCIDENT_STATUSES && i->status_code[n]; n++) {
         char code[16];

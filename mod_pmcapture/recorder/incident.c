@@ -216,10 +216,10 @@ static int step_slow(const pm_open *o, const pm_figures *fig, const pm_verdict *
            (fig->slow_in_flight > 0 || (verdict->slow_hold && fig->slow > 0));
 }
 
-/** Refusals alone are nothing: too few clients are served still. */
+/** Refusals alone are nothing: too few clients are served, now or until this second. */
 static int step_unserved(const pm_open *o, const pm_figures *fig, const pm_served_verdict *served)
 {
-    return (o->incident.kinds & PM_KIND_UNSERVED) && served->holds != 0 &&
+    return (o->incident.kinds & PM_KIND_UNSERVED) && (served->holds | served->held) != 0 &&
            fig->last_unserved_us != 0;
 }
 

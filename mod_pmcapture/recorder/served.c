@@ -498,6 +498,7 @@ void pm_served_step(pm_served *s, const pm_served_rule *rule, uint64_t from_us,
     best b = {0};
 
     memset(verdict, 0, sizeof(*verdict));
+    verdict->held = s->holds;
     if (!anybody(met)) {
         s->idle_from_us = s->idle == 0 ? from_us : s->idle_from_us;
         s->idle += s->steps > 0;
@@ -512,7 +513,6 @@ void pm_served_step(pm_served *s, const pm_served_rule *rule, uint64_t from_us,
     }
     if (b.holds != 0 && s->holds == 0) {
         mark_unusual(s, b.since_us);
-        verdict->changed = 1;
     }
     s->holds = b.holds;
     s->since_us = b.since_us;

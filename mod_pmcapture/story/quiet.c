@@ -44,7 +44,10 @@ uint64_t pm_story_quiet(const pm_model *m, const pm_incident *i, char out[PM_STO
         return 0;
     }
     pm_time_span(us, span);
-    if (i->since_end == 0) {
+    if ((i->kinds & PM_KIND_UNSERVED) && !(i->kinds & PM_KIND_ERRORS)) {
+        add(out, "clients have been served for %s", span);
+    }
+    else if (i->since_end == 0) {
         add(out, "nothing has %s for %s",
             (i->kinds & PM_KIND_SLOW) == 0 ? "failed"
             : i->kinds == PM_KIND_SLOW     ? "been slow"

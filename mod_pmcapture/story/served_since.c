@@ -18,6 +18,13 @@ typedef struct sum {
     double requests, bad, us;
 } sum;
 
+/** What the incident is about, in a second. Of redirects a 304 is none, and cannot be told from them here. */
+static double bad_in(const pm_row *row, uint32_t kinds)
+{
+    return (double)(row->errors + row->slow) + (kinds & PM_KIND_REFUSED ? row->classes[3] : 0) +
+           (kinds & PM_KIND_REDIRECTS ? row->classes[2] : 0);
+}
+
 static sum add_up(const pm_telling *t, pm_slice s, uint64_t until_us)
 {
     sum all = {0, 0, 0};
@@ -27,7 +34,7 @@ static sum add_up(const pm_telling *t, pm_slice s, uint64_t until_us)
 
         if (row->at_us + row->span_us <= until_us) {
             all.requests += (double)row->requests;
-            all.bad += (double)(row->errors + row->slow);
+            all.bad += bad_in(row, t->i->kinds);
             all.us += (double)row->span_us;
         }
     }

@@ -81,6 +81,42 @@ static void add_unserved(char *out, const pm_incident *i)
     }
 }
 
+const char *pm_story_verb(uint32_t kinds)
+{
+    int fails = (kinds & ~(uint32_t)(PM_KIND_UNSERVED | PM_KIND_SLOW)) != 0;
+
+    switch (kinds & PM_KIND_UNSERVED) {
+    case PM_KIND_REFUSED:
+        return fails ? "failed or were refused" : "were refused";
+    case PM_KIND_REDIRECTS:
+        return fails ? "failed or were redirected" : "were redirected";
+    case PM_KIND_UNSERVED:
+        return fails ? "failed, were refused or redirected" : "were refused or redirected";
+    default:
+        return "failed";
+    }
+}
+
+/** "; 0 of 9 clients got what they asked for, usually 98 % do": of many their share alone. */
+static void add_served(char *out, const pm_incident *i)
+{
+    char percent[PM_STORY_PERCENT];
+
+    if (i->served_all < 0.5) {
+        return;
+    }
+    if (i->served_all < PM_SKETCH_EXACT) {
+        add(out, "; %.0f of %.0f clients got what they asked for", i->served, i->served_all);
+    }
+    else {
+        add(out, "; about %s of the clients got what they asked for",
+            pm_story_percent((uint64_t)(i->served * 100 / i->served_all + 0.5), 100, percent));
+    }
+    if (i->served_usual >= 0) {
+        add(out, ", usually %.0f %% do", i->served_usual * 100);
+    }
+}
+
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE])
 {
     char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS];
@@ -89,9 +125,9 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     if (i->kinds & PM_KIND_DOWN) {
         add_unserved(out, i);
     }
-    if (i->errors || (i->kinds & PM_KIND_ERRORS)) {
+    if (i->errors || (i->kinds & (PM_KIND_ERRORS | PM_KIND_UNSERVED))) {
         add(out, "%s", out[0] ? "; " : "");
-        add_share(out, i->errors, i, "failed");
+        add_share(out, i->errors, i, pm_story_verb(i->kinds));
         if (i->status_code[0]) {
             add(out, "%s with %u", i->status_code[1] ? ", most" : "", i->status_code[0]);
         }
@@ -107,7 +143,10 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
         add(out, i->open ? " in %s so far" : " in %s",
             pm_time_span(pm_story_until(m, i) - i->onset_us, span));
     }
-    if (pm_clients_words(i, words)[0] != '\0') {
+    if (i->kinds & PM_KIND_UNSERVED) {
+        add_served(out, i);
+    }
+    else if (pm_clients_words(i, words)[0] != '\0') {
         add(out, "; %s met an error", words);
     }
     return out;
@@ -199,6 +238,14 @@ static const pm_sample *first_sample(const pm_telling *t)
     return NULL;
 }
 
+static const char *first_text(uint32_t kinds)
+{
+    return kinds & PM_KIND_ERRORS      ? "The first request that failed arrived"
+           : kinds & PM_KIND_REFUSED   ? "The first request that was refused arrived"
+           : kinds & PM_KIND_REDIRECTS ? "The first request that was sent round arrived"
+                                       : "The first slow request arrived";
+}
+
 static const char *onset_text(const pm_telling *t)
 {
     const pm_sample *s = first_sample(t);
@@ -208,9 +255,8 @@ static const char *onset_text(const pm_telling *t)
         int slow = (s->flags & PM_SAMPLE_SLOW) != 0;
 
         return apr_psprintf(t->pool, "%s: %s %s%s%s%s%s",
-                            slow ? "The first slow request arrived"
-                                 : "The first request that failed arrived",
-                            s->method, s->host, s->uri,
+                            slow ? "The first slow request arrived" : first_text(kinds), s->method,
+                            s->host, s->uri,
                             s->status ? apr_psprintf(t->pool, ", answered %u", s->status) : "",
                             s->backend[0] ? ", backend " : "", s->backend);
     }
@@ -218,8 +264,7 @@ static const char *onset_text(const pm_telling *t)
         return "Last alive; nobody was served after it";
     }
     if (!(kinds & PM_KIND_DOWN)) {
-        return kinds & PM_KIND_ERRORS ? "The first request that failed arrived"
-                                      : "The first slow request arrived";
+        return first_text(kinds);
     }
     return "It began";
 }
@@ -228,9 +273,17 @@ static const char *peak_text(const pm_telling *t)
 {
     char percent[PM_STORY_PERCENT];
 
-    return apr_psprintf(t->pool, "Peak: %.1f errors a second, %s of the requests failed",
+    return apr_psprintf(t->pool, "Peak: %.1f a second, %s of the requests, %s",
                         t->i->peak_errors_per_second,
-                        pm_story_percent((uint64_t)(t->i->peak_ratio * 1000 + 0.5), 1000, percent));
+                        pm_story_percent((uint64_t)(t->i->peak_ratio * 1000 + 0.5), 1000, percent),
+                        pm_story_verb(t->i->kinds));
+}
+
+static const char *last_text(uint32_t kinds)
+{
+    return (kinds & PM_KIND_UNSERVED) && !(kinds & PM_KIND_ERRORS)
+               ? "Clients were served again after this"
+               : "The last request that failed was answered";
 }
 
 static void tell_milestones(pm_telling *t, apr_array_header_t *line)
@@ -257,12 +310,10 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
     }
     moment(line, t->until_us, "end",
            apr_psprintf(t->pool, "%s: %s",
-                        i->kinds == PM_KIND_DOWN ? "Served again"
-                                                 : "The last request that failed was answered",
-                        headline));
+                        i->kinds == PM_KIND_DOWN ? "Served again" : last_text(i->kinds), headline));
     if (i->closed_us > t->until_us && i->kinds != PM_KIND_DOWN) {
         moment(line, i->closed_us, "recovered",
-               apr_psprintf(t->pool, "Closed: nothing had failed for %s",
+               apr_psprintf(t->pool, "Closed: all was well for %s",
                             pm_time_span(i->closed_us - t->until_us, span)));
     }
 }

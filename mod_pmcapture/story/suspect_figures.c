@@ -135,8 +135,10 @@ static void traffic_figure(pm_telling *t, apr_array_header_t *found)
 {
     double during = pm_rate_during(t);
 
-    if (t->i->before_us >= PM_LEAST_HISTORY_US && t->i->before_requests_per_second > 0 &&
-        pm_served_seconds(t) >= 5 && during >= 2 * t->i->before_requests_per_second) {
+    /* Who is refused or sent round asks again: that surge is the incident's own doing. */
+    if ((t->i->kinds & PM_KIND_UNSERVED) == 0 && t->i->before_us >= PM_LEAST_HISTORY_US &&
+        t->i->before_requests_per_second > 0 && pm_served_seconds(t) >= 5 &&
+        during >= 2 * t->i->before_requests_per_second) {
         add_figure(found, 55, pm_rates_text(t, during));
     }
 }

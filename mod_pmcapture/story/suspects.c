@@ -25,7 +25,7 @@
 #define SLACK_US                                                                                   \
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
 #define DIRECTIVES_MAX 8 /* named beside a change */
-#define FAILING (PM_KIND_ERRORS | PM_KIND_SLOW)
+#define FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_UNSERVED)
 
 /* ---- candidates that are events ---- */
 

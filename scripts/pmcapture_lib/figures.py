@@ -3,6 +3,9 @@
 from . import text
 
 
+# what an incident counts as errors, by its verb
+_FAILED = {"failed": "Failed (5xx)", "were refused": "Refused (4xx)", "were redirected": "Redirected (3xx)"}
+
 def place(incident):
     vhost = incident["scope"]["vhost"]
     return f"virtual host {vhost}" if vhost else "the whole server"
@@ -13,10 +16,15 @@ def brief(incident):
     unserved = incident["unserved"]
     said = [f"nobody was served for {text.duration(unserved['seconds'])}"] if unserved else []
     if incident["requests"] or not unserved:
-        said.append(f"{text.count(incident['errors'])} of {requests(incident)} failed ({failed_share(incident)})")
+        said.append(f"{text.count(incident['errors'])} of {requests(incident)} {verb(incident)} ({failed_share(incident)})")
     if "slow" in incident["kinds"]:
         said.append(f"{text.count(incident['slow'])} were slow")
     return ", ".join(said)
+
+
+def verb(incident):
+    """What happened to the requests that it counts as errors."""
+    return incident.get("verb") or "failed"
 
 
 def quiet(incident):
@@ -100,7 +108,7 @@ def impact(case):
         ("Ended", "still open" if case.open else case.when(i["end"], True), "end"),
         ("Noticed", case.when(i["detected"], True), "detected"),
         ("Requests answered", requests(i).rpartition(" ")[0], "requests, requests_bounds"),
-        ("Failed (5xx)", _failed(i), "errors, error_ratio"),
+        (_FAILED.get(verb(i), "Not served"), _failed(i), "errors, error_ratio"),
         ("By status", pairs(i["status"]) or "none", "status"),
         ("Slow", text.count(i["slow"]), "slow"),
         *_unserved(i["unserved"]),

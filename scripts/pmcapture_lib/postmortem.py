@@ -8,7 +8,7 @@ import re
 
 from . import text, where
 from .document import identity
-from .figures import estimate, failed_share, impact, place, requests, share_estimate
+from .figures import estimate, failed_share, impact, place, requests, share_estimate, verb
 from .times import format_stamp
 
 HYPOTHESES = {
@@ -145,7 +145,8 @@ class Postmortem:
         to = f" to {place(i)}" if self.scope else ""
         share = f" ({failed_share(i)})" if i["error_ratio"] is not None else ""
         start = "So far" if self.open else "In that time"
-        failed = f"{text.count(i['errors'])}{of}{to} failed with a server error"
+        how = "failed with a server error" if verb(i) == "failed" else verb(i)
+        failed = f"{text.count(i['errors'])}{of}{to} {how}"
         return f"{start}, {failed}{share}{self._mostly()}."
 
     def _mostly(self):
@@ -342,6 +343,8 @@ class Postmortem:
             as_of = self.when(self.counted_until)
             return [f"Not resolved: the incident was still open at {as_of}.{self._quiet()}"]
         what = "The last request that failed in it completed at"
+        if verb(self.incident) != "failed" and "errors" not in self.incident["kinds"]:
+            what = "Clients were served again after"
         if self.incident["kinds"] == ["down"]:
             what = "The server answered again, or its next run began, at"
         said = [f"{what} {self.when(self.end, True)}."]

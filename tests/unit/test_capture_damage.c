@@ -358,7 +358,7 @@ static void sane_incident(const pm_incident *i, uint32_t room)
                                  i->by_error_log};
 
     assert_true(i->id < PM_POSITION_LAST);
-    assert_true(i->open <= 1 && (i->kinds & ~(uint32_t)PM_KINDS_KNOWN) == 0 &&
+    assert_true(i->open <= 1 && (i->kinds & ~(uint32_t)PM_KIND_ALL) == 0 &&
                 i->sample_count <= room && terminated(i->vhost, PM_KEY));
     assert_true(i->onset_us <= PM_TIME_LAST && i->end_us <= PM_TIME_LAST &&
                 i->closed_us <= PM_TIME_LAST);
@@ -626,7 +626,7 @@ static void string_without_end_is_ended(void **state)
     assert_true(strlen(got[0]->vhost) < PM_KEY);
     assert_string_equal(got[0]->by_route[0].key, "/a%1B[2J%FF");
     assert_true(got[0]->peak_ratio == 0);
-    assert_int_equal(got[0]->kinds, PM_KINDS_KNOWN);
+    assert_int_equal(got[0]->kinds, PM_KIND_ALL);
     pm_capture_samples(c, got[0], &samples, &count, f->pool);
     assert_true(strlen(samples[0].uri) < 256);
     pm_checkpoint *cp = filled_checkpoint(f);

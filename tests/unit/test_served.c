@@ -60,7 +60,7 @@ static void tick(site *s)
     pm_served_step(&s->served, &s->rule, START + s->second * PM_SECOND, s->met, 0, &s->verdict);
     memset(s->met, 0, sizeof(s->met));
     s->second++;
-    s->openings += s->verdict.changed;
+    s->openings += s->verdict.holds != 0 && s->verdict.held == 0;
 }
 
 static double chance(site *s)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness import document
+from harness import document, processes
 from harness.document import events
 from harness.foreign import CONFIG, load_lines, loads, prepare, reload_often
 
@@ -22,8 +22,12 @@ def crowded(new_httpd, request):
 
 
 def shared_memory(pid):
-    """What a process shares with others: the content of each such mapping."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    """What a process shares with others: the content of each such mapping; nothing when it has ended."""
+    try:
+        maps = processes.mappings(pid)
+    except OSError:     # it is gone
+        return
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in maps:
             span, access, *rest = line.split()
             if "s" not in access or "r" not in access or rest[-1].startswith("/memfd:doublemapper"):

@@ -237,7 +237,7 @@ class Nemesis:
         before = self.httpd.resumed()
         with self.disk.stuck():
             time.sleep(self.random.uniform(1, 3))
-            assert self.httpd.get("/", timeout=5).status == 200
+            assert self.httpd.get("/", timeout=30).status == 200
             if reloading:
                 self.httpd.send(signal.SIGUSR1)
                 self.truth.reloads += 1
@@ -265,7 +265,7 @@ class Nemesis:
         for _ in range(self.random.randrange(3, 7)):
             with self.disk.stuck():
                 time.sleep(self.random.uniform(0.3, 1))
-                assert self.httpd.get("/", timeout=5).status == 200
+                assert self.httpd.get("/", timeout=30).status == 200
             time.sleep(self.random.uniform(0.02, 0.2))
 
     # ---- history ----

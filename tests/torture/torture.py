@@ -142,8 +142,8 @@ class Torture:
         """Whoever is not cut off by violence is answered."""
         excused = []
         with Load(self.httpd.port) as load:
-            streams = [load.stream("/", rate=60, keepalive=8, timeout=10), load.stream("/", rate=30, timeout=10),
-                       load.stream("/nothing", rate=10, timeout=10)]
+            streams = [load.stream("/", rate=60, keepalive=8, timeout=30), load.stream("/", rate=30, timeout=30),
+                       load.stream("/nothing", rate=10, timeout=30)]
             for act in acts:
                 begin, kills = time.time(), self.truth.kills
                 act()

@@ -264,7 +264,7 @@ static void what_is_hidden_is_judged_by_the_helpers_look(void **state)
     assert_int_equal(events(w), 0);
     rename(path, aside);
     if (fork_child(w->f) == 0) {
-        usleep(500000);
+        usleep(100000); /* the helper looks again two seconds later */
         _exit(rename(aside, path));
     }
     pm_watch_help(w->table, 0); /* makes sure itself */

@@ -36,14 +36,14 @@ class Backend:
 
     def _listens(self):
         try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection(("127.0.0.1", self.port), 10).close()
         except OSError:
             return False
         return True
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
 
     def pause(self):
@@ -55,7 +55,7 @@ class Backend:
 
     def release(self):
         """Let every request that hangs be answered."""
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as connection:
             connection.sendall(b"GET /release HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n")
             connection.recv(1000)
 

@@ -11,7 +11,7 @@ from .paths import PMDUMP, SCHEMA
 from .wait import crowd, wait_for
 
 
-def pmdump(path, *arguments, timeout=30):
+def pmdump(path, *arguments, timeout=60):
     """Run pmdump; the result has returncode, stdout, stderr."""
     return subprocess.run([PMDUMP, *arguments, path], capture_output=True, timeout=timeout * crowd())
 

@@ -16,7 +16,7 @@ def ask(port, paths, tls=False, reset_after=None, host="localhost"):
     Returns a status (or None) for each. The stream of the path whose index is `reset_after` is
     reset as soon as its reply has begun.
     """
-    connection = socket.create_connection(("127.0.0.1", port), 15 * crowd())
+    connection = socket.create_connection(("127.0.0.1", port), 60 * crowd())
     if tls:
         context = ssl._create_unverified_context()
         context.set_alpn_protocols(["h2"])

@@ -22,7 +22,8 @@ from .wait import crowd, wait_for
 
 MPMS = ("event", "worker", "prefork")
 
-# Few processes, so that a dozen servers fit on two cores, but room for two generations at a reload.
+# Few processes, so that a dozen servers fit on two cores, but room for two generations at a reload. None ends because
+# it is idle: a machine that stood still brings many requests at once, and then none.
 MPM_CONFIG = {
     "event": """
 ServerLimit 8
@@ -30,7 +31,7 @@ ThreadLimit 16
 StartServers 2
 ThreadsPerChild 16
 MinSpareThreads 16
-MaxSpareThreads 64
+MaxSpareThreads 96
 MaxRequestWorkers 96
 AsyncRequestWorkerFactor 4
 """,
@@ -40,14 +41,14 @@ ThreadLimit 16
 StartServers 2
 ThreadsPerChild 16
 MinSpareThreads 16
-MaxSpareThreads 64
+MaxSpareThreads 96
 MaxRequestWorkers 96
 """,
     "prefork": """
 ServerLimit 64
 StartServers 8
 MinSpareServers 4
-MaxSpareServers 16
+MaxSpareServers 64
 MaxRequestWorkers 64
 """,
 }
@@ -175,7 +176,7 @@ class Httpd:
 
     # ---- life ----
 
-    def command(self, *arguments, timeout=30):
+    def command(self, *arguments, timeout=60):
         """Run `apache2 -f conf …` to its end; the result has returncode and output."""
         output = self.root / "console.log"
         with open(output, "wb") as console:     # a file, as the daemon would keep a pipe open
@@ -248,7 +249,7 @@ class Httpd:
     def _let_connections_end(self):
         """event may crash when it is stopped while a worker ends a connection: close_worker_sockets() looks at a socket
         that the worker frees. So a stop waits for those that are about to end, and no longer."""
-        until = time.monotonic() + 0.3
+        until = time.monotonic() + 0.3 * crowd()
         while _served(self.port) and time.monotonic() < until:
             time.sleep(0.02)
 
@@ -294,7 +295,7 @@ class Httpd:
 
     def _reap_single(self):
         if self.single:
-            self.single.wait(20)
+            self.single.wait(60)
             self.single = None
 
     def check_ends(self):
@@ -348,7 +349,8 @@ class Httpd:
 
     def workers(self):
         return [pid for pid in self.children()
-                if not self._is_recorder(pid) and not processes.name_of(pid).startswith("pmcapture")]
+                if not self._is_recorder(pid) and not processes.name_of(pid).startswith("pmcapture")
+                and processes.alive(pid)]
 
     def worker(self):
         """The newest worker: an older one may be about to end. prefork's may all have crashed just now."""
@@ -374,7 +376,7 @@ class Httpd:
     # ---- asking ----
 
     def request(self, path="/", method="GET", headers=None, body=None, source="127.0.0.1",
-                timeout=15):
+                timeout=60):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * crowd(),
                                                 source_address=(source, 0))
         try:
@@ -388,7 +390,7 @@ class Httpd:
     def get(self, path="/", **options):
         return self.request(path, **options)
 
-    def raw(self, data, source="127.0.0.1", timeout=15):
+    def raw(self, data, source="127.0.0.1", timeout=60):
         """Send bytes as they are and read to the end of the connection."""
         address = "127.0.0.1", self.port
         with socket.create_connection(address, timeout * crowd(), (source, 0)) as connection:

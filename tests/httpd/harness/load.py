@@ -211,7 +211,7 @@ class Load:
 
     def stream(self, path="/", rate=20, source="127.0.0.1", host="localhost", keepalive=0,
                method="GET", timeout=None, count=None, agent="Mozilla/5.0"):
-        timeout = timeout or 15 * crowd()
+        timeout = timeout or 60 * crowd()
         stream = Stream(self, path, rate, source, host, keepalive, method, timeout, count, agent)
         self.streams.append(stream)
         return stream
@@ -219,7 +219,7 @@ class Load:
 
 def aborted_download(port, path, read=1000):
     """Ask for something large, read a little, and reset the connection."""
-    with socket.create_connection(("127.0.0.1", port), 10 * crowd()) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60 * crowd()) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         connection.recv(read)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -89,7 +89,11 @@ def children_of(pid):
 
 
 def name_of(pid):
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    """"" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def threads(pid):
@@ -97,9 +101,13 @@ def threads(pid):
 
 
 def descriptors(pid):
-    """What each descriptor of a process refers to."""
+    """What each descriptor of a process refers to; none when it is gone."""
     found = {}
-    for fd in os.listdir(f"/proc/{pid}/fd"):
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        names = []
+    for fd in names:
         try:
             found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
         except OSError:
@@ -108,8 +116,12 @@ def descriptors(pid):
 
 
 def writable(pid, fd):
-    """Was the descriptor opened for writing?"""
-    for line in Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines():
+    """Was the descriptor opened for writing? False when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+    except OSError:
+        return False
+    for line in lines:
         if line.startswith("flags:"):
             return int(line.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
     raise ValueError(f"no flags of descriptor {fd} of {pid}")

@@ -14,7 +14,7 @@ from harness.tls import make_certificate
 from harness.wait import crowd
 
 CONFIG = """
-RequestReadTimeout header=5 body=5
+RequestReadTimeout header=10 body=10
 Redirect 500 "/fail500"
 Redirect 410 "/gone"
 Redirect 301 "/moved" "http://localhost/"
@@ -86,7 +86,7 @@ def pipelined(httpd):
 
 def kept_alive(httpd, count):
     one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", httpd.port), 15 * crowd()) as connection:
+    with socket.create_connection(("127.0.0.1", httpd.port), 60 * crowd()) as connection:
         for _ in range(count):
             connection.sendall(one)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -104,13 +104,13 @@ def not_modified(httpd):
 
 def half_a_body(httpd):
     """The client promises more than it sends and hangs up."""
-    with socket.create_connection(("127.0.0.1", httpd.port), 15 * crowd()) as connection:
+    with socket.create_connection(("127.0.0.1", httpd.port), 60 * crowd()) as connection:
         connection.sendall(b"POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\nabc")
 
 
 def over_tls(port, path):
     context = ssl._create_unverified_context()
-    with socket.create_connection(("127.0.0.1", port), 15 * crowd()) as plain:
+    with socket.create_connection(("127.0.0.1", port), 60 * crowd()) as plain:
         with context.wrap_socket(plain) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
                                "Connection: close\r\n\r\n".encode())
@@ -144,7 +144,7 @@ def work(httpd, tls_port, with_http2):
 
 
 def socket_plain_on_tls(port):
-    with socket.create_connection(("127.0.0.1", port), 15 * crowd()) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60 * crowd()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         connection.recv(1000)
 
@@ -172,7 +172,7 @@ def mixed_server(new_httpd, backend, mpm):
 def do_all(jobs):
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(job) for job in jobs]:
-            done.result(60 * crowd())
+            done.result(120 * crowd())
 
 
 @pytest.fixture(scope="module", params=MPMS)
@@ -246,8 +246,10 @@ def test_latency_percentiles_are_within_ten_percent_of_the_access_log(counted):
     durations = sorted(entry.duration for entry in httpd.access_log.entries())
     seen = final["totals"]["latency"]
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
-        # the access log's clock stops a little later than the recorder's, so allow a neighbour
-        near = durations[max(0, int(share * len(durations)) - 4):int(share * len(durations)) + 4]
+        # the access log's clock stops later than the recorder's, for one in some dozens much later: another process has
+        # its turn in between; so allow a neighbour
+        at, off = int(share * len(durations)), len(durations) // 25 + 4
+        near = durations[max(0, at - off):at + 4]
         assert near[0] * 0.9 - 100e-6 <= seen[name] <= near[-1] * 1.1 + 100e-6, name
     assert seen["max"] == pytest.approx(durations[-1], rel=0.1, abs=0.005)
 

@@ -10,7 +10,7 @@ import pytest
 from harness import document, processes
 from harness.load import Load
 from harness.modules import build_module
-from harness.wait import Span, crowd, wait_for
+from harness.wait import MILLISECOND, Span, wait_for
 
 
 def crashes(found):
@@ -45,7 +45,7 @@ def test_a_child_that_dies_of_a_signal_is_on_record_with_pid_and_signal(new_http
     crash, = crashes(final)
     assert crash["data"]["pid"] == victim and crash["data"]["signal"] == sig
     assert crash["data"]["count"] == 1 and name in crash["text"]
-    assert death.holds(document.seconds(crash["at"]), 2.5)      # the MPM looks once a second
+    assert death.holds(document.seconds(crash["at"]), late=2.5)     # the MPM looks once a second
     assert crash["data"]["requests"] == 0 and "no request" in crash["text"]
 
 
@@ -64,7 +64,8 @@ def test_the_requests_that_a_child_was_serving_are_counted(new_httpd, backend):
                       config=f"ProxyPass /api http://127.0.0.1:{backend.port}/").start()
     document.settled(httpd)
     with Load(httpd.port) as load:
-        load.stream("/api/slow/8", rate=10, count=1)
+        asked = time.time()
+        load.stream("/api/hang", rate=10, count=1)
         found = document.wait_for_document(
             httpd, lambda found: found["in_flight"]["requests"] == 1
             and found["in_flight"]["oldest"] > 1, 10, "the request is under way")
@@ -72,7 +73,7 @@ def test_the_requests_that_a_child_was_serving_are_counted(new_httpd, backend):
         processes.kill(busy[0], signal.SIGSEGV)
         crash, = crashes(counted(httpd, 1))
     assert crash["data"]["requests"] == 1
-    assert found["in_flight"]["oldest"] <= crash["data"]["oldest"] < 8
+    assert found["in_flight"]["oldest"] <= crash["data"]["oldest"] < document.seconds(crash["at"]) - asked + MILLISECOND
     assert "serving 1 request, the oldest for" in crash["text"]
 
 
@@ -89,7 +90,7 @@ def test_a_hundred_crashes_are_a_few_events_with_a_count_and_none_is_lost(new_ht
     httpd.config = ("StartServers 50\nMinSpareServers 50\nMaxSpareServers 60\n"
                     "ServerLimit 64\nMaxRequestWorkers 64\n")
     started(httpd)
-    total = 0
+    total, begun = 0, time.monotonic()
     for sig in (signal.SIGSEGV, signal.SIGKILL):
         workers = wait_for(lambda: len(httpd.workers()) >= 50 and httpd.workers(), 60,
                            "fifty children are there", 0.3)[:50]
@@ -101,7 +102,7 @@ def test_a_hundred_crashes_are_a_few_events_with_a_count_and_none_is_lost(new_ht
     assert final["server"]["child_crashes"] == total
     events = crashes(final)
     assert sum(event["data"]["count"] for event in events) == total
-    assert len(events) <= 6
+    assert len(events) <= 2 + (time.monotonic() - begun) / 10
     gaps = [document.seconds(b["at"]) - document.seconds(a["at"])
             for a, b in zip(events, events[1:])]
     storm = max(events, key=lambda event: event["data"]["count"])
@@ -204,13 +205,14 @@ def assert_no_crash(httpd):
 def test_a_reload_with_old_children_still_at_work_is_no_crash(new_httpd, mpm, backend):
     httpd = new_httpd(mpm=mpm, config=f"ProxyPass /api http://127.0.0.1:{backend.port}/").start()
     with Load(httpd.port) as load:
-        slow = load.stream("/api/slow/4", rate=10, count=4)
+        slow = load.stream("/api/hang", rate=10, count=4)
         load.stream("/", rate=40, count=200)
         wait_for(lambda: document.from_file(
             httpd.capture)["in_flight"]["requests"] >= 4, 10, "requests are under way")
         for sig in (signal.SIGUSR1, signal.SIGUSR1):
             httpd.reload(sig)
             time.sleep(0.5)     # a generation that has served for a moment
+        backend.release()
         assert [one.status for one in slow.wait()] == [200] * 4
     httpd.reload(signal.SIGHUP)
     assert_no_crash(httpd)
@@ -261,6 +263,7 @@ def test_a_stuck_child_that_a_stop_or_a_hard_reload_kills_is_no_crash(new_httpd,
     started(httpd)
     with pytest.raises(TimeoutError):
         httpd.get("/stuck", timeout=1)
+    document.wait_for_document(httpd, lambda found: found["in_flight"]["requests"] == 1, 20, "a child is stuck")
     httpd.send(sig)
     wait_for(lambda: httpd.said("AH00046"), 20, "httpd sends a SIGKILL")
     if sig == signal.SIGTERM:
@@ -306,10 +309,10 @@ def test_orphans_of_a_killed_parent_are_told_and_a_start_beside_them_fails_on_re
     httpd.start()
     final = document.wait_closed(httpd)
     unclean, = document.events(final, "server.unclean")
-    assert death.holds(document.seconds(unclean["data"]["last_alive"]), 2)
+    assert death.holds(document.seconds(unclean["data"]["last_alive"]), early=1, late=0.1)
     incident, = final["incidents"]
     assert incident["kinds"] == ["down"]
-    assert death.holds(document.seconds(incident["onset"]), 2)
+    assert death.holds(document.seconds(incident["onset"]), early=1, late=0.1)
 
 
 # ---- no worker left ----
@@ -319,14 +322,18 @@ def test_no_idle_worker_for_three_seconds_is_an_event_and_its_end_another(new_ht
                       f"ProxyPass /api http://127.0.0.1:{backend.port}/").start()
     document.settled(httpd)
     with Load(httpd.port) as load:
-        began = time.time()
-        load.stream("/api/slow/7", rate=50, count=4).wait()
-    over = time.time()
+        with Span() as began:
+            load.stream("/api/hang", rate=50, count=4)
+            document.wait_for_document(httpd, lambda found: found["in_flight"]["requests"] == 4, 10, "all are busy")
+        document.wait_for_document(httpd, lambda found: document.events(found, "workers.exhausted"), 10, "it is told")
+        with Span() as over:
+            backend.release()
+            load.streams[0].wait()
     final = document.wait_for_document(
         httpd, lambda found: len(document.events(found, "workers.exhausted")) == 2, 10, "it is over")
     first, last = document.events(final, "workers.exhausted")
     assert first["severity"] == "warning" and first["data"] == {"busy": 4, "limit": 4,
                                                                 "until": None}
-    assert abs(document.seconds(first["at"]) - began) < 2.2 * crowd()
-    assert abs(document.seconds(last["data"]["until"]) - over) < 2.2 * crowd()
+    assert began.holds(document.seconds(first["at"]), late=1)
+    assert over.holds(document.seconds(last["data"]["until"]), late=1)
     assert last["data"]["since"] == first["at"]

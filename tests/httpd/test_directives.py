@@ -188,7 +188,7 @@ def test_the_file_never_grows_beyond_the_size_it_was_made_with(new_httpd):
     final = document.settled(httpd)
     assert httpd.capture.stat().st_size == size
     assert len(final["incidents"]) == 2, "the oldest was dropped"
-    assert len(final["series"]["rows"]) >= 5
+    assert len(final["series"]["rows"]) >= 3
     assert document.status_totals(final) == httpd.access_log.totals()
 
 

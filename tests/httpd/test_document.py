@@ -75,10 +75,10 @@ def test_the_life_of_the_server_is_in_the_events_in_order(new_httpd, mpm):
 def test_workers_busy_and_in_flight_are_sampled(new_httpd, backend, mpm):
     httpd = new_httpd(mpm=mpm, config=f'ProxyPass "/api/" "{backend.url}/" retry=0').start()
     with Load(httpd.port) as load:
-        hung = load.stream("/api/hang", rate=20, count=6, timeout=30)
+        hung = load.stream("/api/hang", rate=20, count=6)
         seen = wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 6, 10, "in flight")
-        seen = wait_for_document(httpd, lambda d: d["workers"]["busy"] >= 6, 10, "busy workers")
-        assert seen["workers"]["idle"] > 0
+        seen = wait_for_document(httpd, lambda d: d["workers"]["busy"] >= 6 and d["workers"]["idle"] > 0, 10,
+                                 "busy workers, and idle ones")
         assert seen["workers"]["limit"] == (64 if mpm == "prefork" else 96)
         assert seen["in_flight"]["oldest"] > 0
         backend.release()
@@ -91,8 +91,8 @@ def test_distinct_clients_are_counted_with_their_share(new_httpd):
     httpd = new_httpd(config='Redirect 503 "/fail"').start()
     with Load(httpd.port) as load:
         good = load.stream("/", rate=60, source=lambda n: f"127.1.{n % 100}.1")
-        # for five seconds: in those that lie wholly within the incident every client comes
-        bad = load.stream("/fail", rate=30, count=150, source=lambda n: f"127.1.{n % 25}.1")
+        # for ten seconds: in those that lie wholly within the incident every client comes
+        bad = load.stream("/fail", rate=30, count=300, source=lambda n: f"127.1.{n % 25}.1")
         bad.wait()
         final = wait_closed(httpd)
         good.stop()

@@ -27,7 +27,7 @@ static int end(request_rec *r)
     case '_': _exit(3);
     case 's': signal(SIGSEGV, SIG_DFL); raise(SIGSEGV); break;
     case 'k': raise(SIGKILL); break;
-    case 'f': if (fork() == 0) { exit(3); } wait(NULL); sleep(4); break;
+    case 'f': if (fork() == 0) { exit(3); } wait(NULL); while (access("GO", F_OK) != 0) { usleep(10000); } break;
     }
     return 204;
 }
@@ -36,7 +36,7 @@ static int end(request_rec *r)
 
 def with_ends(httpd):
     httpd.signals = {signal.SIGSEGV}
-    httpd.config += build_module(httpd.root, "ends", ENDS,
+    httpd.config += build_module(httpd.root, "ends", ENDS.replace("GO", f"{httpd.root}/go"),
                                  "ap_hook_handler(end, NULL, NULL, APR_HOOK_FIRST);") + "\n"
     return httpd
 
@@ -56,7 +56,7 @@ def crashes(httpd, number=1):
     return document.events(found, "child.crash")
 
 
-def nothing_in_flight(httpd, limit=6):
+def nothing_in_flight(httpd, limit=20):
     return document.wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 0, limit,
                                       "no request is in flight")
 
@@ -82,10 +82,10 @@ LoadModule mpm_itk_module {MODULES}/mpm_itk.so
 
 def ask_for_both(httpd):
     """Two requests on one connection: mpm_itk ends its process for the second."""
-    connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=60)
     connection.request("GET", "/", headers={"Host": "one.example"})
     assert connection.getresponse().read() == b"it works\n"
-    connection.sock.settimeout(15)
+    connection.sock.settimeout(60)
     try:
         connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: two.example\r\n\r\n")
         assert connection.sock.recv(1000) == b"", "the process ends without a reply"
@@ -125,7 +125,7 @@ def test_a_request_whose_process_ends_is_soon_in_flight_no_more(new_httpd, how, 
     assert crash["data"]["requests"] == 1
     assert crash["data"]["signal"] == {"s": signal.SIGSEGV}.get(how)
     assert ("exit()" in crash["text"]) == (how == "e")
-    assert not document.wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 0, 6,
+    assert not document.wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 0, 20,
                                           "no request is in flight")["incidents"]
 
 
@@ -135,6 +135,7 @@ def test_a_forked_process_that_exits_takes_no_request_with_it(new_httpd, mpm):
         request = load.stream("/end/fork", rate=10, count=1)
         document.wait_for_document(httpd, lambda d: (d["in_flight"]["oldest"] or 0) > 1, 10,
                                    "it is still in flight")
+        (httpd.root / "go").touch()
         assert [one.status for one in request.wait()] == [204]
     found = document.settled(httpd)
     assert not document.events(found, "child.crash")

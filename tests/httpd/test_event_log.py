@@ -41,7 +41,7 @@ def test_a_piped_program_gets_the_same_lines(new_httpd, tmp_path):
 def test_a_target_that_cannot_be_opened_stops_nothing_and_is_said(new_httpd):
     httpd = new_httpd(config="PMCaptureEventLog no/such/folder/events.jsonl\n").start()
     assert httpd.get("/").status == 200
-    assert httpd.said("PMCaptureEventLog", "no/such/folder/events.jsonl")
+    wait_for(lambda: httpd.said("PMCaptureEventLog", "no/such/folder/events.jsonl"), 10, "it is said")
     page = document.settled(httpd)
     assert any("PMCaptureEventLog" in notice for notice in page["capture"]["notices"])
 

@@ -189,6 +189,7 @@ def test_metrics_are_clean_and_all_there(httpd):
 
 
 def test_metrics_agree_with_the_document(httpd):
+    document.settled(httpd)
     samples = prometheus(httpd.get("/pm-status?format=prometheus").text)
     final = document.from_handler(httpd)
     for name, value in samples.items():

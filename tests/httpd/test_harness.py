@@ -1,5 +1,6 @@
 """The harness itself, on a plain httpd without the recorder: what it says can be trusted."""
 import os
+import re
 import signal
 from collections import Counter
 
@@ -9,7 +10,7 @@ from harness import processes
 from harness.httpd import HttpdError
 from harness.load import Load
 from harness.modules import build_module
-from harness.wait import wait_for
+from harness.wait import MILLISECOND, wait_for
 
 
 def test_a_plain_httpd_starts_reloads_and_stops_leaving_no_process(new_httpd, mpm):
@@ -42,9 +43,12 @@ def test_the_access_log_and_the_load_agree_on_every_request(new_httpd, mpm):
     cut = [one for one in sent if one.cut and one.reused]
     assert Counter(str(one.status) for one in sent if one not in cut) == httpd.access_log.totals()
     assert httpd.access_log.totals() == {"200": 50, "404": 50 - len(cut), "503": 20}
-    assert 45 - len(cut) <= sum(one.reused for one in sent) <= 45
-    first = min(entry.begin for entry in httpd.access_log.entries() if entry.status == "503")
-    assert abs(first - min(one.start for one in sent if one.status == 503)) < 0.1
+    assert 0 < sum(one.reused for one in sent) <= 45
+    failures = [one for one in sent if one.status == 503]
+    begun = sorted(entry.begin for entry in httpd.access_log.entries() if entry.status == "503")
+    asked, answered = sorted(one.start for one in failures), sorted(one.end for one in failures)
+    for asked, begin, answered in zip(asked, begun, answered):
+        assert asked - MILLISECOND <= begin <= answered + MILLISECOND
 
 
 FAULT = "static int fault(request_rec *r) { *(volatile int *)8 = 1; return OK; }"
@@ -79,12 +83,19 @@ def test_a_crash_that_the_kernel_logs_fails_the_test(new_httpd):
     httpd = new_httpd(module=None, mpm="prefork")
     httpd.config = build_module(httpd.root, "faulty", FAULT.replace("{", "{ if (r->uri[1] != 'f') return DECLINED;"),
                                 "ap_hook_handler(fault, NULL, NULL, APR_HOOK_FIRST);")
-    httpd.start_single()
     if httpd.ends.kernel.fd is None:
         pytest.skip("the kernel's log cannot be read here")
-    httpd.raw(b"GET /fault HTTP/1.0\r\n\r\n")
-    with pytest.raises(HttpdError, match="ended by SIGSEGV(.|\n)*kernel: .*apache2.*: segfault at 8 "):
-        httpd.stop()
+
+    def logged():
+        """The kernel leaves out what is said too often, and others crash, too."""
+        httpd.pid_file.unlink(missing_ok=True)
+        httpd.start_single()
+        httpd.raw(b"GET /fault HTTP/1.0\r\n\r\n")
+        with pytest.raises(HttpdError, match="ended by SIGSEGV") as problem:
+            httpd.stop()
+        return re.search(r"\nkernel: .*apache2.*: segfault at 8 ", str(problem.value))
+
+    wait_for(logged, 60, "the kernel logs it", 1)
     httpd.signals = {signal.SIGSEGV}
 
 

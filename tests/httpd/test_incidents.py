@@ -14,9 +14,8 @@ from harness import document
 from harness.document import seconds, wait_closed, wait_for_document
 from harness.httpd import MPMS
 from harness.load import Load, failed
-from harness.wait import wait_for
+from harness.wait import MILLISECOND, room, wait_for
 
-NEAR = 0.1      # seconds between the record and the truth
 FAIL = 'Redirect 503 "/fail"\n'
 
 
@@ -35,28 +34,47 @@ def pause(seconds_):
     time.sleep(seconds_)
 
 
-def true_window(httpd, failures):
-    """When the first of `failures` was sent and the last was answered, as the load saw it.
-
-    A busy machine hands a request to httpd later than it was sent, and its reply to us later than
-    it was answered: by so much, which the access log tells, the record may be farther from it.
-    """
+def logged(httpd, failures):
+    """What the access log has of them; each is there soon after its reply."""
     paths = {one.path for one in failures}
-    onset, end = min(one.start for one in failures), max(one.end for one in failures)
-    logged = [entry for entry in httpd.access_log.entries()
-              if entry.request.split(" ")[1] in paths and entry.end > onset and entry.begin < end]
-    arrived, answered = min(one.begin for one in logged), max(one.end for one in logged)
-    return (pytest.approx(onset, abs=NEAR + abs(arrived - onset)),
-            pytest.approx(end, abs=NEAR + abs(answered - end)))
+    first, last = min(one.start for one in failures), max(one.end for one in failures)
+
+    def found():
+        entries = [entry for entry in httpd.access_log.entries()
+                   if entry.request.split(" ")[1] in paths and entry.end > first and entry.begin < last]
+        return entries if len(entries) == len(failures) else None
+
+    return wait_for(found, 20, "all are logged")
 
 
-def assert_true_window(httpd, incident, failures):
-    """Onset is the first failing request's arrival, end the last one's completion."""
-    onset, end = true_window(httpd, failures)
-    assert seconds(incident["onset"]) == onset
-    assert seconds(incident["end"]) == end
+def assert_true_onset(httpd, incident, failures):
+    """The first failing request's arrival, which both take from the same clock; the load had sent it before."""
+    arrived = min(entry.begin for entry in logged(httpd, failures))
+    assert min(one.start for one in failures) <= arrived + MILLISECOND
+    assert seconds(incident["onset"]) == pytest.approx(arrived, abs=MILLISECOND)
+
+
+def assert_true_window(httpd, incident, failures, took=0):
+    """Onset is the first failing request's arrival, end the last one's completion: it took so long at least, and was
+    before its line in the access log."""
+    assert_true_onset(httpd, incident, failures)
+    entries = logged(httpd, failures)
+    least = max(entry.begin for entry in entries) + took
+    most = max(entry.end for entry in entries)
+    assert least - MILLISECOND <= seconds(incident["end"]) <= most + MILLISECOND
     duration = seconds(incident["end"]) - seconds(incident["onset"])
     assert incident["duration"] == pytest.approx(duration, abs=0.002)
+
+
+def assert_true_requests(httpd, incident, vhost=None):
+    """So many as came, within the bounds that are stated: those that surely completed in it, and that maybe did."""
+    onset, end = seconds(incident["onset"]), seconds(incident["end"])
+    asked = [e for e in httpd.access_log.entries() if vhost in (None, e.vhost)]
+    surely = sum(onset + MILLISECOND <= e.begin and e.end <= end - MILLISECOND for e in asked)
+    maybe = sum(onset - MILLISECOND <= e.end and e.begin <= end + MILLISECOND for e in asked)
+    bounds = incident["requests_bounds"]
+    assert bounds["least"] <= maybe and surely <= bounds["most"], (surely, maybe, bounds)
+    assert bounds["least"] <= incident["requests"] <= bounds["most"]
 
 
 def test_a_burst_shorter_than_the_window_is_an_incident_with_true_onset_and_end(new_httpd, mpm):
@@ -72,14 +90,15 @@ def test_a_burst_shorter_than_the_window_is_an_incident_with_true_onset_and_end(
     assert_true_window(httpd, incident, sent)
     assert incident["errors"] == len(sent)
     assert incident["status"] == {"503": len(sent)}
-    assert len(sent) <= incident["requests"] <= len(sent) + 3 * 20
+    assert len(sent) <= incident["requests"]
+    assert_true_requests(httpd, incident)
     assert incident["error_ratio"] == pytest.approx(incident["errors"] / incident["requests"], 0.01)
     assert seconds(incident["onset"]) <= seconds(incident["detected"])
-    assert seconds(incident["detected"]) <= seconds(incident["onset"]) + 3
+    assert seconds(incident["detected"]) < seconds(incident["onset"]) + room(3)
     assert incident["clients"]["affected"] == pytest.approx(10, abs=1)
     # the peak is a second of the clock: the one that holds the onset may begin before it
     peak = seconds(incident["peak"]["at"])
-    assert seconds(incident["onset"]) - 1 < peak <= seconds(incident["end"])
+    assert seconds(incident["onset"]) - room(1) < peak <= seconds(incident["end"])
     opened, closed = document.events(final, "incident.open", "incident.close")
     assert opened["type"] == "incident.open" and closed["type"] == "incident.close"
 
@@ -95,7 +114,7 @@ def test_onset_is_the_arrival_of_a_request_that_fails_seconds_later(new_httpd, b
         final = wait_closed(httpd)
     assert len(failed(sent)) == 20 and min(one.end - one.start for one in sent) > 2.5
     [incident] = final["incidents"]
-    assert_true_window(httpd, incident, sent)
+    assert_true_window(httpd, incident, sent, took=3)
     assert incident["errors"] == 20
 
 
@@ -110,7 +129,7 @@ def test_too_few_errors_are_no_incident(new_httpd, mpm):
 
 
 def test_bursts_closer_than_clear_are_one_incident_and_farther_ones_are_two(new_httpd, mpm):
-    rules = "PMCaptureBurst errors=10 ratio=5% window=2 clear=3\nPMCaptureSlow Off\n"
+    rules = "PMCaptureBurst errors=10 ratio=5% window=2 clear=6\nPMCaptureSlow Off\n"
     httpd = new_httpd(mpm=mpm, config=FAIL, pm=rules).start()
     with Load(httpd.port) as load:
         good_load(load)
@@ -168,12 +187,12 @@ def test_without_traffic_an_incident_stays_open_until_requests_succeed(new_httpd
     httpd = new_httpd(mpm=mpm, config=FAIL).start()
     with Load(httpd.port) as load:
         sent = burst(load).wait()
-        last = max(one.end for one in sent)
         wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
-        pause(5)            # more than twice `clear`
-        [incident] = document.from_file(httpd.capture)["incidents"]
+        last = max(one.end for one in sent)
+        wait_for(lambda: time.time() > last + 5, 20, "more than twice `clear` has passed")
+        [incident] = document.ticked(httpd, 1)["incidents"]
         assert incident["state"] == "open" and incident["end"] is None
-        assert incident["duration"] >= time.time() - last - 2
+        assert incident["duration"] >= 5
         good_load(load)
         [incident] = wait_closed(httpd)["incidents"]
     assert_true_window(httpd, incident, sent)
@@ -188,7 +207,7 @@ def test_a_small_virtual_host_that_fails_wholly_opens_an_incident_of_its_own(new
             ServerName small.example
             Redirect 503 "/fail"
         </VirtualHost>
-        """, pm="PMCaptureBurst errors=5 ratio=5% window=3 clear=2\nPMCaptureSlow Off\n").start()
+        """, pm="PMCaptureBurst errors=5 ratio=25% window=3 clear=2\nPMCaptureSlow Off\n").start()
     with Load(httpd.port) as load:
         load.stream("/", rate=97, keepalive=6, host="big.example",
                     source=lambda n: f"127.0.3.{1 + n}")
@@ -199,13 +218,13 @@ def test_a_small_virtual_host_that_fails_wholly_opens_an_incident_of_its_own(new
         load.stream("/", rate=3, host="small.example", source=lambda n: f"127.0.5.{1 + n % 4}")
         final = wait_closed(httpd)
     whole = final["totals"]
-    assert whole["errors"] / whole["requests"] < 0.05, "the server as a whole stays under its rule"
+    assert whole["errors"] / whole["requests"] < 0.25, "the server as a whole stays under its rule"
     [incident] = final["incidents"]
     assert "small.example" in incident["scope"]["vhost"]
     assert_true_window(httpd, incident, failed(sent))
     assert incident["errors"] == len(sent)
-    # good ones of its last second may be in it
-    assert len(sent) <= incident["requests"] <= len(sent) + 3
+    assert len(sent) <= incident["requests"]        # good ones of its last second may be in it
+    assert_true_requests(httpd, incident, "small.example")
 
 
 def test_a_virtual_host_may_have_a_rule_of_its_own(new_httpd):
@@ -255,7 +274,7 @@ def test_a_scanner_that_is_alone_is_an_incident(new_httpd, mpm):
     with Load(httpd.port) as load:
         sent = scanner(load, count=40).wait()
     final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
-    assert seconds(final["incidents"][0]["onset"]) == true_window(httpd, sent)[0]
+    assert_true_onset(httpd, final["incidents"][0], sent)
 
 
 def test_a_scanner_beside_a_health_checker_alone_is_an_incident(new_httpd, mpm):
@@ -264,7 +283,7 @@ def test_a_scanner_beside_a_health_checker_alone_is_an_incident(new_httpd, mpm):
         load.stream("/", rate=5, source="127.0.7.1", agent="kube-probe/1.29")
         sent = scanner(load, count=40).wait()
         final = wait_for_document(httpd, lambda d: d["incidents"], 10, "the incident opens")
-    assert seconds(final["incidents"][0]["onset"]) == true_window(httpd, sent)[0]
+    assert_true_onset(httpd, final["incidents"][0], sent)
 
 
 SLOW_RULES = ("PMCaptureBurst errors=1000\n"
@@ -274,25 +293,26 @@ SLOW_RULES = ("PMCaptureBurst errors=1000\n"
 def test_a_backend_that_hangs_is_a_slow_incident_before_anything_completes(
         new_httpd, backend, mpm):
     httpd = new_httpd(mpm=mpm, pm=SLOW_RULES, config=f"""
-        ProxyPass "/api/" "{backend.url}/" retry=0 timeout=60""").start()
+        ProxyPass "/api/" "{backend.url}/" retry=0 timeout=300""").start()
     with Load(httpd.port) as load:
         hung = load.stream("/api/hang", rate=10, count=10, source=lambda n: f"127.0.4.{1 + n}",
-                           timeout=60)
+                           timeout=300)
         final = wait_for_document(httpd, lambda d: d["incidents"], 12, "the incident opens")
         [incident] = final["incidents"]
         assert final["totals"]["requests"] == 0, "nothing has completed"
         assert incident["state"] == "open" and incident["kinds"] == ["slow"]
-        assert seconds(incident["detected"]) - min(one.start for one in hung.sent) <= 6
+        assert seconds(incident["detected"]) - seconds(incident["onset"]) < room(6)
         onset = incident["onset"]
         final = wait_for_document(httpd, lambda d: d["in_flight"]["requests"] == 10, 10, "all ten")
         assert final["in_flight"]["oldest"] > 1
         pause(1.1)          # so that the last one, too, hangs longer than the threshold
+        released = time.time()
         backend.release()
         sent = hung.wait()
         good_load(load)
         final = wait_closed(httpd)
     [incident] = final["incidents"]
-    assert_true_window(httpd, incident, sent)
+    assert_true_window(httpd, incident, sent, took=released - max(e.begin for e in logged(httpd, sent)))
     assert incident["onset"] == onset, "known while nothing had completed"
     assert incident["slow"] == 10 and incident["errors"] == 0
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
@@ -304,7 +324,7 @@ def test_a_slow_client_is_not_held_against_the_server(new_httpd, mpm):
     httpd.start()
     clients = []
     for n in range(8):
-        client = socket.create_connection(("127.0.0.1", httpd.port), 10, (f"127.0.8.{1 + n}", 0))
+        client = socket.create_connection(("127.0.0.1", httpd.port), 60, (f"127.0.8.{1 + n}", 0))
         client.sendall(b"GET /big.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         clients.append(client)
     pause(4)
@@ -324,9 +344,14 @@ def test_requests_that_complete_slowly_are_a_slow_incident(new_httpd, backend):
         final = wait_closed(httpd)
     [incident] = final["incidents"]
     assert incident["kinds"] == ["slow"]
-    assert_true_window(httpd, incident, sent)
-    assert incident["slow"] == len(sent)
-    assert incident["latency"]["during"]["p90"] == pytest.approx(1.5, rel=0.1)
+    # on a machine that stood still others were slow, too
+    onset, end = seconds(incident["onset"]), seconds(incident["end"])
+    slow = [e.duration for e in httpd.access_log.entries() if e.duration >= 1 and e.begin <= end]
+    assert len(sent) <= incident["slow"] <= len(slow)
+    assert onset <= min(e.begin for e in logged(httpd, sent)) + MILLISECOND
+    if len(slow) == len(sent):
+        assert_true_window(httpd, incident, sent, took=1.5)
+    assert 1.5 * 0.9 <= incident["latency"]["during"]["p90"] <= sorted(slow)[-1] * 1.1
 
 
 def test_a_quiet_site_whose_every_request_fails_is_an_incident_by_the_fifth(new_httpd):
@@ -342,7 +367,7 @@ def test_a_quiet_site_whose_every_request_fails_is_an_incident_by_the_fifth(new_
         for httpd, (sent, incidents) in zip(servers, pool.map(quiet_site, servers)):
             [incident] = incidents
             assert incident["kinds"] == ["errors"] and incident["state"] == "open"
-            assert seconds(incident["onset"]) == true_window(httpd, sent)[0]
+            assert_true_onset(httpd, incident, sent)
 
 
 def test_a_slow_request_counts_though_its_connection_has_sent_slowly_before(new_httpd, backend):
@@ -351,7 +376,7 @@ def test_a_slow_request_counts_though_its_connection_has_sent_slowly_before(new_
                       pm="PMCaptureSlow threshold=1s requests=1 ratio=1%\n")
     httpd.document("big.txt", b"x" * 20_000_000)
     httpd.start()
-    connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", httpd.port, timeout=60)
     connection.request("GET", "/big.txt")
     time.sleep(3)       # the client does not read
     connection.getresponse().read()

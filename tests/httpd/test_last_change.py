@@ -81,7 +81,9 @@ def test_a_reload_says_that_it_took_a_replaced_module_and_only_once(new_httpd, s
     assert [e["data"]["path"] for e in took] == [str(module)] and took[0]["at"] == load["at"]
     assert took[0]["data"]["to"]["ino"] == module.stat().st_ino
     seen = document.ticked(httpd, 5)    # as long as a look, its confirmation and an event take
-    assert len(events(seen, "dependency.changed")) == (1 if at_once else 2)
+    noticed = [e for e in events(seen, "dependency.changed") if not e["data"].get("loaded")]
+    assert len(noticed) == 1 or at_once and not noticed     # a machine that stood still has seen it before the reload
+    assert all(e["seq"] < took[0]["seq"] for e in noticed)
     assert shown(httpd)["seq"] == took[0]["seq"]
     again = reloads(reload(httpd, sig))[-1]
     assert again["text"].endswith(": no directive changed") and "files" not in again["data"]
@@ -136,7 +138,7 @@ def test_empty_reloads_checks_and_crashes_leave_the_last_change_where_it_is(new_
     assert seen["server"]["config_failures"] == 0
     metrics = httpd.get("/pm-status?format=prometheus").text
     at = document.seconds(changed["at"])
-    assert f"pmcapture_last_change_timestamp_seconds {at:.3f}".rstrip("0") in metrics
+    assert f"pmcapture_last_change_timestamp_seconds {at:.3f}".rstrip("0").rstrip(".") in metrics
 
 
 def test_a_refused_configuration_is_a_change_that_failed(new_httpd):

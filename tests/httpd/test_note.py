@@ -2,14 +2,13 @@
 import json
 import shlex
 import subprocess
-import time
 
 import pytest
 
 from harness import document
 from harness.companion import pmcapture
 from harness.paths import PMDUMP, PROJECT
-from harness.wait import wait_for
+from harness.wait import Span, wait_for
 
 
 def pmdump(*arguments):
@@ -44,13 +43,13 @@ def after_outage(new_httpd):
 def test_a_note_is_in_the_running_servers_document_within_a_tick(new_httpd):
     httpd = new_httpd().start()
     document.settled(httpd)
-    before = time.time()
-    done = pmcapture("note", "rolled the virtual host back", "-f", httpd.capture, SUDO_USER="amina")
+    with Span() as written:
+        done = pmcapture("note", "rolled the virtual host back", "-f", httpd.capture, SUDO_USER="amina")
     assert done.returncode == 0, done.stderr
     assert b"rolled the virtual host back" in done.stdout
-    found = wait_for(lambda: notes(httpd), 3, "the note is in the document")
+    found = document.events(document.ticked(httpd, 1), "note")
     assert [note["text"] for note in found] == ["rolled the virtual host back"]
-    assert before - 0.002 <= document.seconds(found[0]["at"]) <= time.time()
+    assert written.holds(document.seconds(found[0]["at"]))
     assert found[0]["data"]["user"] == "amina"
 
 

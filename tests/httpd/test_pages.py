@@ -13,7 +13,7 @@ from harness import document, processes
 from harness.companion import pmcapture
 from harness.httpd import QUICK_RULES, Httpd
 from harness.ports import free_port
-from harness.wait import wait_for
+from harness.wait import room, wait_for
 
 FORMATS = {"": "text/html", "?auto": "text/plain", "?format=json": "application/json",
            "?format=csv": "text/csv", "?format=prometheus": "text/plain"}
@@ -21,7 +21,7 @@ FORMATS = {"": "text/html", "?auto": "text/plain", "?format=json": "application/
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self.path = path
 
     def connect(self):
@@ -32,13 +32,21 @@ class UnixConnection(http.client.HTTPConnection):
 
 def ask(where, path="/", method="GET", **headers):
     connection = UnixConnection(where) if isinstance(where, str) else \
-        http.client.HTTPConnection("127.0.0.1", where, timeout=10)
+        http.client.HTTPConnection("127.0.0.1", where, timeout=60)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response, response.read().decode()
     finally:
         connection.close()
+
+
+def answers(where):
+    """Nobody may be there yet, or not any more."""
+    try:
+        return ask(where, "/?auto")[0].status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 @pytest.fixture
@@ -97,13 +105,15 @@ def test_a_program_that_ends_at_once_is_not_started_over_and_over(new_httpd):
     path.write_text(f"#!/bin/sh\necho >>{log}\nexit 1\n")
     path.chmod(0o755)
     httpd.pm += f'PMCaptureRecorder "{path}"\n'
+    begun = time.monotonic()
     httpd.start()
-    time.sleep(4)
+    wait_for(lambda: log.exists() and time.monotonic() > begun + 4, 20, "it was started")
     assert httpd.get("/").status == 200
-    assert 1 <= len(log.read_text().splitlines()) <= 4
+    starts = len(log.read_text().splitlines())
+    assert 1 <= starts <= 1 + time.monotonic() - begun
     begun = time.monotonic()
     assert httpd.get("/pm-status").status == 503
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < room(2)
 
 
 def test_a_recorder_that_hangs_holds_up_a_page_for_two_seconds(new_httpd):
@@ -117,7 +127,7 @@ def test_a_recorder_that_hangs_holds_up_a_page_for_two_seconds(new_httpd):
     for pid in httpd.recorders():
         processes.kill(pid, signal.SIGCONT)
     assert reply.status == 503 and "does not answer" in reply.text
-    assert 1.5 < took < 4
+    assert 1.5 < took < room(2)
     wait_for(lambda: httpd.get("/pm-status?auto").status == 200, 10, "it answers again")
 
 
@@ -176,13 +186,13 @@ def test_pages_are_served_while_every_worker_is_busy(listening, mpm):
     busy = []
     try:
         for _ in range(140):        # more than there are workers; none sends its whole request
-            one = socket.create_connection(("127.0.0.1", httpd.port), 5)
+            one = socket.create_connection(("127.0.0.1", httpd.port), 60)
             one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
             busy.append(one)
         begun = time.monotonic()
         response, body = ask(httpd.pages_port, "/?auto")
         assert response.status == 200 and "ServerState: running" in body.replace("State: ", "ServerState: ")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < room(2)
     finally:
         for one in busy:
             one.close()
@@ -193,6 +203,7 @@ def test_pages_are_served_while_every_worker_is_busy(listening, mpm):
 def test_pages_are_served_while_httpd_is_down_and_say_so(listening, mpm, how, capture):
     httpd = listening(mpm=mpm, capture=capture).start()
     httpd.get("/")
+    wait_for(lambda: answers(httpd.pages_port), 10, "it listens there")
     wait_for(lambda: json.loads(ask(httpd.pages_port, "/?format=json")[1])["totals"]["requests"] >= 1, 10,
              "it is counted")
     if how == "killed":
@@ -216,8 +227,15 @@ def test_pages_are_served_while_httpd_is_down_and_say_so(listening, mpm, how, ca
     metrics = ask(httpd.pages_socket, "/metrics")[1]
     assert "pmcapture_incident_open 1" in metrics
     httpd.start()
-    wait_for(lambda: json.loads(ask(httpd.pages_port, "/?format=json")[1])["server"]["state"] == "running",
-             15, "the next server's recorder answers on the same port")
+
+    def runs():
+        """The last server's recorder may be leaving as it is asked."""
+        try:
+            return json.loads(ask(httpd.pages_port, "/?format=json")[1])["server"]["state"] == "running"
+        except (OSError, http.client.HTTPException):
+            return False
+
+    wait_for(runs, 15, "the next server's recorder answers on the same port")
 
 
 def test_listening_goes_on_over_reloads_and_follows_the_configuration(listening):
@@ -246,9 +264,8 @@ def test_listening_goes_on_over_reloads_and_follows_the_configuration(listening)
     httpd.pm = httpd.pm.replace(f"127.0.0.1:{old}", f"127.0.0.1:{other}")
     httpd.write_config()
     httpd.reload()
-    wait_for(lambda: ask(other, "/?auto")[0].status == 200, 10, "the new port answers")
-    with pytest.raises(OSError):
-        ask(old)
+    wait_for(lambda: answers(other), 10, "the new port answers")
+    wait_for(lambda: not answers(old), 10, "the old one is closed")
     httpd.stop()
     with pytest.raises(OSError):
         ask(other)
@@ -264,24 +281,20 @@ def test_a_port_that_somebody_has_is_said_and_taken_when_it_is_free(listening):
         assert httpd.get("/").status == 200
         assert httpd.said("PMCaptureListen", str(httpd.pages_port), "in use")
         assert ask(httpd.pages_socket)[0].status == 200
-    wait_for(lambda: _answers(httpd.pages_port), 30, "it listens there")
-
-
-def _answers(port):
-    try:
-        return ask(port, "/?auto")[0].status == 200
-    except OSError:
-        return False
+    wait_for(lambda: answers(httpd.pages_port), 30, "it listens there")
 
 
 def test_clients_that_say_nothing_keep_nobody_from_an_answer(listening):
     httpd = listening().start()
     document.ticked(httpd, 1)
-    silent = [socket.create_connection(("127.0.0.1", httpd.pages_port), 5) for _ in range(20)]
+    silent = [socket.create_connection(("127.0.0.1", httpd.pages_port), 60) for _ in range(20)]
     try:
         for one in silent[:10]:
             one.sendall(b"GET / HTTP/1.1\r\nX-Half: ")
-        silent[0].sendall(b"x" * 100000)
+        try:
+            silent[0].sendall(b"x" * 100000)
+        except ConnectionError:     # it has had enough
+            pass
         assert ask(httpd.pages_port, "/?auto")[0].status == 200
         assert ask(httpd.pages_port, "/?" + "x" * 20000)[0].status in (200, 414, 431)
         assert httpd.get("/pm-status?auto").status == 200

@@ -10,7 +10,7 @@ import pytest
 from harness import document, processes
 from harness.load import Load
 from harness.modules import build_module, build_module_with_library
-from harness.wait import Span, crowd
+from harness.wait import Span, room
 
 FAILURES = ("config.rejected", "config.failed", "start.failed")
 
@@ -286,8 +286,8 @@ def test_after_a_failed_reload_the_next_start_has_one_down_incident(running):
     final = document.ticked(running, 1)     # a tick writes where the server stands last of all
     incident, = final["incidents"]
     assert incident["kinds"] == ["down"]
-    assert gone.holds(document.seconds(incident["onset"]), 1)       # a tick before, maybe
-    assert back.holds(document.seconds(incident["end"]), 1)
+    assert gone.holds(document.seconds(incident["onset"]), early=1)     # a tick before, maybe
+    assert back.holds(document.seconds(incident["end"]), late=1)
     unclean, = document.events(final, "server.unclean")
     assert "reload that failed" in unclean["text"]
     assert "config.failed" in [moment["kind"] for moment in incident["timeline"]]
@@ -445,8 +445,8 @@ def test_a_purged_library_refuses_commands_fails_the_start_and_is_one_down_incid
     final = document.wait_closed(httpd)
     incident, = final["incidents"]
     assert incident["kinds"] == ["down"] and incident["state"] == "closed"
-    assert stopped.holds(document.seconds(incident["onset"]), 1)
-    assert back.holds(document.seconds(incident["end"]), 1)
+    assert stopped.holds(document.seconds(incident["onset"]))
+    assert back.holds(document.seconds(incident["end"]), late=1)
     assert abs(incident["unserved"]["seconds"] - incident["duration"]) < 0.1
     assert not document.events(final, "server.unclean")
     kinds = [moment["kind"] for moment in incident["timeline"]]
@@ -477,7 +477,7 @@ def test_a_server_killed_again_before_it_is_well_is_one_incident_with_both_gaps(
         document.settled(httpd)
     incident, = document.from_file(httpd.capture)["incidents"]
     assert incident["kinds"] == ["down"]
-    assert least - 2 * crowd() <= incident["unserved"]["seconds"] <= most + 2 * crowd()     # a tick for each
+    assert least - 2 * room(1) <= incident["unserved"]["seconds"] <= most + 2 * room(1)     # a tick for each
     assert incident["unserved"]["seconds"] < incident["duration"]
 
 
@@ -515,4 +515,4 @@ def test_a_stop_in_order_while_an_incident_is_open_is_part_of_it(new_httpd):
     incident, = final["incidents"]
     assert sorted(incident["kinds"]) == ["down", "errors"]
     least, most = stopped.until(back)
-    assert least <= incident["unserved"]["seconds"] <= most + crowd()
+    assert least <= incident["unserved"]["seconds"] <= most + room(1)

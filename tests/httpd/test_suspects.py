@@ -10,7 +10,7 @@ from harness import document
 from harness.document import seconds, wait_closed, wait_for_document
 from harness.load import Load, failed
 from harness.ports import free_port
-from harness.wait import wait_for
+from harness.wait import MILLISECOND, room
 
 RULES = "PMCaptureBurst errors=10 {more} window={window} clear=2\nPMCaptureSlow Off\n"
 CHANGES = {"config.changed", "config.reload", "route.moved", "file.changed", "dependency.changed",
@@ -23,8 +23,7 @@ def rules(more="ratio=5%", window=3):
 
 def history(load, seconds_=7):
     """Traffic that goes on by itself; what stands before an onset has to be 5 s at least."""
-    began = time.monotonic()
-    wait_for(lambda: time.monotonic() - began > seconds_, seconds_ + 1, "some history", 0.2)
+    time.sleep(seconds_)
     return load
 
 
@@ -99,7 +98,7 @@ def test_the_misroute_blames_the_reload_that_gave_the_host_away_and_clears_traff
     first = incident["causes"][0]
     assert first["kind"] == "config.changed"
     assert "ServerAlias" in first["summary"]
-    assert 0 <= first["seconds_before_onset"] < 3
+    assert 0 <= first["seconds_before_onset"] < room(3)
     assert {"traffic_surge", "backend"} <= set(cleared(incident))
     assert not {"configuration", "deployment"} & set(cleared(incident))
 
@@ -134,9 +133,9 @@ def test_logins_that_fail_for_some_blame_their_backend_and_no_change(
         return source(n + 500)
 
     with Load(httpd.port) as load:
-        good = load.stream("/", rate=others, source=elsewhere)
-        bad = load.stream("/login/4711?user=x", rate=logins, source=source,
-                          host="login.example" if own else "localhost")
+        load.stream("/", rate=others, source=elsewhere)
+        load.stream("/login/4711?user=x", rate=logins, source=source,
+                    host="login.example" if own else "localhost")
         history(load)
         broken.touch()
         history(load, 8)
@@ -145,21 +144,18 @@ def test_logins_that_fail_for_some_blame_their_backend_and_no_change(
     [incident] = final["incidents"]
     document.validate(final)
     onset, end = seconds(incident["onset"]), seconds(incident["end"])
-
-    def clients(stream, wanted):
-        return {stream.sources(n) for n, one in enumerate(stream.sent)
-                if onset - 0.05 <= one.end <= end + 0.05 and wanted(one)}
-
-    hit = clients(bad, lambda one: one.status >= 500)
-    asked = clients(bad, lambda one: True)
-    if incident["scope"]["vhost"] is None:
-        asked |= clients(good, lambda one: True)
+    logged = httpd.access_log.entries()
+    whole = incident["scope"]["vhost"] is None
+    inside = [one for one in logged if onset - MILLISECOND <= one.begin <= end and (whole or "/login" in one.request)]
+    hit = {one.client for one in inside if one.status >= "500"}
+    asked = {one.client for one in inside}
     share = incident["clients"]["affected_ratio"]
     assert share == pytest.approx(len(hit) / len(asked), abs=0.03)
     assert incident["clients"]["affected"] == pytest.approx(len(hit), rel=0.15, abs=3)
     # what failed before the window that opened it was no incident yet
-    truth = len([one for one in failed(bad.sent) if one.end >= onset - 0.05])
-    assert len(failed(bad.sent)) - truth <= 3
+    failures = [one for one in logged if one.status >= "500"]
+    truth = len([one for one in failures if one.begin >= onset - MILLISECOND])
+    assert len(failures) - truth <= 3
     assert incident["errors"] == truth
     assert incident["breakdown"]["route"][0]["key"] == "/login/{id}"
     assert incident["breakdown"]["route"][0]["errors"] == truth
@@ -220,11 +216,12 @@ def test_a_scanner_is_no_incident_among_others_and_is_named_masked_when_there_is
 
 # ---- two at once ----
 
-@pytest.mark.parametrize("others", [10, 150])
+# the whole server's share of failures is 75 %, or 17 %: more where a busy machine asks less than was meant
+@pytest.mark.parametrize("others, ratio", [(10, 25), (150, 60)])
 def test_two_virtual_hosts_that_fail_at_once_keep_their_own_backend_route_and_status(
-        new_httpd, backend, others):
+        new_httpd, backend, others, ratio):
     dead = free_port()
-    httpd = new_httpd(pm=rules("ratio=25%"))
+    httpd = new_httpd(pm=rules(f"ratio={ratio}%"))
     httpd.config = (
         f"<VirtualHost *:{httpd.port}>\n    ServerName localhost\n</VirtualHost>\n"
         f"<VirtualHost *:{httpd.port}>\n    ServerName shop.example\n    RewriteEngine On\n"
@@ -465,7 +462,10 @@ def test_seconds_that_the_last_run_left_stand_behind_the_gap_after_it(new_httpd)
     final = wait_for_document(httpd, lambda d: d["incidents"], 15, "an incident")
     [incident] = final["incidents"]
     assert incident["kinds"] == ["down"]
-    assert incident["before"]["history"] > 5
-    assert incident["before"]["requests_per_second"] == pytest.approx(20, rel=0.2)
+    history_, rate = incident["before"]["history"], incident["before"]["requests_per_second"]
+    onset = seconds(incident["onset"])
+    came = sum(onset - history_ <= one.end < onset for one in httpd.access_log.entries())
+    assert history_ > 5
+    assert rate == pytest.approx(came / history_, rel=0.2)
     assert incident["unserved"]["expected_requests"] is not None
     assert "traffic_surge" not in not_watched(incident)

@@ -13,7 +13,7 @@ from harness import capture_file, document, processes
 from harness.disk import Disk
 from harness.httpd import QUICK_RULES, Httpd
 from harness.load import Load
-from harness.wait import crowd, wait_for
+from harness.wait import room, wait_for
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts and other owners need root")
 
@@ -356,7 +356,7 @@ def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
         httpd.start()
         document.settled(httpd)
         with Load(httpd.port) as load:
-            fresh = load.stream("/", rate=20, timeout=40)
+            fresh = load.stream("/", rate=20)
             with disk.stuck():
                 httpd.reload()      # no recorder has met the disk yet
                 assert not complaints(httpd, "does not answer")
@@ -371,7 +371,7 @@ def test_a_disk_that_hangs_holds_up_no_request_and_no_reload(new_httpd):
             sent = fresh.stop()
         assert {one.status for one in sent} == {200}
         # a reload waits 5 s for a recorder that has the file locked, and not for the disk
-        assert max(one.end - one.start for one in sent) < 7 * crowd()
+        assert max(one.end - one.start for one in sent) < room(7)
         httpd.reload()
         wait_for(lambda: "does not answer" not in page_text(httpd), 10, "history is on disk again")
         before = document.settled(httpd), httpd.access_log.totals()

@@ -12,7 +12,7 @@ from harness.companion import pmcapture
 from harness.document import events, from_file, ticked, wait_for_document
 from harness.modules import build_library, build_module, build_module_with_library
 from harness.stuck_fs import StuckFs
-from harness.wait import crowd, wait_for
+from harness.wait import COARSE, HELD, MILLISECOND, Span, crowd, room, wait_for
 
 SOON = 10       # seconds from a removal to its event
 AS_ROOT = 20    # when only root can see the file
@@ -71,19 +71,19 @@ def with_library(new_httpd, **options):
     return started(httpd), library
 
 
-def at_once(event, begin):
-    """The event stands where it happened, not where it was noticed."""
-    assert abs(document.seconds(event["at"]) - begin) < crowd(), (event, begin)
+def at_once(event, span):
+    """The event stands where it happened, not where it was noticed; by the file system's clock, which is coarse."""
+    assert span.begin - COARSE <= document.seconds(event["at"]) <= span.end + MILLISECOND, (event, span)
 
 
 # ---- objects ----
 
 def test_a_removed_library_is_missed_with_the_module_that_needs_it(new_httpd, mpm):
     httpd, library = with_library(new_httpd, mpm=mpm)
-    begin = time.time()
-    library.rename(library.with_name("away"))
+    with Span() as removed:
+        library.rename(library.with_name("away"))
     event = wait_event(httpd, "dependency.missing", library)
-    at_once(event, begin)
+    at_once(event, removed)
     assert event["severity"] == "critical"
     assert [os.path.basename(name) for name in event["data"]["needed_by"]] == ["mod_needy.so"]
     assert "mod_needy.so" in event["text"] and str(library) in event["text"]
@@ -246,9 +246,10 @@ def test_a_file_that_only_root_can_see_is_missed_within_twenty_seconds(new_httpd
     (folder / "key.pem").write_text("secret")
     httpd.pm += f"PMCaptureWatch {folder}/key.pem\n"
     started(httpd)
-    begin = time.time()
-    (folder / "key.pem").unlink()
-    at_once(wait_event(httpd, "dependency.missing", folder / "key.pem", AS_ROOT), begin)
+    with Span() as removed:
+        (folder / "key.pem").unlink()
+    at_once(wait_event(httpd, "dependency.missing", folder / "key.pem", AS_ROOT), removed)
+    assert time.time() - removed.end < room(AS_ROOT)
     (folder / "key.pem").write_text("another secret")
     event = wait_event(httpd, "dependency.changed", folder / "key.pem", AS_ROOT)
     assert event["data"]["returned"] is True
@@ -292,10 +293,10 @@ def test_a_certificate_that_goes_is_missed_with_the_directive_that_names_it(new_
 def test_an_edited_configuration_file_drifts_until_it_is_as_it_runs(new_httpd):
     httpd = started(new_httpd())
     running = httpd.conf.read_text()
-    begin = time.time()
-    httpd.conf.write_text(running + "# an edit\n")
+    with Span() as edited:
+        httpd.conf.write_text(running + "# an edit\n")
     event = wait_event(httpd, "config.drift", httpd.conf)
-    at_once(event, begin)
+    at_once(event, edited)
     assert event["data"]["resolved"] is False and event["data"]["files"] == [str(httpd.conf)]
     httpd.conf.write_text(running)
     event = wait_event(httpd, "config.drift", httpd.conf, count=2)
@@ -341,12 +342,12 @@ def test_an_htaccess_file_that_failing_requests_read_is_named(new_httpd, edit):
     (httpd.root / "sorry/page.html").write_text("sorry\n")
     started(httpd)
     assert httpd.get("/app/page.html").status == 200
-    begin = time.time()
-    (folder / ".htaccess").write_text({"broken": "NoSuchDirective\n",
-                                       "sound": "Redirect 503 /app/page.html\n"}[edit])
+    with Span() as edited:
+        (folder / ".htaccess").write_text({"broken": "NoSuchDirective\n",
+                                           "sound": "Redirect 503 /app/page.html\n"}[edit])
     assert httpd.get("/app/page.html").status == {"broken": 500, "sound": 503}[edit]
     event = wait_event(httpd, "file.changed", folder / ".htaccess")
-    at_once(event, begin)
+    at_once(event, edited)
     assert types_about(httpd, folder / ".htaccess") == ["file.changed"]
     (folder / ".htaccess").unlink()
     event = wait_event(httpd, "file.changed", folder / ".htaccess", count=2)
@@ -367,18 +368,22 @@ def test_htaccess_files_of_requests_that_succeed_are_not_watched(new_httpd):
 
 def test_a_new_file_at_the_top_of_document_root_is_a_deployment(new_httpd):
     httpd = started(new_httpd())
-    begin = time.time()
-    httpd.document("release.txt")
-    at_once(wait_event(httpd, "file.changed", httpd.root / "htdocs"), begin)
+    with Span() as deployed:
+        httpd.document("release.txt")
+    at_once(wait_event(httpd, "file.changed", httpd.root / "htdocs"), deployed)
 
 
 def test_what_comes_and_goes_in_document_root_is_no_deployment(new_httpd):
     httpd = started(new_httpd())
+    longest = 0
     for _ in range(30):
+        begin = time.monotonic()
         httpd.document("lock").unlink()
+        longest = max(longest, time.monotonic() - begin)
         time.sleep(0.1)     # as often as an editor's or a job's lock comes and goes
     ticked(httpd, AT_REST)
-    assert types_about(httpd, httpd.root / "htdocs") == []
+    # on a busy machine it may have been there for longer than was meant, and then it was deployed
+    assert types_about(httpd, httpd.root / "htdocs") == [] or longest > 0.95
 
 
 def test_a_switched_link_says_where_it_points_now(new_httpd):
@@ -399,10 +404,13 @@ def test_a_switched_link_says_where_it_points_now(new_httpd):
 
 def test_a_folder_that_changes_all_the_time_is_no_flood(new_httpd):
     httpd = started(new_httpd())
+    begin = time.monotonic()
     for number in range(60):
         httpd.document(f"file-{number}")
         time.sleep(0.5)     # half a minute of it
-    assert 1 <= len(types_about(httpd, httpd.root / "htdocs")) <= 5
+    wait_event(httpd, "file.changed", httpd.root / "htdocs")
+    told = len(types_about(httpd, httpd.root / "htdocs"))
+    assert told <= 4 + (time.monotonic() - begin) / 30
 
 
 # ---- PMCaptureWatch ----
@@ -480,9 +488,15 @@ def tick(httpd):
 
 
 def assert_ticks_every_second(httpd, seconds):
-    begin, first = time.monotonic(), tick(httpd)
-    time.sleep(seconds)
-    assert tick(httpd) - first >= (int(time.monotonic() - begin) - 1) / crowd()
+    """Never twice as long as a busy machine may hold up a process does no tick come."""
+    last, changed = tick(httpd), time.monotonic()
+    end = last + seconds
+    while last < end:
+        time.sleep(0.2)
+        now = tick(httpd)
+        if now != last:
+            last, changed = now, time.monotonic()
+        assert time.monotonic() - changed < room(1 + HELD), "ticks stopped"
 
 
 def test_a_stuck_file_system_stops_no_tick_and_is_said_once(stuck_httpd):
@@ -523,7 +537,7 @@ def test_a_file_system_that_hangs_from_the_start_does_not_hold_up_httpd(stuck_ht
     mount.stuck.set()
     begin = time.monotonic()
     httpd.start()
-    assert time.monotonic() - begin < 8 * crowd()
+    assert time.monotonic() - begin < room(8)
     assert httpd.get("/").status == 200
     httpd.reload()
     assert httpd.get("/").status == 200

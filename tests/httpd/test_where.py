@@ -12,9 +12,11 @@ from harness.document import seconds, wait_closed, wait_for_document
 from harness.load import Load, aborted_download, failed
 from harness.modules import build_module
 from harness.ports import free_port
-from harness.wait import crowd, wait_for
+from harness.wait import MILLISECOND, room, wait_for
 
 RULES = "PMCaptureBurst errors=10 ratio=1% window=3 clear=2\nPMCaptureSlow Off\n"
+# However slowly they come, all failures are of one incident, which stays open.
+LONG = "PMCaptureBurst errors=10 ratio=1% window=120 clear=120\nPMCaptureSlow Off\n"
 
 
 def line_of(httpd, text, nth=1):
@@ -82,7 +84,7 @@ def test_a_reload_that_gives_a_host_to_another_virtual_host_is_told(new_httpd, m
         final = opened(httpd)
     [moved] = document.events(final, "route.moved")
     first = min(one.end for one in failed(api.sent))
-    assert seconds(moved["at"]) <= first + 2
+    assert seconds(moved["at"]) <= first + room(2)
     assert moved["data"]["host"] == "api.example"
     assert moved["data"]["from"] == {"vhost": f"api.example:{httpd.port}", "defined": before}
     if how == "default":
@@ -175,7 +177,10 @@ def test_logins_that_fail_now_and_then_name_route_backend_and_signature(new_http
         logins.wait()
         final = wait_closed(httpd)
     [incident] = final["incidents"]
-    truth = len(failed(logins.sent))
+    # what failed before the window that opened it was no incident yet
+    failures = [one for one in httpd.access_log.entries() if one.status == "503"]
+    truth = len([one for one in failures if one.begin >= seconds(incident["onset"]) - MILLISECOND])
+    assert len(failures) == len(failed(logins.sent)) and len(failures) - truth <= 3
     assert incident["errors"] == truth > 15
     route = lines(incident, "route")["/login/{id}"]
     assert route["errors"] == truth
@@ -185,7 +190,7 @@ def test_logins_that_fail_now_and_then_name_route_backend_and_signature(new_http
     assert document.ways(refused) == {"refused": truth}
     signature = next(line for line in incident["breakdown"]["error_log"]
                      if line["key"].startswith("AH00957"))
-    assert signature["count"] == truth
+    assert truth <= signature["count"] <= len(failures)
     assert "127.0.0.1" not in signature["sample"]
     [host] = incident["breakdown"]["host"]
     assert (host["key"], host["errors"]) == ("localhost", truth)
@@ -210,19 +215,24 @@ def test_two_virtual_hosts_that_fail_at_once_do_not_hide_each_other(new_httpd):
         for stream in streams:
             stream.wait()
         final = wait_closed(httpd)
-    errors = {f"{name}.example:{httpd.port}": [] for name in ("one", "two")}
+    most = {f"{name}.example:{httpd.port}": 0 for name in ("one", "two")}
+    failures = [one for one in httpd.access_log.entries() if one.status >= "500"]
+    # the server's incident may open later than a virtual host's, and tells of both then
     for incident in final["incidents"]:
         for line in incident["breakdown"]["vhost"]:
-            errors[line["key"]].append(line["errors"])
+            # a first one among many that succeed is no incident yet
+            truth = sum(f"{one.vhost}:{httpd.port}" == line["key"]
+                        and one.begin >= seconds(incident["onset"]) - MILLISECOND for one in failures)
+            assert line["errors"] == truth
+            most[line["key"]] = max(most[line["key"]], truth)
         assert {"/one/{id}", "/two/{id}"} & set(lines(incident, "route")) or \
             {"one.example", "two.example"} & set(lines(incident, "host"))
-    # the server's incident may open later than a virtual host's, and tells of both then
-    assert all(sum(counts) == 60 or 60 in counts for counts in errors.values()), errors
+    assert all(57 <= errors <= 60 for errors in most.values()), most
 
 
 def test_in_a_flood_of_odd_uris_the_heavy_ones_are_told_and_the_rest_is_other(new_httpd):
     # not 500 or 503: after those httpd closes the connection
-    httpd = new_httpd(config='RedirectMatch 502 "^/(odd|heavy)"\n', pm=RULES)
+    httpd = new_httpd(config='RedirectMatch 502 "^/(odd|heavy)"\n', pm=LONG)
     httpd.start()
     words = [f"{a}{b}{c}" for a in "bdfghklm" for b in "aeiou" for c in "nrstxz"]
     odd = [f"/odd/{a}/{b}" for a in words for b in words[:8]]
@@ -246,7 +256,7 @@ def test_in_a_flood_of_odd_uris_the_heavy_ones_are_told_and_the_rest_is_other(ne
 
 def test_on_http2_route_host_client_and_request_id_are_told(new_httpd):
     httpd = new_httpd(config="Protocols h2c http/1.1\n" 'RedirectMatch 503 "^/users"\n',
-                      modules=("http2", "unique_id"), pm=RULES)
+                      modules=("http2", "unique_id"), pm=LONG)
     httpd.start()
     http2.ask(httpd.port, [f"/users/{n}/mail?secret=1" for n in range(40)], host="api.example")
     final = opened(httpd)
@@ -267,11 +277,13 @@ def test_on_http2_route_host_client_and_request_id_are_told(new_httpd):
 def test_the_request_id_of_a_sample_joins_both_logs(new_httpd):
     httpd = new_httpd(config=f'ProxyPass "/x" "http://127.0.0.1:{free_port()}" retry=0\n'
                       'LogFormat "%L" ids\nCustomLog "logs/ids.log" ids\n'
-                      'ErrorLogFormat "[%L] %M"\n', pm=RULES)
+                      'ErrorLogFormat "[%L] %M"\n', pm=LONG)
     httpd.start()
     ask(httpd, "/x/1", 20)
+    log = httpd.root / "logs/ids.log"
+    wait_for(lambda: log.read_text().count("\n") == 20, 20, "all are logged")
     final = opened(httpd)
-    ids = (httpd.root / "logs/ids.log").read_text().split()
+    ids = log.read_text().split()
     for sample in final["incidents"][0]["samples"]:
         assert sample["request_id"] in ids
         assert httpd.said(f"[{sample['request_id']}]")
@@ -279,7 +291,7 @@ def test_the_request_id_of_a_sample_joins_both_logs(new_httpd):
 
 def test_behind_a_proxy_the_client_is_the_one_that_mod_remoteip_gives(new_httpd):
     httpd = new_httpd(config='RedirectMatch 503 "^/x"\nRemoteIPHeader X-Forwarded-For\n'
-                      "RemoteIPInternalProxy 127.0.0.1\n", modules=("remoteip",), pm=RULES)
+                      "RemoteIPInternalProxy 127.0.0.1\n", modules=("remoteip",), pm=LONG)
     httpd.start()
     for n in range(1, 31):
         ask(httpd, "/x", 1, **{"X-Forwarded-For": f"198.51.100.{n}"})
@@ -301,7 +313,7 @@ NO_MONITORS = ("Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0", "healt", "Google
 
 
 def test_the_share_of_monitoring_and_of_the_busiest_client_is_told(new_httpd):
-    httpd = new_httpd(config='RedirectMatch 503 "^/x"\n', pm=RULES.replace("clear=2", "clear=30"))
+    httpd = new_httpd(config='RedirectMatch 503 "^/x"\n', pm=LONG)
     httpd.start()
     for n in range(30):
         ask(httpd, "/x", 1, source=f"127.0.4.{1 + n % 9}")
@@ -326,7 +338,7 @@ def test_the_share_of_monitoring_and_of_the_busiest_client_is_told(new_httpd):
 
 
 def test_hostile_uris_hosts_and_methods_come_out_inert(new_httpd):
-    httpd = new_httpd(config='RedirectMatch 503 "x"\n', pm=RULES)
+    httpd = new_httpd(config='RedirectMatch 503 "x"\n', pm=LONG)
     httpd.start()
     for n in range(15):
         for request in (b"GET /x/<script>alert(1)</script>/%1b[31m/\x80 HTTP/1.1\r\nHost: localhost",
@@ -368,7 +380,7 @@ def whoever(new_httpd, **options):
 
 
 def test_clients_without_an_address_are_counted_as_nobody_and_not_taken_for_one(new_httpd):
-    httpd = whoever(new_httpd, pm=RULES)
+    httpd = whoever(new_httpd, pm=LONG)
     socket = {"X-Client": "/run/client.sock"}
     for n in range(12):     # as many well clients as would make a scanner of one that fails
         ask(httpd, "/", 1, source=f"127.0.5.{1 + n}")
@@ -388,7 +400,7 @@ def test_clients_without_an_address_are_counted_as_nobody_and_not_taken_for_one(
 
 
 def test_an_ipv6_address_is_masked_whatever_its_zone(new_httpd):
-    httpd = whoever(new_httpd, pm=RULES)
+    httpd = whoever(new_httpd, pm=LONG)
     zones = ["fe80::1:2:3%lo", "fe80::1:2:3%1", "2001:db8:7:8::9", "::ffff:203.0.113.9"]
     for who in zones:
         assert httpd.get("/x", headers={"X-Client": who}).headers["X-Taken"] == "yes"
@@ -404,7 +416,7 @@ def test_an_ipv6_address_is_masked_whatever_its_zone(new_httpd):
 
 def test_backends_whose_names_are_made_from_the_request_are_told_by_what_they_became(new_httpd):
     httpd = new_httpd(modules=("proxy_fcgi", "proxy_balancer", "lbmethod_byrequests", "slotmem_shm"),
-                      pm=RULES)
+                      pm=LONG)
     httpd.config = (
         'ProxyPassMatch "^/shard/([0-9]+)/" "http://127.0.0.1:$1/" retry=0\n'
         f'ProxyPassMatch "^/fpm/([a-z]+)$" "unix:{httpd.root}/$1.sock|fcgi://localhost/app" retry=0\n'
@@ -441,7 +453,7 @@ def test_backends_whose_names_are_made_from_the_request_are_told_by_what_they_be
 
 
 def test_tens_of_thousands_of_made_up_hosts_hide_none_that_is_real_and_take_no_memory(new_httpd):
-    httpd = new_httpd(config='RedirectMatch 502 "^/x"\n', pm=RULES)
+    httpd = new_httpd(config='RedirectMatch 502 "^/x"\n', pm=LONG)
     httpd.start()
     ask(httpd, "/", 5, "real.example")
 
@@ -472,14 +484,14 @@ def test_tens_of_thousands_of_made_up_hosts_hide_none_that_is_real_and_take_no_m
 
 def test_a_request_that_never_ends_is_in_flight_named_after_a_minute_and_counted_when_it_does(
         new_httpd, backend):
-    httpd = new_httpd(pm=RULES, config=f'ProxyPass "/api/" "{backend.url}/" timeout=200\n').start()
+    httpd = new_httpd(pm=RULES, config=f'ProxyPass "/api/" "{backend.url}/" timeout=600\n').start()
     with Load(httpd.port) as load:
         began = time.time()
-        load.stream("/api/hang?secret=1", rate=1, count=1, timeout=200)
+        load.stream("/api/hang?secret=1", rate=1, count=1, timeout=600)
         load.stream("/", rate=5, source=lambda n: f"127.0.3.{1 + n % 8}")
         final = wait_for_document(httpd, lambda d: document.events(d, "note"), 90, "its name")
         [named] = document.events(final, "note")
-        assert 60 <= seconds(named["at"]) - began < 60 + 3 * crowd()
+        assert 60 <= seconds(named["at"]) - began < 60 + room(3)
         assert "1 request is in flight for more than a minute" in named["text"]
         assert "/api/hang on" in named["text"] and "secret" not in named["text"]
         assert final["in_flight"]["requests"] >= 1 and final["in_flight"]["oldest"] > 60
@@ -492,14 +504,16 @@ def test_a_request_that_never_ends_is_in_flight_named_after_a_minute_and_counted
 def test_a_sample_tells_whether_the_client_had_gone_and_has_the_id_of_mod_unique_id(new_httpd):
     httpd = new_httpd(config='RedirectMatch 502 "^/x"\nErrorDocument 502 /big.bin\n'
                       'LogFormat "%{UNIQUE_ID}e %X" ids\nCustomLog "logs/ids.log" ids\n',
-                      modules=("unique_id",), pm=RULES)
+                      modules=("unique_id",), pm=LONG)
     httpd.document("big.bin", b"z" * 30_000_000)
     httpd.start()
     for _ in range(6):
         aborted_download(httpd.port, "/x/gone")
         ask(httpd, "/x/stayed", 2)
+    log = httpd.root / "logs/ids.log"
+    wait_for(lambda: log.read_text().count("\n") == 18, 60, "all are logged")
     final = opened(httpd)
-    truth = dict(line.split() for line in (httpd.root / "logs/ids.log").read_text().splitlines())
+    truth = dict(line.split() for line in log.read_text().splitlines())
     samples = final["incidents"][0]["samples"]
     assert len(samples) >= 12
     for sample in samples:
@@ -520,7 +534,7 @@ print("Status: 500\\nContent-Type: text/plain\\n\\nbroken")
 
 
 def cgi_server(new_httpd):
-    httpd = new_httpd(mpm="prefork", modules=("cgi",), pm=RULES,
+    httpd = new_httpd(mpm="prefork", modules=("cgi",), pm=LONG,
                       config='ScriptAlias "/cgi/" "cgi/"\n<Directory "cgi">\n'
                              "    Require all granted\n</Directory>\n")
     httpd.config = httpd.config.replace('"cgi/"', f'"{httpd.root}/cgi/"')
@@ -574,7 +588,7 @@ def test_what_php_writes_through_fastcgi_is_one_signature_and_no_other_programs(
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FastCgi) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"fcgi://127.0.0.1:{server.server_address[1]}"
-        httpd = new_httpd(modules=("proxy_fcgi",), pm=RULES, config=f'ProxyPass "/app" "{url}/app"\n').start()
+        httpd = new_httpd(modules=("proxy_fcgi",), pm=LONG, config=f'ProxyPass "/app" "{url}/app"\n').start()
         ask(httpd, "/app/x.php", 30)
         final = opened(httpd)
         server.shutdown()
@@ -649,7 +663,7 @@ def test_log_lines_of_an_open_incident_can_be_marked(new_httpd, mpm):
 
 
 def test_mod_status_has_a_section_on_incidents(new_httpd):
-    httpd = new_httpd(modules=("status",), pm=RULES, config='RedirectMatch 503 "^/x"\n'
+    httpd = new_httpd(modules=("status",), pm=LONG, config='RedirectMatch 503 "^/x"\n'
                       '<Location "/server-status">\n    SetHandler server-status\n</Location>\n')
     httpd.start()
     assert "No incident is open." in httpd.get("/server-status").text
@@ -663,12 +677,13 @@ def test_mod_status_has_a_section_on_incidents(new_httpd):
 
 def test_how_a_backend_failed_is_told_apart(new_httpd, backend):
     dead = free_port()
-    httpd = new_httpd(config=f'ProxyTimeout 1\nProxyPass "/dead/" "http://127.0.0.1:{dead}/" retry=0\n'
+    httpd = new_httpd(config=f'ProxyPass "/dead/" "http://127.0.0.1:{dead}/" retry=0\n'
+                      f'ProxyPass "/live/hang" "http://127.0.0.1:{backend.port}/hang" timeout=1\n'
                       f'ProxyPass "/live/" "http://127.0.0.1:{backend.port}/"\n'
                       f'<Proxy "balancer://pool">\n    BalancerMember "http://127.0.0.1:{backend.port}"\n'
                       '</Proxy>\nProxyPass "/pool/" "balancer://pool/"\n'
                       'ErrorDocument 500 "/sorry.html"\nProxyErrorOverride Off\n',
-                      modules=("proxy_balancer", "lbmethod_byrequests", "slotmem_shm"), pm=RULES)
+                      modules=("proxy_balancer", "lbmethod_byrequests", "slotmem_shm"), pm=LONG)
     httpd.document("sorry.html")
     httpd.start()
     ask(httpd, "/dead/x", 10)

@@ -171,6 +171,9 @@ typedef struct pm_verdict {
 void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_rule *slow,
                     const pm_figures *figures, pm_verdict *verdict);
 
+/** An incident has told what the sequential sum holds, and is over: the sum is 0. */
+void pm_detect_told(pm_scope *scope);
+
 /** The clock was set between two intervals; by the new one it was `at_us` then. The window is empty. What the sequential
  *  sum holds began then, unless an incident has told it already: then it is 0. */
 void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told);

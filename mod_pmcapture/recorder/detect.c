@@ -286,10 +286,7 @@ static void sequential_step(pm_scope *scope, const pm_burst_rule *rule, const bu
     double sum = (raised < cap ? raised : cap) - (now->requests - now->errors) * LN2;
 
     if (!(sum > 0) || !(raised > 0)) { /* damaged memory may be NaN */
-        scope->cusum = 0;
-        scope->cusum_since_us = 0;
-        scope->cusum_failures = 0;
-        scope->sequential = 0;
+        pm_detect_told(scope);
         return;
     }
     scope->cusum = sum;
@@ -387,9 +384,8 @@ void pm_detect_step(pm_scope *scope, const pm_burst_rule *burst, const pm_slow_r
     }
 }
 
-#define LEAD_US                                                                                    \
-    (8 *                                                                                           \
-     PM_SECOND) /* a span begins with a block: what it is about may have begun in the one before */
+/* A span begins with a block: what it is about may have begun in the one before. */
+#define LEAD_US (8 * PM_SECOND)
 
 static double unserved(const pm_interval *i, uint32_t outcomes)
 {
@@ -418,14 +414,19 @@ uint64_t pm_detect_unserved_onset(const pm_scope *scope, uint64_t since_us, uint
     return known_time(onset(parts, n, hits / (2 * requests)), scope->at_us);
 }
 
+void pm_detect_told(pm_scope *scope)
+{
+    scope->cusum = 0;
+    scope->cusum_since_us = 0;
+    scope->cusum_failures = 0;
+    scope->sequential = 0;
+}
+
 void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told)
 {
     scope->kept = 0;
     if (told) {
-        scope->cusum = 0;
-        scope->cusum_since_us = 0;
-        scope->cusum_failures = 0;
-        scope->sequential = 0;
+        pm_detect_told(scope);
     }
     else if (scope->cusum_since_us != 0) {
         scope->cusum_since_us = at_us;

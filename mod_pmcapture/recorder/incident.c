@@ -284,6 +284,16 @@ static uint64_t clear_of(const pm_fold *f, const pm_open *o)
     return clear;
 }
 
+/** What it was opened by is told, and opens no other. The whole server's has told of all virtual hosts. */
+static void forget_told(pm_fold *f, uint32_t scope)
+{
+    for (uint32_t i = 0; i < f->state->scopes; i++) {
+        if (i == scope || scope == PM_SCOPE_SERVER) {
+            pm_detect_told(&f->state->scope[i].detect);
+        }
+    }
+}
+
 static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_verdict *verdict = &t->verdicts[o->scope];
@@ -303,6 +313,7 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
     }
     in->open = 0;
     in->closed_us = t->now_us;
+    forget_told(f, o->scope);
     say_closed(f, in);
 }
 

@@ -252,6 +252,23 @@ static void onset_is_the_first_failures_arrival_and_end_the_last_ones_completion
     end_bench(b);
 }
 
+static void what_an_incident_has_told_opens_no_other_when_it_is_closed(void **state)
+{
+    bench *b = make_bench(*state);
+
+    for (int i = 0; i < 6; i++) { /* a quiet site, of which each request fails */
+        requests(b, 1, 1, 503);
+        tick(b);
+    }
+    requests(b, 1, 1, 200); /* it is well again, and nobody asks */
+    for (int i = 0; i < 30; i++) {
+        tick(b);
+    }
+    assert_int_equal(incident(b, 1, 0)->open, 0);
+    assert_int_equal(incident(b, 1, 0)->errors, 6);
+    end_bench(b);
+}
+
 static void requests_are_those_from_onset_to_end_also_within_a_second(void **state)
 {
     bench *b = make_bench(*state);
@@ -1237,6 +1254,7 @@ int main(void)
         CASE(of_many_runs_each_is_counted),
         CASE(another_recorder_goes_on_where_one_died),
         CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
+        CASE(what_an_incident_has_told_opens_no_other_when_it_is_closed),
         CASE(requests_are_those_from_onset_to_end_also_within_a_second),
         CASE(a_virtual_hosts_requests_are_trimmed_by_its_own_seconds),
         CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),

@@ -188,31 +188,61 @@ static void take_clients(const pm_vhost_live *vh, pm_scope_state *scope, pm_figu
     }
 }
 
-/** Those of refusals and redirects, and who met what. */
-static void take_unserved_times(const pm_vhost_live *vh, const pm_vhost_epoch *e, const pm_tick *t,
-                                pm_scope_state *scope, pm_figures *own)
+static uint64_t take(_Atomic uint64_t *from)
 {
-    uint64_t first = earlier(load(&e->first_unserved_us), scope->first_unserved_us);
+    return load(from) != 0 ? atomic_exchange_explicit(from, 0, memory_order_relaxed) : 0;
+}
 
+/** What was written to any epoch but the active one: a worker that is held up writes to the one that was active when it
+ *  began, whenever it goes on. */
+static void take_first(pm_vhost_live *vh, uint32_t active, uint64_t *error, uint64_t *slow)
+{
+    for (uint32_t n = 0; n < PM_EPOCHS; n++) {
+        if (n != active % PM_EPOCHS) {
+            *error = earlier(*error, take(&vh->epoch[n].first_error_us));
+            *slow = earlier(*slow, take(&vh->epoch[n].first_slow_us));
+        }
+    }
+}
+
+/** Who met what, of all epochs but the active one. */
+static void take_met(pm_vhost_epoch *e, pm_client_set met[PM_OUTCOMES])
+{
+    for (uint32_t i = 0; i < PM_OUTCOMES * PM_SET_LEVELS * PM_SET_WORDS; i++) {
+        uint32_t outcome = i / (PM_SET_LEVELS * PM_SET_WORDS);
+        uint32_t level = i / PM_SET_WORDS % PM_SET_LEVELS, word = i % PM_SET_WORDS;
+
+        met[outcome].word[level][word] |= take(&e->clients[outcome].word[level][word]);
+    }
+}
+
+/** The times of refusals and redirects, and who met what. */
+static void take_unserved(pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope,
+                          pm_figures *own)
+{
+    uint64_t first = scope->first_unserved_us;
+
+    for (uint32_t n = 0; n < PM_EPOCHS; n++) {
+        if (n != (t->epoch + 1) % PM_EPOCHS) {
+            first = earlier(first, take(&vh->epoch[n].first_unserved_us));
+            take_met(&vh->epoch[n], own->met);
+        }
+    }
     scope->first_unserved_us = first;
     if (own->refused > 0 || own->redirected > 0) {
         own->first_unserved_us = plausible(t, first);
         own->last_unserved_us = plausible(t, load(&vh->last_unserved_us));
         scope->first_unserved_us = 0;
     }
-    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
-        pm_shared_take(&own->met[i], &e->clients[i], sizeof(own->met[i]));
-    }
 }
 
 /** The times of failures. The counter of one may follow a tick later: then its time waits here, as it was written. */
-static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope,
-                       pm_figures *own)
+static void take_times(pm_vhost_live *vh, const pm_tick *t, pm_scope_state *scope, pm_figures *own)
 {
     const pm_vhost_epoch *e = &vh->epoch[t->epoch];
-    uint64_t error = earlier(load(&e->first_error_us), scope->first_error_us);
-    uint64_t slow = earlier(load(&e->first_slow_us), scope->first_slow_us);
+    uint64_t error = scope->first_error_us, slow = scope->first_slow_us;
 
+    take_first(vh, t->epoch + 1, &error, &slow);
     if (own->slow > 0 && pm_before_set(t, slow)) {
         /* Their worker took the clock's step for time. Which of all are slow, nobody knows. */
         own->slow = slow = 0;
@@ -221,7 +251,7 @@ static void take_times(const pm_vhost_live *vh, const pm_tick *t, pm_scope_state
         pm_clients_add(own->ok_clients,
                        atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed));
     }
-    take_unserved_times(vh, e, t, scope, own);
+    take_unserved(vh, t, scope, own);
     scope->first_error_us = scope->first_slow_us = 0;
     if (own->errors > 0) {
         own->first_error_us = plausible(t, error);
@@ -289,7 +319,7 @@ static void take_vhost(pm_fold *f, pm_tick *t, uint32_t v)
 {
     pm_scope_state *scope = &f->state->scope[v + 1];
     pm_figures *own = &t->figures[v + 1], *all = &t->figures[PM_SCOPE_SERVER];
-    const pm_vhost_live *vh = &f->live->vhosts[v];
+    pm_vhost_live *vh = &f->live->vhosts[v];
 
     take_times(vh, t, scope, own);
     if (own->errors > 0 || own->refused > 0 || own->redirected > 0) {
@@ -406,24 +436,12 @@ static void take_sketches(pm_fold *f, pm_tick *t)
     f->state->pools_used[t->tick % PM_SKETCHES_KEPT] = used;
 }
 
-/** Make room in an epoch that comes: nobody has written to it for two ticks. */
+/** Make room in an epoch that comes: nobody has written to it for two ticks. Its times were taken. */
 static void clear_epoch(pm_fold *f, uint32_t epoch)
 {
     for (uint32_t v = 0; v < f->live->geo.vhosts; v++) {
         pm_vhost_epoch *e = &f->live->vhosts[v].epoch[epoch];
 
-        if (atomic_load_explicit(&e->first_error_us, memory_order_relaxed) != 0) {
-            atomic_store_explicit(&e->first_error_us, 0, memory_order_relaxed);
-        }
-        if (atomic_load_explicit(&e->first_slow_us, memory_order_relaxed) != 0) {
-            atomic_store_explicit(&e->first_slow_us, 0, memory_order_relaxed);
-        }
-        if (atomic_load_explicit(&e->first_unserved_us, memory_order_relaxed) != 0) {
-            atomic_store_explicit(&e->first_unserved_us, 0, memory_order_relaxed);
-        }
-        if (pm_shared_any(e->clients, sizeof(e->clients))) {
-            pm_shared_zero(e->clients, sizeof(e->clients));
-        }
         for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
             if (atomic_load_explicit(&e->ok_clients[i], memory_order_relaxed) != 0) {
                 atomic_store_explicit(&e->ok_clients[i], 0, memory_order_relaxed);

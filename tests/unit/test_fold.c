@@ -269,6 +269,27 @@ static void what_an_incident_has_told_opens_no_other_when_it_is_closed(void **st
     end_bench(b);
 }
 
+/** A worker that is held up writes to the epoch that was active when it began. */
+static void a_time_that_was_written_late_is_the_onset(void **state)
+{
+    for (uint32_t late = 1; late < PM_EPOCHS - 1; late++) {
+        bench *b = make_bench(*state);
+        pm_vhost_live *vh = &b->live.vhosts[1];
+        uint32_t active;
+        uint64_t arrival;
+
+        quiet(b, 3, 1);
+        requests(b, 1, 12, 503);
+        active = pm_live_epoch(&b->live);
+        arrival = atomic_exchange(&vh->epoch[active % PM_EPOCHS].first_error_us, 0);
+        atomic_store(&vh->epoch[(active - late) % PM_EPOCHS].first_error_us, arrival);
+        tick(b);
+        assert_int_equal(incident(b, 1, 0)->onset_us, arrival);
+        end_bench(b);
+        remove(((fixture *)*state)->path);
+    }
+}
+
 static void requests_are_those_from_onset_to_end_also_within_a_second(void **state)
 {
     bench *b = make_bench(*state);
@@ -1255,6 +1276,7 @@ int main(void)
         CASE(another_recorder_goes_on_where_one_died),
         CASE(onset_is_the_first_failures_arrival_and_end_the_last_ones_completion),
         CASE(what_an_incident_has_told_opens_no_other_when_it_is_closed),
+        CASE(a_time_that_was_written_late_is_the_onset),
         CASE(requests_are_those_from_onset_to_end_also_within_a_second),
         CASE(a_virtual_hosts_requests_are_trimmed_by_its_own_seconds),
         CASE(bursts_closer_than_clear_are_one_and_farther_ones_two),

@@ -20,6 +20,7 @@ SHARE_DIR = $(PREFIX)/share/pmcapture
 RECORDER_DIR ?= $(PREFIX)/libexec/pmcapture
 MAN_DIR ?= $(PREFIX)/share/man
 SYSTEMD_DIR ?= /etc/systemd/system
+SYSUSERS_DIR ?= $(PREFIX)/lib/sysusers.d
 PYTHON  ?= /usr/bin/python3
 APXS    ?= $(shell command -v apxs || command -v apxs2)
 EXTRA_CFLAGS ?=
@@ -76,7 +77,7 @@ objects: $(CORE) $(MODULE) $(TOOLS) $(RECORDER)
 help:
 	@sed -n '3,12s/^# \{0,1\}//p' Makefile
 	@echo 'make deps | unit | lint | facts | install | uninstall | clean'
-	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
+	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR SYSUSERS_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
 	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED (torture)  FUZZ_SECONDS (fuzz)'
 	@echo '  SHORT=1 (check)  RELEASES=SUITE=check|short... MIRROR=URI (releases)'
@@ -235,6 +236,7 @@ CONF_FILE := $(SYSCONFDIR)/mods-available/00-pmcapture.conf
 ENABLED   := $(SYSCONFDIR)/mods-enabled/00-pmcapture.load
 LOG_DIR   := $${APACHE_LOG_DIR}
 UNIT      := apache2
+READERS   := SupplementaryGroups=adm
 ENABLE    := a2enmod 00-pmcapture
 DISABLE   := a2dismod 00-pmcapture
 else
@@ -243,9 +245,14 @@ LOAD_FILE := $(CONF_ROOT)/conf.modules.d/00-pmcapture.conf
 CONF_FILE := $(CONF_ROOT)/conf.d/pmcapture.conf
 LOG_DIR   := logs
 UNIT      := httpd
+READERS   := \#SupplementaryGroups=
 ENABLE    := nothing: conf.modules.d/ and conf.d/ are read (else Include both files)
 endif
 DROP_IN := $(SYSTEMD_DIR)/$(UNIT).service.d/pmcapture.conf
+# The recorder's own units: of the server, and of further ones (Debian's apache2@NAME).
+make_unit = sed -e 's|@RECORDER_DIR@|$(RECORDER_DIR)|' -e 's|@UNIT@|$(UNIT)$(if $(1),@%i)|' \
+    -e 's|@LOG_DIR@|/var/log/$(UNIT)$(1)|' -e 's|@READERS@|$(READERS)|' -e 's|@SUFFIX@|$(1)|' \
+    conf/pmrecorder.service.in
 
 # A running httpd has the old module mapped: install(1) makes a new file and leaves that one whole.
 # Configuration that is there already is its administrator's, and stays.
@@ -269,6 +276,9 @@ install: all
 	test -e '$(DESTDIR)$(CONF_FILE)' || install -m 644 conf/pmcapture.conf '$(DESTDIR)$(CONF_FILE)'
 	test -e '$(DESTDIR)$(DROP_IN)' || sed -e 's|@BINDIR@|$(PREFIX)/bin|' \
 	    -e 's|@LOG_DIR@|/var/log/$(UNIT)|' conf/pmcapture-service.conf.in >'$(DESTDIR)$(DROP_IN)'
+	$(call make_unit) >'$(DESTDIR)$(SYSTEMD_DIR)/pmrecorder.service'
+	$(call make_unit,-%i) >'$(DESTDIR)$(SYSTEMD_DIR)/pmrecorder@.service'
+	install -D -m 644 conf/pmcapture.sysusers '$(DESTDIR)$(SYSUSERS_DIR)/pmcapture.conf'
 	@echo 'To enable it: $(ENABLE); then systemctl daemon-reload, and restart httpd.'
 
 # With its LoadModule line still in force, httpd could not even reload.
@@ -277,7 +287,9 @@ ifdef ENABLED
 	@if test -h '$(DESTDIR)$(ENABLED)'; then \
 	    echo 'uninstall: first "$(DISABLE)" and reload httpd' >&2; exit 1; fi
 endif
-	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)' '$(DESTDIR)$(DROP_IN)'
+	rm -f '$(DESTDIR)$(LOAD_FILE)' '$(DESTDIR)$(CONF_FILE)' '$(DESTDIR)$(DROP_IN)' \
+	    '$(DESTDIR)$(SYSTEMD_DIR)/pmrecorder.service' '$(DESTDIR)$(SYSTEMD_DIR)/pmrecorder@.service' \
+	    '$(DESTDIR)$(SYSUSERS_DIR)/pmcapture.conf'
 	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_pmcapture.so' '$(DESTDIR)$(PREFIX)/bin/pmdump' \
 	    '$(DESTDIR)$(PREFIX)/bin/pmcapture' '$(DESTDIR)$(MAN_DIR)/man1/pmcapture.1' \
 	    '$(DESTDIR)$(MAN_DIR)/man1/pmdump.1' '$(DESTDIR)$(MAN_DIR)/man8/mod_pmcapture.8' \
@@ -298,7 +310,21 @@ lint:
 	tests/lint-links $(BUILD)
 	@$(MAKE) --no-print-directory -s $(BUILD)/facts
 	tests/make-facts --check $(BUILD)/facts
+	@$(MAKE) --no-print-directory -s lint-units
 	for page in $(wildcard scripts/*.[1-8]); do mandoc -T lint -W warning $$page || exit 1; done
+
+# Units as they are installed, but for where the program is: it has to be there. The sandbox is to stay a tight one
+# (systemd's exposure, of 100).
+.PHONY: lint-units
+lint-units: RECORDER_DIR = $(abspath $(BUILD)/libexec)
+lint-units: $(PMRECORDER)
+	@mkdir -p $(BUILD)/units
+	$(call make_unit) >$(BUILD)/units/pmrecorder.service
+	$(call make_unit,-%i) >$(BUILD)/units/pmrecorder@.service
+	systemd-analyze verify --man=no $(BUILD)/units/pmrecorder.service
+	systemd-analyze verify --man=no $(BUILD)/units/pmrecorder@one.service
+	systemd-analyze security --no-pager --offline=yes --threshold=15 $(BUILD)/units/pmrecorder.service >/dev/null
+	systemd-sysusers --dry-run $(abspath conf/pmcapture.sysusers) >/dev/null 2>&1
 
 # ---- what is needed to build and test, as Debian calls it ----
 

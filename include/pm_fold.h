@@ -178,7 +178,10 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
 /** Once a second in a tick's place, after the last tick, when the server has vanished or ended itself: an incident tells
  *  that nobody is served, and lasts until the next run's pm_fold_begin. The server's heartbeat stays its last sign of life. */
 void pm_fold_down(pm_fold *f, uint64_t now_us);
-/** 1 when it was called, by whichever process, and no run has begun since. */
+/** Once a second in a tick's place, after the last tick, when the server was stopped in order: 1 when a start has failed
+ *  since, so that the stop was not meant to last: from here on pm_fold_down is called. */
+int pm_fold_stopped(pm_fold *f);
+/** 1 when pm_fold_down was called, by whichever process, and no run has begun since. */
 int pm_fold_is_down(const pm_fold *f);
 /** Put an event (pm_draft_end) into the queue that the next tick writes. */
 void pm_fold_event(pm_fold *f, const pm_event *e);

@@ -18,14 +18,14 @@
 #include "pm_detect.h"
 #include "pm_served.h"
 #include "pm_error.h"
+#include "pm_listen.h"
 
 #define PM_HANDOVER_VERSION 1u
 
-#define PM_LISTEN_MAX 4
-
 enum pm_handover_kind {
     PM_HANDOVER_LOAD = 1, /* a configuration was loaded */
-    PM_HANDOVER_STOP = 2  /* the server ends in order; control->stopping says so, too */
+    PM_HANDOVER_STOP = 2, /* the server ends in order; control->stopping says so, too */
+    PM_HANDOVER_LEAVE = 3 /* to a service: what it was handed over is not to be recorded any more */
 };
 
 enum pm_handover_fd {

@@ -14,6 +14,7 @@
 
 #include "pm_lease.h"
 #include "retained.h"
+#include "service.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -110,7 +111,10 @@ static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
         (httpd = pm_process_parent(pm_process_parent((uint32_t)holder))) == (uint32_t)getpid()) {
         return 0;
     }
-    if (holder < 0 || is_httpd(httpd)) {
+    if (holder > 0 && pm_service_is(pm_process_parent((uint32_t)holder))) {
+        return is_served(c, path, p); /* it waits for this one */
+    }
+    if (holder < 0 || is_httpd(httpd) || is_served(c, path, p)) {
         return 1;
     }
     send_away(holder);
@@ -252,6 +256,7 @@ void pm_capture_file_find(apr_pool_t *p, server_rec *s)
     const char *path = pm_config->file != NULL ? ap_server_root_relative(p, pm_config->file) : NULL;
 
     pm.trouble[0] = '\0';
+    pm_service_find(s, path);
     if (pm_config->file == NULL) {
         pm_say(s, APLOG_NOTICE,
                "no PMCaptureFile: the last 5 minutes are kept in memory, nothing on disk");

@@ -283,12 +283,18 @@ static const char *set_recorder(cmd_parms *cmd, void *dir, const char *arg)
 
     (void)dir;
     if (err == NULL && arg[0] == '\0') {
-        err = bad(cmd, arg, "give auto, off, or the path of the recorder program");
+        err = bad(cmd, arg,
+                  "give auto, off, the path of the recorder program, or unix: and the path of a "
+                  "recorder service's socket");
+    }
+    if (err == NULL && pm_listen_path(arg) != NULL && pm_listen_problem(arg, cmd->pool) != NULL) {
+        err = bad(cmd, arg, pm_listen_problem(arg, cmd->pool));
     }
     if (err == NULL) {
-        pm_config->recorder = strcasecmp(arg, "auto") == 0 ? NULL
-                              : strcasecmp(arg, "off") == 0
-                                  ? "off"
+        pm_config->recorder = strcasecmp(arg, "auto") == 0  ? NULL
+                              : strcasecmp(arg, "off") == 0 ? "off"
+                              : pm_listen_path(arg) != NULL
+                                  ? arg
                                   : ap_server_root_relative(cmd->pool, arg);
     }
     return err;
@@ -343,8 +349,10 @@ const command_rec pm_commands[] = {
                     "further files or folders whose change or removal is an event"),
     AP_INIT_TAKE1("PMCaptureEventLog", set_event_log, NULL, RSRC_CONF,
                   "a file, or | and a program: every event as a line of JSON, shipped elsewhere"),
-    AP_INIT_TAKE1("PMCaptureRecorder", set_recorder, NULL, RSRC_CONF,
-                  "auto, off, or the path of the recorder program that is started"),
+    AP_INIT_TAKE1(
+        "PMCaptureRecorder", set_recorder, NULL, RSRC_CONF,
+        "auto, off, the path of the recorder program that is started, or unix:PATH of a recorder "
+        "service"),
     AP_INIT_ITERATE("PMCaptureListen", set_listen, NULL, RSRC_CONF,
                     "ADDR:PORT or unix:PATH where the recorder itself serves its pages"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -8,6 +8,7 @@
 
 #include "pm_time.h"
 #include "retained.h"
+#include "service.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -32,7 +33,7 @@ int pm_disk_hangs(void)
                            : 0;
 
     /* One that died as it wrote has left that mark, until its successor's first tick. */
-    return writing != 0 && pm_time_monotonic() > writing + HANG_US && kept->recorder > 0;
+    return writing != 0 && pm_time_monotonic() > writing + HANG_US && pm_recorder_is_there();
 }
 
 /** The file is locked for long: the recorder writes it down when it can, without data that is too long. */

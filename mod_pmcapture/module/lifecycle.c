@@ -16,6 +16,7 @@
 #include "pm_time.h"
 #include "relay.h"
 #include "retained.h"
+#include "service.h"
 #include "watch.h"
 
 static void end_configuration(pm_retained *kept)
@@ -29,7 +30,7 @@ static void end_configuration(pm_retained *kept)
         /* The recorder's last tick has not; one that is still here does it itself, and may be waiting for a disk that
          * hangs: httpd's end does not. */
         if (pm.capture != NULL && pm.control != NULL && atomic_load(&pm.control->stopping) != 2 &&
-            kept->recorder == 0) {
+            !pm_recorder_is_there()) {
             pm_capture_sync(pm.capture);
         }
         pm_region_remove_drained(kept);
@@ -41,9 +42,9 @@ static void end_configuration(pm_retained *kept)
             unlink(kept->live.path); /* the last tick is on disk, or there never was a first */
         }
         pm_relay_remove();
-        /* Where httpd ended itself the recorder stays, and goes on answering. */
-        pm_listen_leave(pm_ends_in_order() || kept->recorder == 0);
-        if (kept->memory_capture[0] != '\0' && (pm_ends_in_order() || kept->recorder == 0)) {
+        /* Where httpd ended itself the recorder stays, a service always does, and goes on answering. */
+        pm_listen_leave((pm_ends_in_order() && !pm_service_is_used()) || !pm_recorder_is_there());
+        if (kept->memory_capture[0] != '\0' && (pm_ends_in_order() || !pm_recorder_is_there())) {
             pm_capture_file_forget(pm.pconf, kept->memory_capture);
         }
     }

@@ -19,6 +19,8 @@
  *   events.c          events that the parent writes itself
  *   load.c            a load of the configuration: a process that gathers what it brought
  *   recorder.c        the recorder program: started, handed over to, stopped
+ *   handover.c        what it is handed over (recorder.h)
+ *   service.c         a recorder that is a service of its own (service.h)
  *   scoreboard.c      httpd's scoreboard, where the recorder can read it
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   process.c         a worker's place in the live region
@@ -49,6 +51,7 @@
 #include "pm_detect.h"
 #include "pm_guard.h"
 #include "pm_handover.h"
+#include "pm_listen.h"
 #include "pm_live.h"
 #include "pm_route.h"
 #include "pm_text.h"
@@ -67,7 +70,7 @@ typedef struct pm_global {
     enum pm_clients_mode clients;
     int query;
     const char *event_log; /* PMCaptureEventLog; NULL = none */
-    const char *recorder;  /* PMCaptureRecorder: a path, "off"; NULL = the installed one */
+    const char *recorder;  /* PMCaptureRecorder: a path, "unix:PATH", "off"; NULL = auto */
     uint32_t samples;
     apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     apr_array_header_t *listen; /* PMCaptureListen: of const char *; NULL = none */
@@ -266,8 +269,6 @@ void pm_recorder_stop(void);
 void pm_recorder_leave(void);
 
 /* listen.c */
-/** What is wrong with an argument of PMCaptureListen, as advice; NULL = nothing. */
-const char *pm_listen_problem(const char *arg, apr_pool_t *pool);
 /** In the parent: a listening socket for each, those of the last generation where they are the same. -1 = none; why is
  *  said once. 1 when all that are wanted are there. */
 int pm_listen_open(server_rec *s, int fds[]);

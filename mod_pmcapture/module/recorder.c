@@ -26,9 +26,10 @@
 
 #include "pm_handover.h"
 #include "pm_time.h"
+#include "recorder.h"
 #include "relay.h"
 #include "retained.h"
-#include "watch.h"
+#include "service.h"
 
 APLOG_USE_MODULE(pmcapture);
 
@@ -42,177 +43,12 @@ APLOG_USE_MODULE(pmcapture);
 
 static apr_proc_t recorder;
 static apr_pool_t *recorder_pool;
-static int all_listening; /* on each address of PMCaptureListen */
-
 static void let_go(int *fd)
 {
     if (*fd >= 0) {
         close(*fd);
     }
     *fd = -1;
-}
-
-/* ---- what it is handed over ---- */
-
-/** Where the scoreboard has what the recorder reads of it. */
-static void describe_scoreboard(pm_scoreboard_shape *shape)
-{
-    int processes = 0, threads = 0, daemons = 0, per_child = 0;
-    const uint8_t *base = (const uint8_t *)pm_scoreboard_base();
-
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &processes);
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &threads);
-    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
-    ap_mpm_query(AP_MPMQ_MAX_THREADS, &per_child);
-    shape->limit = (uint32_t)(daemons * (per_child > 0 ? per_child : 1));
-    if (base == NULL || processes <= 0) {
-        return;
-    }
-    shape->processes = (uint32_t)processes;
-    shape->threads = (uint32_t)(threads > 0 ? threads : 1);
-    shape->process_offset = (uint64_t)((const uint8_t *)ap_get_scoreboard_process(0) - base);
-    shape->process_stride = sizeof(process_score);
-    shape->pid_offset = offsetof(process_score, pid);
-    shape->quiescing_offset = offsetof(process_score, quiescing);
-    shape->worker_offset =
-        (uint64_t)((const uint8_t *)ap_get_scoreboard_worker_from_indexes(0, 0) - base);
-    shape->worker_stride = sizeof(worker_score);
-    shape->status_offset = offsetof(worker_score, status);
-    shape->ready = SERVER_READY;
-    shape->dead = SERVER_DEAD;
-    shape->starting = SERVER_STARTING;
-    shape->idle_kill = SERVER_IDLE_KILL;
-}
-
-static void describe_vhosts(pm_handover_block *b, server_rec *main_server)
-{
-    const pm_server_conf *main_conf = pm_conf_of(main_server);
-
-    b->burst = main_conf->burst;
-    b->slow = main_conf->slow;
-    b->served = main_conf->served;
-    for (uint32_t v = 0; v < b->vhosts; v++) {
-        b->vhost[v].burst = main_conf->burst;
-        b->vhost[v].slow = main_conf->slow;
-        b->vhost[v].served = main_conf->served;
-    }
-    for (server_rec *s = main_server; s != NULL; s = s->next) {
-        uint32_t v = pm_conf_of(s)->vhost;
-
-        if (v != 0) {
-            b->vhost[v].burst = pm_conf_of(s)->burst;
-            b->vhost[v].slow = pm_conf_of(s)->slow;
-            b->vhost[v].served = pm_conf_of(s)->served;
-            if (s->defn_name != NULL) {
-                apr_snprintf(b->vhost[v].defined, PM_KEY, "%s:%u", s->defn_name,
-                             s->defn_line_number);
-            }
-        }
-    }
-}
-
-static void describe_paths(pm_handover_block *b)
-{
-    const pm_retained *kept = pm_retained_get();
-
-    apr_cpystrn(b->capture_path, pm.capture_path, sizeof(b->capture_path));
-    apr_cpystrn(b->server_root, ap_server_root, sizeof(b->server_root));
-    apr_cpystrn(b->live_path, pm.live.path, sizeof(b->live_path));
-    b->live_size = pm.live.size;
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        b->old_size[i] = kept->old[i].size;
-        apr_cpystrn(b->old_path[i], kept->old[i].path, sizeof(b->old_path[i]));
-    }
-}
-
-/** As a sealed memfd; -1 with errno. */
-static int make_block(apr_pool_t *p, server_rec *s)
-{
-    const pm_retained *kept = pm_retained_get();
-    uint64_t size = pm_handover_block_size(pm.live.geo.vhosts);
-    pm_handover_block *b = apr_pcalloc(p, size);
-    int fd = pm_memory_make("pmcapture-load", 0);
-
-    b->size = size;
-    b->version = PM_HANDOVER_VERSION;
-    b->vhosts = pm.live.geo.vhosts;
-    b->layout = PM_LIVE_LAYOUT;
-    b->generation = pm.generation;
-    b->load_us = pm_load_at(&b->first, &b->graceful);
-    b->started_us = kept->started_us;
-    b->reload_us = kept->reload_us;
-    b->parent_pid = (uint32_t)kept->parent;
-    b->parent_start = pm.live.parent_start;
-    b->samples = pm_config->samples;
-    b->clients = pm_config->clients != PM_CLIENTS_OFF;
-    b->diff = pm_config->diff;
-    b->log_level = (uint32_t)ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
-    apr_cpystrn(b->software, ap_get_server_description(), sizeof(b->software));
-    apr_cpystrn(b->mpm, ap_show_mpm(), sizeof(b->mpm));
-    apr_cpystrn(b->module_version, PM_VERSION, sizeof(b->module_version));
-    apr_cpystrn(b->trouble, pm.trouble, sizeof(b->trouble));
-    describe_scoreboard(&b->scoreboard);
-    describe_vhosts(b, s);
-    describe_paths(b);
-    if (fd >= 0 && (write(fd, b, size) != (ssize_t)size ||
-                    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SEAL) != 0)) {
-        let_go(&fd);
-    }
-    return fd;
-}
-
-/** The region's file, if it still is the one that is mapped. */
-static int open_region(const pm_live *live, int flags)
-{
-    int fd =
-        live->header != NULL ? open(live->path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-    struct stat st;
-
-    if (fd >= 0 && live->file_ino != 0 &&
-        (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != live->file_ino)) {
-        let_go(&fd);
-    }
-    return fd;
-}
-
-static int error_log_fd(const server_rec *s)
-{
-    apr_os_file_t fd;
-
-    return s->error_log != NULL && apr_os_file_get(&fd, s->error_log) == APR_SUCCESS ? fd : -1;
-}
-
-static apr_status_t hand_over(server_rec *s)
-{
-    const pm_retained *kept = pm_retained_get();
-    pm_handover h = {.kind = PM_HANDOVER_LOAD};
-    apr_status_t rv;
-
-    for (int i = 0; i < PM_HANDOVER_FDS; i++) {
-        h.fd[i] = -1;
-    }
-    h.fd[PM_FD_BLOCK] = kept->block_fd;
-    h.fd[PM_FD_CONTROL] = kept->control_fd;
-    h.fd[PM_FD_LEDGER] = kept->ledger_fd;
-    h.fd[PM_FD_CAPTURE] = pm_capture_fd(pm.capture);
-    h.fd[PM_FD_LOCK] = pm_capture_lock_fd(pm.capture);
-    h.fd[PM_FD_SCOREBOARD] = kept->scoreboard_fd;
-    h.fd[PM_FD_EVENT_LOG] = pm.event_log;
-    h.fd[PM_FD_ERROR_LOG] = error_log_fd(s);
-    pm_config_descriptors(&h.fd[PM_FD_CONFIG_LAST], &h.fd[PM_FD_CONFIG]);
-    pm_watch_descriptors(&h.fd[PM_FD_WATCH_LAST], &h.fd[PM_FD_WATCH]);
-    h.fd[PM_FD_PAGES] = pm_relay_listen(s);
-    all_listening = pm_listen_open(s, &h.fd[PM_FD_LISTEN]);
-    h.fd[PM_FD_LIVE] = open_region(&pm.live, O_RDWR);
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        h.fd[PM_FD_OLD + i] = open_region(&pm.old[i], O_RDONLY);
-    }
-    rv = pm_handover_send(kept->channel, &h);
-    let_go(&h.fd[PM_FD_LIVE]);
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        let_go(&h.fd[PM_FD_OLD + i]);
-    }
-    return rv;
 }
 
 /* ---- the program ---- */
@@ -313,7 +149,7 @@ static void respawn(void)
 {
     if (start(ap_server_conf)) {
         register_recorder();
-        hand_over(ap_server_conf);
+        pm_hand_over(ap_server_conf, pm_retained_get()->channel);
     }
 }
 
@@ -329,7 +165,8 @@ static void recorder_changed(int reason, void *data, int status)
     apr_proc_other_child_unregister(data);
     kept->recorder = 0; /* its pid may be another's soon, who is not to get our signals */
     let_go(&kept->channel);
-    if (is_serving() && !is_off() && pm.capture != NULL && kept->block_fd >= 0 &&
+    if (is_serving() && !is_off() && !pm_service_is_used() && pm.capture != NULL &&
+        kept->block_fd >= 0 &&
         (kept->respawned_us == 0 || pm_time_monotonic() > kept->respawned_us + RESPAWN_US)) {
         kept->respawned_us = pm_time_monotonic();
         respawn();
@@ -342,6 +179,23 @@ static void forget_ended(pm_retained *kept)
     if (kept->recorder > 0 && waitpid(kept->recorder, NULL, WNOHANG) != 0) {
         kept->recorder = 0;
         let_go(&kept->channel);
+    }
+}
+
+/** One that httpd has started. It is known until it has gone. */
+static void send_away(pm_retained *kept)
+{
+    if (kept->recorder > 0) {
+        register_recorder();
+        kill(kept->recorder, SIGTERM);
+    }
+    let_go(&kept->channel);
+}
+
+static void hand_over_to_service(server_rec *s)
+{
+    if (pm_service_channel() >= 0 && pm_hand_over(s, pm_service_channel()) != APR_SUCCESS) {
+        pm_service_lose(); /* it does not read, or has gone: pm_recorder_check looks for it */
     }
 }
 
@@ -362,14 +216,19 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
     atomic_store(&pm.control->stopping, 0);
     atomic_store(&pm.control->reloading_us, 0);
     let_go(&kept->block_fd);
-    kept->block_fd = make_block(p, s);
+    kept->block_fd = pm_block_make(p, s);
     if (kept->block_fd < 0) {
         pm_say(s, APLOG_CRIT, "Nothing is recorded, only counted: out of memory");
         return;
     }
+    if (pm_service_is_used()) {
+        send_away(kept);
+        hand_over_to_service(s);
+        return;
+    }
     if (kept->recorder > 0 && kept->channel >= 0) {
         register_recorder();
-        if (hand_over(s) == APR_SUCCESS) {
+        if (pm_hand_over(s, kept->channel) == APR_SUCCESS) {
             return;
         }
         kill(kept->recorder, SIGKILL); /* it does not read: another one begins when it has gone */
@@ -377,7 +236,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
     }
     if (start(s)) {
         register_recorder();
-        hand_over(s);
+        pm_hand_over(s, kept->channel);
     }
 }
 
@@ -389,32 +248,55 @@ void pm_recorder_dismiss(apr_pool_t *pconf)
     let_go(&kept->block_fd);
     pm_relay_remove();  /* nobody would answer there, */
     pm_listen_leave(1); /* nor there */
+    pm_service_dismiss();
     forget_ended(kept);
-    if (kept->recorder > 0) {
-        register_recorder();
-        kill(kept->recorder, SIGTERM);
+    send_away(kept);
+}
+
+static void check_service(void)
+{
+    if (pm_service_check(ap_server_conf) || (!pm_all_listening() && pm_service_channel() >= 0)) {
+        hand_over_to_service(ap_server_conf);
     }
-    let_go(&kept->channel);
 }
 
 void pm_recorder_check(void)
 {
     const pm_retained *kept = pm_retained_get();
 
-    if (kept->recorder == 0 && kept->block_fd >= 0 && pm.capture != NULL && !is_off() &&
-        is_serving()) {
+    if (kept->block_fd < 0 || pm.capture == NULL || !is_serving()) {
+        return;
+    }
+    if (pm_service_is_used()) {
+        check_service();
+    }
+    else if (kept->recorder == 0 && !is_off()) {
         respawn();
     }
-    else if (!all_listening && kept->channel >= 0 && kept->block_fd >= 0 && pm.capture != NULL &&
-             is_serving()) {
-        hand_over(ap_server_conf); /* whoever had that port may have left it */
+    else if (!pm_all_listening() && kept->channel >= 0) {
+        /* whoever had that port may have left it */
+        pm_hand_over(ap_server_conf, kept->channel);
     }
+}
+
+/** Has the recorder taken the last second? One that httpd has started has then ended. */
+static int has_ended(pm_retained *kept)
+{
+    if (kept->recorder == 0) {
+        return atomic_load(&pm.control->stopping) == 2;
+    }
+    if (waitpid(kept->recorder, NULL, WNOHANG) != 0) {
+        kept->recorder = 0;
+        return 1;
+    }
+    return 0;
 }
 
 void pm_recorder_stop(void)
 {
     pm_retained *kept = pm_retained_get();
     pm_handover h = {.kind = PM_HANDOVER_STOP};
+    int channel = pm_service_is_used() ? pm_service_channel() : kept->channel;
 
     if (pm.control == NULL) {
         return;
@@ -423,15 +305,11 @@ void pm_recorder_stop(void)
         h.fd[i] = -1;
     }
     atomic_store(&pm.control->stopping, 1);
-    if (kept->channel >= 0) {
-        pm_handover_send(kept->channel, &h);
+    if (channel >= 0) {
+        pm_handover_send(channel, &h);
     }
     /* The stop returns when the record is complete, or after a moment: it is not ours to hold up. */
-    for (int ms = 0; ms < STOP_WAIT_MS && kept->recorder > 0; ms += 10) {
-        if (waitpid(kept->recorder, NULL, WNOHANG) != 0) {
-            kept->recorder = 0;
-            return;
-        }
+    for (int ms = 0; ms < STOP_WAIT_MS && pm_recorder_is_there() && !has_ended(kept); ms += 10) {
         usleep(10000);
     }
 }
@@ -446,5 +324,6 @@ void pm_recorder_leave(void)
     let_go(&kept->scoreboard_fd);
     let_go(&kept->block_fd);
     let_go(&kept->pages_fd);
+    pm_service_leave();
     pm_listen_leave(0);
 }

@@ -4,6 +4,8 @@
  *
  *   main.c        its arguments; it becomes the user that it works as
  *   supervise.c   keeps one process at work, and another when that one dies or hangs
+ *   guests.c      who connects to a service's control socket
+ *   notify.c      what a service tells the service manager
  *   work.c        that process: a tick a second
  *   generation.c  what httpd has handed over with a configuration, mapped and ready
  *   load.c        what a load of the configuration brought
@@ -20,6 +22,7 @@
 #include "pm_config.h"
 #include "pm_fold.h"
 #include "pm_handover.h"
+#include "pm_service.h"
 #include "pm_watch.h"
 
 /** What httpd has handed over with one configuration. Made and used by one thread. */
@@ -40,13 +43,53 @@ typedef struct pm_generation {
     struct pm_generation *next_ended; /* of those whose memory a look that hangs still uses */
 } pm_generation;
 
+/** What a recorder that is a service of its own was told. */
+typedef struct pm_service {
+    const char *capture; /* the file whose history it serves when no httpd has handed one over */
+    int control;         /* its control socket */
+    int pages[PM_LISTEN_MAX]; /* listening sockets; -1 = none */
+} pm_service;
+
+/** What the process at work is doing, for who supervises it, in memory of these two alone. */
+enum pm_doing { PM_IDLE, PM_WAITS, PM_RECORDS, PM_SEES_STOP, PM_SEES_DOWN };
+typedef struct pm_pulse {
+    _Atomic uint64_t beat_us; /* monotonic; its last sign of life */
+    _Atomic uint32_t doing;   /* enum pm_doing */
+    _Atomic uint32_t httpd;   /* pid of the parent whose requests it records, or did */
+} pm_pulse;
+
 /* supervise.c */
-/** Work for the httpd at the other end of `socket`, a process of this user, until it has ended; the exit status. */
-int pm_supervise(int socket, uid_t owner);
+/** Work for the httpd at the other end of `socket`, a process of this user, until it has ended; or, with `service`, for
+ *  each that connects, until this process is told to go. The exit status. */
+int pm_supervise(int socket, uid_t owner, const pm_service *service);
+
+/* guests.c */
+/** Those that have connected and have handed nothing over yet. */
+#define PM_GUESTS 8
+typedef struct pm_guest {
+    int fd; /* -1 = none */
+    uint32_t uid;
+    uint64_t since_us; /* monotonic */
+} pm_guest;
+/** Greet who has connected, or refuse; `owner` and root are let in. `latest` is what the last httpd has handed over, `httpd`
+ *  the pid of one that is recorded now, 0 = none. */
+void pm_guests_greet(pm_guest guests[PM_GUESTS], const pm_service *service, uid_t owner,
+                     const pm_handover *latest, uint32_t httpd);
+/** Say why, and close the connection. */
+void pm_guest_refuse(int fd, const pm_service *service, const char *sentence);
+void pm_guests_expire(pm_guest guests[PM_GUESTS]);
+
+/* notify.c */
+/** As the service manager's environment says; without one nobody is told. */
+void pm_notify_begin(void);
+/** READY=1 the first time; STATUS= when it is another one; WATCHDOG=1 in time, where `ticks`. */
+void pm_notify_tick(const char *status, int ticks);
+void pm_notify_end(void);
 
 /* work.c */
-/** Record what comes over `channel` from the supervising process; the exit status: 0 there is nothing left to do. */
-int pm_work(int channel);
+/** Record what comes over `channel` from the supervising process; the exit status: 0 there is nothing left to do. `service`
+ *  NULL = httpd has started it. */
+int pm_work(int channel, const pm_service *service, pm_pulse *pulse);
 
 /* generation.c */
 /** Take over a handover's descriptors, whatever comes of it. NULL with a sentence. */
@@ -69,6 +112,8 @@ void pm_eventlog_tick(pm_generation *g);
 /** From here on pages are this generation's, on the sockets that it was handed; NULL = nobody's. When it returns no page
  *  is made of another one. */
 void pm_serve(pm_generation *g);
+/** Before the first generation: serve history as the service's file has it, on its own sockets, which it has for good. */
+void pm_serve_alone(const pm_service *service);
 
 /* log.c */
 /** Where sentences go from here on: a descriptor of httpd's error log, -1 = syslog; up to this level, as syslog's. */

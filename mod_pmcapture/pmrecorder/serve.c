@@ -31,8 +31,10 @@ typedef struct listener {
 } listener;
 
 static listener listeners[LISTENERS];
+static listener own[PM_LISTEN_MAX]; /* a service's */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pm_generation *served; /* under the lock; NULL = none */
+static const char *alone;     /* a service's file; NULL = none */
 
 /* ---- one request ---- */
 
@@ -70,23 +72,41 @@ static enum MHD_Result refuse_method(struct MHD_Connection *c)
     return done;
 }
 
-/** Under the lock. The descriptor is the generation's: to close one would give up the lease. */
+/** Of a generation, by its descriptor: to close another one would give up the lease. */
+static pm_capture *open_served(pm_source *source, apr_pool_t *pool, pm_error *err)
+{
+    pm_capture *capture = NULL;
+
+    source->run_dir = "";
+    source->trouble = served->block->trouble;
+    source->live = &served->live;
+    return pm_capture_open_fd(&capture, pm_capture_fd(served->capture),
+                              pm_capture_path(served->capture), pool, err) == APR_SUCCESS
+               ? capture
+               : NULL;
+}
+
+/** Under the lock. As long as a service has no generation it has no lease, and reads the file by its name. */
 static void answer(pm_reply *reply, const pm_question *asked, apr_pool_t *pool)
 {
     pm_capture *capture = NULL;
-    pm_source source = {.run_dir = ""};
-    pm_error err;
+    pm_source source = {.run_dir = NULL};
+    pm_error err = {""};
 
     if (served != NULL && served->capture != NULL) {
-        source.trouble = served->block->trouble;
-        source.live = &served->live;
-        if (pm_capture_open_fd(&capture, pm_capture_fd(served->capture),
-                               pm_capture_path(served->capture), pool, &err) != APR_SUCCESS) {
-            source.trouble = err.text;
-            capture = NULL;
-        }
+        capture = open_served(&source, pool, &err);
+    }
+    else if (served == NULL && alone != NULL &&
+             pm_capture_open(&capture, alone, pool, &err) != APR_SUCCESS) {
+        capture = NULL;
+    }
+    if (capture == NULL && err.text[0] != '\0') {
+        source.trouble = err.text;
     }
     pm_page_answer(reply, asked, capture, &source, pool);
+    if (served == NULL && capture != NULL) {
+        pm_capture_close(capture);
+    }
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *path,
@@ -172,6 +192,21 @@ static void start(listener *l, int fd, const struct stat *st)
     }
 }
 
+static int is_served_by(const listener *l, const struct stat *st)
+{
+    return l->daemon != NULL && l->dev == st->st_dev && l->ino == st->st_ino;
+}
+
+static int is_own(const struct stat *st)
+{
+    for (int i = 0; i < PM_LISTEN_MAX; i++) {
+        if (is_served_by(&own[i], st)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /** A socket that it serves already goes on; its further descriptor is closed. */
 static void listen_on(listener *l, int fd)
 {
@@ -181,11 +216,15 @@ static void listen_on(listener *l, int fd)
         stop(l);
         return;
     }
-    if (l->daemon != NULL && l->dev == st.st_dev && l->ino == st.st_ino) {
+    if (is_served_by(l, &st)) {
         close(fd);
         return;
     }
     stop(l);
+    if (is_own(&st)) {
+        close(fd); /* it was offered to httpd, which has handed it back */
+        return;
+    }
     start(l, fd, &st);
 }
 
@@ -200,5 +239,19 @@ void pm_serve(pm_generation *g)
     for (int i = 0; i < LISTENERS; i++) {
         listen_on(&listeners[i], g->handed.fd[PM_FD_PAGES + i]);
         g->handed.fd[PM_FD_PAGES + i] = -1;
+    }
+}
+
+void pm_serve_alone(const pm_service *service)
+{
+    struct stat st;
+
+    alone = service->capture;
+    for (int i = 0; i < PM_LISTEN_MAX; i++) {
+        int fd = service->pages[i] >= 0 ? dup(service->pages[i]) : -1;
+
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+            start(&own[i], fd, &st);
+        }
     }
 }

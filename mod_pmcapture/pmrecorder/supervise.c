@@ -5,19 +5,25 @@
  * The supervising process touches no file and takes no lock, so there is nothing that could hold it up. It keeps what httpd
  * handed over last: a new process begins with that, and goes on where the last one was killed, as all that it needs
  * lies in memory that httpd's parent keeps.
+ *
+ * Started by httpd it works for that one, and ends with it. As a service it is there before any httpd and after it, and
+ * works for the one that connects.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pm_live.h"
 #include "pm_time.h"
 #include "pmrecorder.h"
 
@@ -31,15 +37,20 @@
 #define DIE_US (500 * 1000ull)
 
 typedef struct supervisor {
+    const pm_service *service; /* NULL: httpd has started it */
+    pm_guest guests[PM_GUESTS];
     int httpd;   /* -1: gone */
     uid_t owner; /* whose processes are heard */
     int channel; /* to the process at work */
+    pm_pulse *pulse;
     pid_t worker;
     uint64_t born_us, next_us, pause_us; /* monotonic */
     uint64_t killed_us;                  /* 0 = it was not */
     uint64_t loaded_us;                  /* when the latest came */
     pm_handover latest;                  /* kind 0: nothing was handed over yet */
     pm_control *control;                 /* of the latest; NULL = none */
+    uint32_t parent;                     /* of that httpd: its pid */
+    uint64_t parent_start;
 } supervisor;
 
 static volatile sig_atomic_t told_to_go;
@@ -51,6 +62,23 @@ static void on_term(int sig)
 }
 
 /* ---- the process at work ---- */
+
+/** What is the supervising process's alone. */
+static void leave_supervisor(supervisor *s)
+{
+    if (s->httpd >= 0) {
+        close(s->httpd);
+    }
+    for (int i = 0; i < PM_GUESTS; i++) {
+        if (s->guests[i].fd >= 0) {
+            close(s->guests[i].fd);
+        }
+    }
+    if (s->service != NULL) {
+        close(s->service->control);
+    }
+    pm_handover_close(&s->latest);
+}
 
 static void begin_work(supervisor *s)
 {
@@ -72,11 +100,8 @@ static void begin_work(supervisor *s)
             _exit(0);
         }
         close(pair[0]);
-        if (s->httpd >= 0) {
-            close(s->httpd);
-        }
-        pm_handover_close(&s->latest);
-        _exit(pm_work(pair[1]));
+        leave_supervisor(s);
+        _exit(pm_work(pair[1], s->service, s->pulse));
     }
     close(pair[1]);
     s->channel = pair[0];
@@ -100,6 +125,17 @@ static void part(supervisor *s)
     s->channel = -1;
 }
 
+/** What httpd has handed over is nothing to go on with. */
+static void forget_latest(supervisor *s)
+{
+    pm_handover_close(&s->latest);
+    s->latest.kind = 0;
+    if (s->control != NULL) {
+        munmap(s->control, sizeof(*s->control));
+        s->control = NULL;
+    }
+}
+
 /** 1: there is nothing left to do. */
 static int reap(supervisor *s)
 {
@@ -116,7 +152,14 @@ static int reap(supervisor *s)
     if (s->control != NULL && atomic_load(&s->control->heartbeat_us) > s->born_us) {
         s->pause_us = s->next_us = 0; /* it had worked */
     }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        return 0;
+    }
+    if (s->service != NULL) {
+        forget_latest(s); /* of this httpd; there will be another one */
+        s->pause_us = s->next_us = 0;
+    }
+    return s->service == NULL;
 }
 
 /** A process that waits in the kernel, for a disk or a file system that hangs, does not die of SIGKILL until that is over.
@@ -128,23 +171,36 @@ static void give_up(supervisor *s)
     s->next_us = 0;
 }
 
+/** When it last showed a sign of life, and since when it has been writing (0 = it isn't); what another left behind is no
+ *  sign of this one's. */
+static void signs_of_life(const supervisor *s, uint64_t *beat, uint64_t *writing)
+{
+    *beat = *writing = 0;
+    if (s->control != NULL) {
+        *beat = atomic_load(&s->control->heartbeat_us);
+        *writing = atomic_load(&s->control->writing_us);
+    }
+    *writing = *writing >= s->born_us ? *writing : 0;
+}
+
 /** No sign of life: end it, whatever it is doing. Killed, not asked: a stopped process would not listen, and one
  *  that came back later would write over its successor's work. */
 static void kill_stale(supervisor *s)
 {
     uint64_t now = pm_time_monotonic(), since = s->born_us, beat, writing;
 
-    if (s->worker <= 0 || s->control == NULL) {
+    if (s->worker <= 0) {
         return;
     }
-    beat = atomic_load(&s->control->heartbeat_us);
-    writing = atomic_load(&s->control->writing_us);
+    signs_of_life(s, &beat, &writing);
     if (beat == 0 && s->loaded_us > since) {
         since = s->loaded_us; /* of a run that has just begun */
     }
-    /* What another left behind is no sign of this one's. */
+    if (s->control == NULL && atomic_load(&s->pulse->beat_us) > since) {
+        since = atomic_load(&s->pulse->beat_us); /* there is nothing to tick for yet */
+    }
     beat = beat < since ? since + BEGIN_US : beat;
-    if (now < beat + STALE_US || (writing >= s->born_us && now < writing + STALE_WRITING_US)) {
+    if (now < beat + STALE_US || (writing != 0 && now < writing + STALE_WRITING_US)) {
         return;
     }
     if (s->killed_us == 0) {
@@ -183,27 +239,41 @@ static void keep(supervisor *s, pm_handover *h)
     s->control = pm_memory_map(h->fd[PM_FD_CONTROL], sizeof(*s->control));
 }
 
-/** A module of another release has been loaded in place of ours: this program makes room for the one that came with it. */
-static int is_ours(const supervisor *s, const pm_handover *h)
+/** Does this one speak of httpd's parent as this program understands it? Then whose it is, is noted. */
+static int read_block(supervisor *s, const pm_handover *h, pm_error *err)
 {
-    pm_error err = {""};
-    const pm_handover_block *b = pm_handover_map(h->fd[PM_FD_BLOCK], &err);
+    const pm_handover_block *b = pm_handover_map(h->fd[PM_FD_BLOCK], err);
 
-    if (b != NULL) {
-        munmap((void *)(uintptr_t)b, b->size);
-        return 1;
+    if (b == NULL) {
+        return 0;
+    }
+    s->parent = b->parent_pid;
+    s->parent_start = b->parent_start;
+    munmap((void *)(uintptr_t)b, b->size);
+    return 1;
+}
+
+/** A module of another release has been loaded in place of ours. */
+static void refuse_load(supervisor *s, const char *sentence)
+{
+    if (s->service != NULL) {
+        pm_guest_refuse(s->httpd, s->service, sentence);
+        s->httpd = -1;
+        return;
     }
     if (s->latest.kind == 0) {
-        pm_log(PM_CRITICAL, err.text); /* and it never was: nobody will start another one */
+        pm_log(PM_CRITICAL, sentence); /* and it never was: nobody will start another one */
     }
-    return 0;
+    told_to_go = 1; /* this program makes room for the one that came with it */
 }
 
 static void hear_load(supervisor *s, pm_handover *h)
 {
-    if (!is_ours(s, h)) {
+    pm_error err = {""};
+
+    if (!read_block(s, h, &err)) {
         pm_handover_close(h);
-        told_to_go = 1;
+        refuse_load(s, err.text);
         return;
     }
     free_of_disk(s);
@@ -212,6 +282,42 @@ static void hear_load(supervisor *s, pm_handover *h)
     }
     keep(s, h);
     s->pause_us = s->next_us = 0;
+}
+
+/** This configuration of httpd's is not to be recorded. Who has started this process ends it. */
+static void hear_leave(supervisor *s)
+{
+    if (s->service != NULL) {
+        forget_latest(s);
+        if (s->worker > 0) {
+            kill(s->worker, SIGTERM);
+        }
+    }
+}
+
+static int is_heard(const supervisor *s, uint32_t uid)
+{
+    return uid == (uint32_t)s->owner || (s->service != NULL && uid == 0);
+}
+
+static void hear_message(supervisor *s, pm_handover *h)
+{
+    /* A process that another module of httpd's has forked has the socket, too. */
+    if (!is_heard(s, h->uid)) {
+        pm_handover_close(h);
+        return;
+    }
+    if (h->kind == PM_HANDOVER_LOAD) {
+        hear_load(s, h);
+        return;
+    }
+    if (h->kind == PM_HANDOVER_LEAVE) {
+        hear_leave(s);
+    }
+    else if (s->channel >= 0) {
+        pm_handover_send(s->channel, h);
+    }
+    pm_handover_close(h);
 }
 
 static void hear_httpd(supervisor *s)
@@ -225,28 +331,126 @@ static void hear_httpd(supervisor *s)
             s->httpd = -1;
         }
         else if (rv == APR_SUCCESS) {
-            /* A process that another module of httpd's has forked has the socket, too. */
-            if (h.uid != (uint32_t)s->owner) {
-                pm_handover_close(&h);
-            }
-            else if (h.kind == PM_HANDOVER_LOAD) {
-                hear_load(s, &h);
-            }
-            else {
-                if (s->channel >= 0) {
-                    pm_handover_send(s->channel, &h);
-                }
-                pm_handover_close(&h);
-            }
+            hear_message(s, &h);
         }
     }
 }
 
+/* ---- a service ---- */
+
+/** The httpd that is recorded now; 0 = none, or it has ended. */
+static uint32_t recorded_now(const supervisor *s)
+{
+    return s->latest.kind != 0 && s->control != NULL && atomic_load(&s->control->stopping) == 0 &&
+                   pm_process_lives(s->parent, s->parent_start)
+               ? s->parent
+               : 0;
+}
+
+/** The first message of a guest makes it the httpd that this one works for. */
+static void hear_guest(supervisor *s, pm_guest *guest)
+{
+    char sentence[256];
+    pm_handover h;
+    apr_status_t rv = pm_handover_receive(guest->fd, &h);
+    uint32_t busy = recorded_now(s);
+    int fd = guest->fd;
+
+    if (rv == APR_EAGAIN) {
+        return;
+    }
+    guest->fd = -1;
+    if (rv != APR_SUCCESS) {
+        close(fd);
+        return;
+    }
+    if (h.kind != PM_HANDOVER_LOAD || !is_heard(s, h.uid)) {
+        pm_handover_close(&h);
+        close(fd);
+        return;
+    }
+    if (busy != 0 && busy != h.pid) {
+        snprintf(sentence, sizeof(sentence),
+                 "This recorder works for another httpd, pid %u: one recorder for each", busy);
+        pm_handover_close(&h);
+        pm_guest_refuse(fd, s->service, sentence);
+        return;
+    }
+    if (s->httpd >= 0) {
+        close(s->httpd);
+    }
+    s->httpd = fd;
+    hear_load(s, &h);
+}
+
+static void hear_guests(supervisor *s)
+{
+    if (s->service == NULL) {
+        return;
+    }
+    pm_guests_greet(s->guests, s->service, s->owner, &s->latest, recorded_now(s));
+    for (int i = 0; i < PM_GUESTS; i++) {
+        if (s->guests[i].fd >= 0) {
+            hear_guest(s, &s->guests[i]);
+        }
+    }
+    pm_guests_expire(s->guests);
+}
+
+static void describe(const supervisor *s, char *out, size_t room)
+{
+    uint32_t httpd = atomic_load(&s->pulse->httpd);
+
+    switch (s->worker > 0 ? (int)atomic_load(&s->pulse->doing) : -1) {
+    case PM_IDLE:
+        snprintf(out, room, "No httpd yet: serves the history of %s", s->service->capture);
+        break;
+    case PM_WAITS:
+        snprintf(out, room, "Records nothing: another process has the lease of the capture file");
+        break;
+    case PM_RECORDS:
+        snprintf(out, room, "Records httpd, pid %u", httpd);
+        break;
+    case PM_SEES_STOP:
+        snprintf(out, room, "httpd was stopped, pid %u", httpd);
+        break;
+    case PM_SEES_DOWN:
+        snprintf(out, room, "httpd has ended, pid %u: nobody is served", httpd);
+        break;
+    default:
+        snprintf(out, room, "The process at work is started anew");
+        break;
+    }
+}
+
+static void tell_manager(const supervisor *s)
+{
+    uint64_t now = pm_time_monotonic(), beat, writing;
+    char status[256];
+
+    if (s->service == NULL) {
+        return;
+    }
+    signs_of_life(s, &beat, &writing);
+    beat = atomic_load(&s->pulse->beat_us);
+    describe(s, status, sizeof(status));
+    pm_notify_tick(
+        status, s->worker > 0 && s->killed_us == 0 && beat >= s->born_us &&
+                    (now < beat + STALE_US || (writing != 0 && now < writing + STALE_WRITING_US)));
+}
+
 static void wait_a_moment(const supervisor *s)
 {
-    struct pollfd from = {.fd = s->httpd, .events = POLLIN};
+    struct pollfd from[2 + PM_GUESTS] = {{.fd = s->httpd, .events = POLLIN}};
 
-    poll(&from, 1, LOOK_MS); /* a child's end or a signal ends it early */
+    from[1].fd = s->service != NULL ? s->service->control : -1;
+    for (int i = 0; i < 1 + PM_GUESTS; i++) {
+        from[1 + i].events = POLLIN;
+        if (i > 0) {
+            from[1 + i].fd = s->guests[i - 1].fd;
+        }
+    }
+    poll(from, 2 + PM_GUESTS, LOOK_MS); /* a child's end or a signal ends it early */
 }
 
 static void on_child(int sig)
@@ -266,28 +470,45 @@ static void give_way(void)
     }
 }
 
-int pm_supervise(int socket, uid_t owner)
+static int begin_supervision(supervisor *s)
 {
-    supervisor s = {.httpd = socket, .owner = owner, .channel = -1};
     struct sigaction term = {.sa_handler = on_term}, child = {.sa_handler = on_child};
+    void *page =
+        mmap(NULL, sizeof(*s->pulse), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     for (int i = 0; i < PM_HANDOVER_FDS; i++) {
-        s.latest.fd[i] = -1;
+        s->latest.fd[i] = -1;
     }
+    for (int i = 0; i < PM_GUESTS; i++) {
+        s->guests[i].fd = -1;
+    }
+    s->pulse = page != MAP_FAILED ? page : NULL;
     sigaction(SIGTERM, &term, NULL);
     sigaction(SIGCHLD, &child, NULL);
     prctl(PR_SET_NAME, "pmrecorder");
     give_way();
+    return s->pulse != NULL;
+}
+
+int pm_supervise(int socket, uid_t owner, const pm_service *service)
+{
+    supervisor s = {.service = service, .httpd = socket, .owner = owner, .channel = -1};
+
+    if (!begin_supervision(&s)) {
+        return 1;
+    }
     while (!told_to_go) {
         if (s.worker == 0 && pm_time_monotonic() >= s.next_us) {
             begin_work(&s);
         }
         wait_a_moment(&s);
         hear_httpd(&s);
+        hear_guests(&s);
         if (reap(&s)) {
             return 0;
         }
         kill_stale(&s);
+        tell_manager(&s);
     }
     if (s.worker > 0) {
         kill(s.worker, SIGKILL); /* not waited for: it may be in the kernel, at a disk that hangs */

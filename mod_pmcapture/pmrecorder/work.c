@@ -3,7 +3,8 @@
  * work.c: the process at work: it takes what httpd hands over, waits for the lease, and ticks.
  *
  * It is there before httpd's first request and until the last one: over reloads it goes on in place, with the next
- * configuration's rules from the next tick on.
+ * configuration's rules from the next tick on. As a service's it stays when httpd was stopped, and sees whether a start
+ * fails.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,6 +22,7 @@
 #include "pmrecorder.h"
 
 #define LEASE_POLL_US 50000u
+#define LEASE_PATIENCE_US (5 * PM_SECOND)
 #define LOAD_POLL_US 20000u
 #define UNLOADED_US (60 * PM_SECOND) /* that the reading of a configuration may take */
 #define ORPHAN_POLL_US 50000u        /* how exactly the end of the last orphan is known */
@@ -31,6 +33,9 @@ typedef struct work {
     pm_generation *g; /* NULL = none yet */
     pm_generation *ended;
     int leased, begun, loaded;
+    const pm_service *service; /* NULL = none */
+    pm_pulse *pulse;
+    uint64_t waits_us; /* monotonic; since when another has the lease; 0 = it has not */
 } work;
 
 static volatile sig_atomic_t told_to_go;
@@ -155,6 +160,12 @@ static void hear(work *w)
     }
 }
 
+static void show(const work *w, enum pm_doing doing)
+{
+    atomic_store(&w->pulse->httpd, w->g != NULL ? w->g->block->parent_pid : 0);
+    atomic_store(&w->pulse->doing, doing);
+}
+
 /** Until there is something to hear, or httpd's parent has gone, or for so long. */
 static void wait_for_news(const work *w, uint64_t us)
 {
@@ -164,10 +175,32 @@ static void wait_for_news(const work *w, uint64_t us)
         {.fd = w->channel, .events = POLLIN},
         {.fd = w->g != NULL && !w->g->fold.server.orphaned ? w->parent : -1, .events = POLLIN}};
 
+    atomic_store(&w->pulse->beat_us, pm_time_monotonic());
     ppoll(from, 2, &most, NULL);
+    atomic_store(&w->pulse->beat_us, pm_time_monotonic());
 }
 
 /* ---- ticks ---- */
+
+/** Two recorders for one file: who waits says so. The one before may take a moment to leave. */
+static void say_waiting(work *w)
+{
+    uint64_t now = pm_time_monotonic();
+    pm_error err;
+
+    if (w->waits_us == 0) {
+        w->waits_us = now;
+    }
+    else if (now > w->waits_us + LEASE_PATIENCE_US) {
+        pm_fail(
+            &err, APR_EBUSY,
+            "Nothing is recorded: another recorder, pid %ld, writes %s; each needs a file of its "
+            "own",
+            (long)pm_lease_holder(w->g->capture), pm_capture_path(w->g->capture));
+        pm_log(PM_CRITICAL, err.text);
+        w->waits_us = UINT64_MAX - LEASE_PATIENCE_US; /* once */
+    }
+}
 
 /** Wait for the lease, and take up the work; 0: there is none to be taken up. */
 static int begin(work *w)
@@ -175,6 +208,8 @@ static int begin(work *w)
     pm_error err = {""};
 
     while (!w->leased) {
+        show(w, PM_WAITS);
+        say_waiting(w);
         if (told_to_go || is_stopping(w) || all_gone(w)) {
             return 0;
         }
@@ -188,6 +223,8 @@ static int begin(work *w)
         return 0;
     }
     w->begun = 1;
+    w->waits_us = 0;
+    show(w, PM_RECORDS);
     return 1;
 }
 
@@ -234,6 +271,7 @@ static void stay_down(work *w)
 {
     pm_generation *g = w->g;
 
+    show(w, PM_SEES_DOWN);
     while (!told_to_go) {
         uint64_t now = pm_time_now();
 
@@ -246,6 +284,27 @@ static void stay_down(work *w)
         if (w->g != g) {
             return;
         }
+    }
+}
+
+/** httpd was stopped in order, which is nobody's outage, until a start fails. A service stays. */
+static void stay_stopped(work *w)
+{
+    pm_generation *g = w->g;
+
+    show(w, PM_SEES_STOP);
+    while (!told_to_go && w->g == g) {
+        uint64_t now = pm_time_now();
+
+        if (pm_fold_stopped(&g->fold)) {
+            stay_down(w);
+            return;
+        }
+        pm_eventlog_tick(g);
+        atomic_store(&g->control->heartbeat_us, pm_time_monotonic());
+        wait_for_news(w, PM_SECOND - now % PM_SECOND);
+        hear(w);
+        free_ended(w);
     }
 }
 
@@ -275,9 +334,43 @@ static void end_unloaded(work *w)
     atomic_store(&w->g->control->stopping, 1);
 }
 
-int pm_work(int channel)
+/** 0: there is nothing left to do. */
+static int after_last_tick(work *w)
 {
-    work w = {.channel = channel, .parent = -1};
+    if (!is_stopping(w)) {
+        stay_down(w);
+        return 1;
+    }
+    if (w->service == NULL) {
+        return 0;
+    }
+    stay_stopped(w);
+    return 1;
+}
+
+/** 0: there is nothing left to do. */
+static int record(work *w)
+{
+    if (is_unloaded(w)) {
+        end_unloaded(w);
+    }
+    if (!w->begun && !begin(w)) {
+        return 0;
+    }
+    if (pm_fold_is_down(&w->g->fold)) {
+        stay_down(w); /* it was so before this process began */
+        return 1;
+    }
+    if (atomic_load(&w->g->control->stopping) == 2) {
+        return after_last_tick(w); /* and so was this */
+    }
+    wait_for_second(w);
+    return !w->begun || told_to_go || !tick(w) || after_last_tick(w);
+}
+
+int pm_work(int channel, const pm_service *service, pm_pulse *pulse)
+{
+    work w = {.channel = channel, .parent = -1, .service = service, .pulse = pulse};
     struct sigaction term = {.sa_handler = on_term}, usual = {.sa_handler = SIG_DFL};
 
     sigaction(SIGTERM, &term, NULL);
@@ -285,27 +378,17 @@ int pm_work(int channel)
     pm_guard_install();
     prctl(PR_SET_NAME, "pmcapture");
     prctl(PR_SET_DUMPABLE, 0);
+    show(&w, PM_IDLE);
+    if (service != NULL) {
+        pm_serve_alone(service);
+    }
     while (w.g == NULL && !told_to_go) {
         wait_for_news(&w, PM_SECOND);
         hear(&w);
     }
     while (!told_to_go && w.g != NULL) {
-        if (is_unloaded(&w)) {
-            end_unloaded(&w);
-        }
-        if (!w.begun && !begin(&w)) {
+        if (!record(&w)) {
             return told_to_go || is_stopping(&w) || all_gone(&w) ? 0 : 1;
-        }
-        if (pm_fold_is_down(&w.g->fold)) {
-            stay_down(&w); /* it was so before this process began */
-            continue;
-        }
-        wait_for_second(&w);
-        if (w.begun && !told_to_go && tick(&w)) {
-            if (is_stopping(&w)) {
-                return 0;
-            }
-            stay_down(&w);
         }
     }
     return 0;

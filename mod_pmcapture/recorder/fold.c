@@ -549,7 +549,8 @@ void pm_fold_down(pm_fold *f, uint64_t now_us)
         const pm_server *last = &f->state->checkpoint.server;
         ending end = find_ending(f, last, pool);
 
-        pm_incident_down(f, served_until(f, last, &end, pool), now_us, 1);
+        pm_incident_down(
+            f, end.stopped_us != 0 ? end.stopped_us : served_until(f, last, &end, pool), now_us, 1);
     }
     else {
         pm_incident_down(f, now_us, now_us, 1);
@@ -560,6 +561,22 @@ void pm_fold_down(pm_fold *f, uint64_t now_us)
     t->now_us = now_us;
     t->set_us = f->state->set_us;
     pm_keep_tick(f, t);
+}
+
+int pm_fold_stopped(pm_fold *f)
+{
+    pm_ledger *s = f->state;
+    ending end = {.stopped_us = 0};
+    apr_pool_t *pool;
+
+    if (pm_capture_last_event(f->capture) == s->checkpoint.last_event ||
+        apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return 0;
+    }
+    end = find_ending(f, &s->checkpoint.server, pool);
+    s->checkpoint.last_event = pm_capture_last_event(f->capture);
+    apr_pool_destroy(pool);
+    return end.start != NULL || end.failed != NULL;
 }
 
 static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)

@@ -22,14 +22,17 @@ class Service:
         self.program = program
         self.capture = capture or httpd.capture
         self.options = tuple(options)
-        self.control = httpd.root / "service/control"
-        self.control.parent.mkdir(exist_ok=True)
-        self.log = httpd.root / "service/log"
+        folder = httpd.root / "service"
+        folder.mkdir(exist_ok=True)
+        number = len(list(folder.glob("notify*")))
+        self.control = folder / "control"
+        self.log = folder / f"log{number}"
+        self.notify = folder / f"notify{number}"
         self.process = None
         self.told = []
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.manager.bind(str(httpd.root / "service/notify"))
-        os.chmod(httpd.root / "service/notify", 0o777)
+        self.manager.bind(str(self.notify))
+        self.notify.chmod(0o777)
         self.listener = threading.Thread(target=self._listen, daemon=True)
         self.listener.start()
 
@@ -52,7 +55,7 @@ class Service:
 
     def start(self, wait=True, **options):
         self.let_read()
-        environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.httpd.root / "service/notify"),
+        environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify),
                        "WATCHDOG_USEC": str(WATCHDOG * 1_000_000)}
         before = len(self.told)
         with open(self.log, "ab") as log:
@@ -110,6 +113,6 @@ class Service:
                 processes.kill(pid, signal.SIGCONT)
             self.kill()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.sendto(b"end", str(self.httpd.root / "service/notify"))
+            end.sendto(b"end", str(self.notify))
         self.listener.join(5)
         self.manager.close()

@@ -500,6 +500,14 @@ void pm_config_descriptors(int *last, int *now)
     *now = kept->now;
 }
 
+void pm_config_each(void (*act)(int *fd))
+{
+    kept_config *kept = kept_get();
+
+    act(&kept->last);
+    act(&kept->now);
+}
+
 void pm_config_leave(void)
 {
     kept_config *kept = kept_get();

@@ -134,20 +134,6 @@ int pm_block_make(apr_pool_t *p, server_rec *s)
     return fd;
 }
 
-/** The region's file, if it still is the one that is mapped. */
-static int open_region(const pm_live *live, int flags)
-{
-    int fd =
-        live->header != NULL ? open(live->path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-    struct stat st;
-
-    if (fd >= 0 && live->file_ino != 0 &&
-        (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != live->file_ino)) {
-        let_go(&fd);
-    }
-    return fd;
-}
-
 static int error_log_fd(const server_rec *s)
 {
     apr_os_file_t fd;
@@ -159,7 +145,6 @@ apr_status_t pm_hand_over(server_rec *s, int channel)
 {
     const pm_retained *kept = pm_retained_get();
     pm_handover h = {.kind = PM_HANDOVER_LOAD};
-    apr_status_t rv;
 
     for (int i = 0; i < PM_HANDOVER_FDS; i++) {
         h.fd[i] = -1;
@@ -176,16 +161,11 @@ apr_status_t pm_hand_over(server_rec *s, int channel)
     pm_watch_descriptors(&h.fd[PM_FD_WATCH_LAST], &h.fd[PM_FD_WATCH]);
     h.fd[PM_FD_PAGES] = pm_relay_listen(s);
     all_listening = pm_listen_open(s, &h.fd[PM_FD_LISTEN]);
-    h.fd[PM_FD_LIVE] = open_region(&pm.live, O_RDWR);
+    h.fd[PM_FD_LIVE] = pm_region_descriptor(&pm.live);
     for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        h.fd[PM_FD_OLD + i] = open_region(&pm.old[i], O_RDONLY);
+        h.fd[PM_FD_OLD + i] = pm_region_descriptor(&pm.old[i]);
     }
-    rv = pm_handover_send(channel, &h);
-    let_go(&h.fd[PM_FD_LIVE]);
-    for (uint32_t i = 0; i < PM_OLD_REGIONS; i++) {
-        let_go(&h.fd[PM_FD_OLD + i]);
-    }
-    return rv;
+    return pm_handover_send(channel, &h);
 }
 
 int pm_all_listening(void)

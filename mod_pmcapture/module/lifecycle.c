@@ -55,6 +55,9 @@ static void end_configuration(pm_retained *kept)
         pm_capture_close(pm.capture);
         pm.capture = NULL;
     }
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_DESTROY_CONFIG) {
+        pm_leave_to_successor();
+    }
 }
 
 static apr_status_t configuration_goes(void *unused)
@@ -175,6 +178,7 @@ static void leave_parent(const pm_retained *kept)
     pm_refused_leave();
     pm_config_leave();
     pm_watch_leave();
+    pm_region_leave();
     pm_eventlog_leave();
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
         pm.old[i].header = NULL;

@@ -128,6 +128,15 @@ int pm_listen_open(server_rec *s, int fds[])
     return all;
 }
 
+void pm_listen_each(void (*act)(int *fd))
+{
+    kept_listen *kept = kept_get();
+
+    for (int i = 0; i < PM_LISTEN_MAX; i++) {
+        act(&kept->at[i].fd);
+    }
+}
+
 void pm_listen_leave(int end)
 {
     kept_listen *kept = kept_get();

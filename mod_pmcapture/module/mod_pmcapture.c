@@ -15,6 +15,7 @@ static void register_hooks(apr_pool_t *pconf)
     pm_global_defaults(pconf);
     pm_register_defines(pconf);
     pm_register_refused(pconf);
+    pm_register_successor();
     pm_register_filters();
     pm_where_prepare();
     pm_register_status_hook();

@@ -11,6 +11,7 @@
  *   backend.c         how a request's backend failed, by what httpd's proxy says
  *   errorlog.c        lines of the error log, counted
  *   status_hook.c     a section on mod_status's page
+ *   successor.c       descriptors go to the next configuration, or are closed
  *   retained.c        what the parent remembers across reloads, and how the module speaks
  *   lifecycle.c       start, reload, stop: who may touch what
  *   capture_file.c    the capture file: found, made
@@ -218,6 +219,11 @@ int pm_pre_mpm(apr_pool_t *p, ap_scoreboard_e type);
 int pm_monitor(apr_pool_t *p, server_rec *s);
 void pm_child_init(apr_pool_t *pchild, server_rec *s);
 
+/* successor.c */
+void pm_register_successor(void);
+/** The configuration goes: its descriptors are the next one's, or nobody's. */
+void pm_leave_to_successor(void);
+
 /* retained.c */
 void pm_say(server_rec *s, int level, const char *sentence);
 
@@ -249,6 +255,11 @@ struct pm_retained;
 apr_status_t pm_region_find(server_rec *s, struct pm_retained *kept, pm_error *err);
 /** What the recorder has drained is in the totals, and nobody writes to it any more. */
 void pm_region_remove_drained(struct pm_retained *kept);
+/** A descriptor of a region's file, which this part keeps, also when somebody has removed the file; -1 = none. */
+int pm_region_descriptor(const pm_live *live);
+void pm_region_each(void (*act)(int *fd));
+/** A worker has no part in it. */
+void pm_region_leave(void);
 
 /* load.c */
 /** In the parent, in post_config, when capture file and live region are there: what this load brought is gathered. */
@@ -274,6 +285,8 @@ void pm_recorder_leave(void);
 int pm_listen_open(server_rec *s, int fds[]);
 /** A worker has no part in it; `end` when the server ends. */
 void pm_listen_leave(int end);
+/** For each descriptor that it keeps, always as many, in the same order. So for the others of that name. */
+void pm_listen_each(void (*act)(int *fd));
 
 /* scoreboard.c */
 /** When the scoreboard is there; it is replaced only while there are `no_children`. */
@@ -313,6 +326,7 @@ void pm_config_gather(apr_pool_t *pool, server_rec *s);
 void pm_config_seal(apr_pool_t *pool, server_rec *s);
 /** Of the snapshots of the last load and of this one; -1 = none. */
 void pm_config_descriptors(int *last, int *now);
+void pm_config_each(void (*act)(int *fd));
 /** A worker has no part in it. */
 void pm_config_leave(void);
 /** The files of the running configuration, as they were when it was loaded, and what Include lines name: patterns with

@@ -35,13 +35,16 @@ APLOG_USE_MODULE(pmcapture);
 
 #define STOP_WAIT_MS 1500
 #define RESPAWN_US (10 * PM_SECOND) /* one that dies again at once waits for pm_recorder_check */
-#define SOCKET_FD 3                 /* of the program's end */
+#define PROGRAM_ROOM 1024
+#define SOCKET_FD 3 /* of the program's end */
 
 #ifndef PM_RECORDER_PROGRAM
 #define PM_RECORDER_PROGRAM "/usr/local/libexec/pmcapture/pmrecorder"
 #endif
 
-static apr_proc_t recorder;
+#define PROGRAM_KEY "mod_pmcapture/program/1"
+
+static apr_proc_t recorder, leaving;
 static apr_pool_t *recorder_pool;
 static void let_go(int *fd)
 {
@@ -67,6 +70,14 @@ static int is_off(void)
 static const char *program(void)
 {
     return pm_config->recorder != NULL ? pm_config->recorder : PM_RECORDER_PROGRAM;
+}
+
+/** Which one runs, in process-lifetime memory (see retained.h). */
+static char *started_program(void)
+{
+    char *path = ap_retained_data_get(PROGRAM_KEY);
+
+    return path != NULL ? path : ap_retained_data_create(PROGRAM_KEY, PROGRAM_ROOM);
 }
 
 /** Memory is shared with the child until it has its own program: so the parent learns what came of that. */
@@ -132,6 +143,7 @@ static int start(server_rec *s)
     }
     kept->channel = pair[0];
     kept->recorder = pid;
+    apr_cpystrn(started_program(), program(), PROGRAM_ROOM);
     return 1;
 }
 
@@ -182,14 +194,32 @@ static void forget_ended(pm_retained *kept)
     }
 }
 
+static void has_left(int reason, void *data, int status)
+{
+    (void)status;
+    if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
+        apr_proc_other_child_unregister(data);
+    }
+}
+
 /** One that httpd has started. It is known until it has gone. */
 static void send_away(pm_retained *kept)
 {
     if (kept->recorder > 0) {
-        register_recorder();
+        leaving.pid = kept->recorder;
+        leaving.in = leaving.out = leaving.err = NULL;
+        apr_proc_other_child_register(&leaving, has_left, &leaving, NULL, recorder_pool);
         kill(kept->recorder, SIGTERM);
+        kept->recorder = 0;
     }
     let_go(&kept->channel);
+}
+
+/** Is the one that runs to go on? Another program may be named now, and one that a configuration without the module has
+ *  let go of hears nothing. */
+static int goes_on(const pm_retained *kept)
+{
+    return kept->recorder > 0 && kept->channel >= 0 && strcmp(started_program(), program()) == 0;
 }
 
 static void hand_over_to_service(server_rec *s)
@@ -226,7 +256,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         hand_over_to_service(s);
         return;
     }
-    if (kept->recorder > 0 && kept->channel >= 0) {
+    if (goes_on(kept)) {
         register_recorder();
         if (pm_hand_over(s, kept->channel) == APR_SUCCESS) {
             return;
@@ -234,6 +264,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         kill(kept->recorder, SIGKILL); /* it does not read: another one begins when it has gone */
         return;
     }
+    send_away(kept);
     if (start(s)) {
         register_recorder();
         pm_hand_over(s, kept->channel);

@@ -6,6 +6,7 @@
 
 #include <ap_mpm.h>
 #include <apr_strings.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,110 @@
 #include "retained.h"
 
 #define PM_RUN_LAST (1ull << 56) /* far from overflow, whatever a file is called */
+
+#define KEPT_KEY "mod_pmcapture/regions/1"
+#define HELD (1 + PM_OLD_REGIONS)
+
+/** Descriptors of regions' files, in process-lifetime memory (see retained.h): who removes a file takes nothing away. */
+typedef struct kept_regions {
+    uint32_t size, pad;
+    struct {
+        int fd; /* -1 = none */
+        char path[512];
+    } held[HELD];
+} kept_regions;
+
+static kept_regions *regions_get(void)
+{
+    kept_regions *kept = ap_retained_data_get(KEPT_KEY);
+
+    if (kept == NULL) {
+        kept = ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+        kept->size = sizeof(*kept);
+        for (int i = 0; i < (int)HELD; i++) {
+            kept->held[i].fd = -1;
+        }
+    }
+    return kept;
+}
+
+/* ---- descriptors ---- */
+
+/** The region's file, if it still is the one that is mapped. */
+static int open_region(const pm_live *live)
+{
+    int fd = open(live->path,
+                  (live->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd >= 0 && live->file_ino != 0 &&
+        (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != live->file_ino)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/** Is it of a region that is mapped? */
+static int is_mapped(const char *path)
+{
+    const pm_retained *kept = pm_retained_get();
+    int mapped = kept->live.base != NULL && strcmp(kept->live.path, path) == 0;
+
+    for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
+        mapped |= kept->old[i].base != NULL && strcmp(kept->old[i].path, path) == 0;
+    }
+    return mapped;
+}
+
+int pm_region_descriptor(const pm_live *live)
+{
+    kept_regions *kept = regions_get();
+    int place = -1;
+
+    if (live->header == NULL) {
+        return -1;
+    }
+    for (int i = 0; i < (int)HELD; i++) {
+        if (kept->held[i].fd >= 0 && strcmp(kept->held[i].path, live->path) == 0) {
+            return kept->held[i].fd;
+        }
+        if (kept->held[i].fd >= 0 && !is_mapped(kept->held[i].path)) {
+            close(kept->held[i].fd);
+            kept->held[i].fd = -1;
+        }
+        place = kept->held[i].fd < 0 ? i : place;
+    }
+    if (place < 0) {
+        return -1;
+    }
+    kept->held[place].fd = open_region(live);
+    apr_cpystrn(kept->held[place].path, live->path, sizeof(kept->held[place].path));
+    return kept->held[place].fd;
+}
+
+void pm_region_each(void (*act)(int *fd))
+{
+    kept_regions *kept = regions_get();
+
+    for (int i = 0; i < (int)HELD; i++) {
+        act(&kept->held[i].fd);
+    }
+}
+
+void pm_region_leave(void)
+{
+    kept_regions *kept = regions_get();
+
+    for (int i = 0; i < (int)HELD; i++) {
+        if (kept->held[i].fd >= 0) {
+            close(kept->held[i].fd);
+            kept->held[i].fd = -1;
+        }
+    }
+}
+
+/* ---- finding and making ---- */
 
 static long group_of(const char *path)
 {
@@ -56,7 +161,8 @@ static void retire(pm_retained *kept)
 /** The region of the last generation, if it is ours, still large enough, and its file is there and whole. */
 static int reuse_region(pm_retained *kept, const pm_live_geometry *want)
 {
-    if (kept->live.base == NULL || kept->control.base == NULL ||
+    if (kept->live.base == NULL || kept->control.base == NULL || kept->control_fd < 0 ||
+        kept->ledger_fd < 0 ||
         pm_live_adopt(&pm.live, kept->live.base, kept->live.size, kept->live.path, NULL) !=
             APR_SUCCESS) {
         return 0;
@@ -129,6 +235,26 @@ void pm_region_remove_drained(pm_retained *kept)
     }
 }
 
+/** Of another capture file it is that one's to count, by the next server that has it. What was kept in memory for want of
+ *  a file goes on in the file. */
+static int is_of_this_capture(const pm_retained *kept, const pm_live *old)
+{
+    pm_capture *memory;
+    apr_pool_t *pool;
+    int is = memcmp(old->capture_id, pm_capture_id(pm.capture), 16) == 0;
+
+    if (is || kept->memory_capture[0] == '\0' || apr_pool_create(&pool, pm.pconf) != APR_SUCCESS) {
+        return is;
+    }
+    if (strcmp(kept->memory_capture, pm.capture_path) != 0 &&
+        pm_capture_open(&memory, kept->memory_capture, pool, NULL) == APR_SUCCESS) {
+        is = memcmp(old->capture_id, pm_capture_id(memory), 16) == 0;
+        pm_capture_close(memory);
+    }
+    apr_pool_destroy(pool);
+    return is;
+}
+
 static void adopt_old(pm_retained *kept, uint64_t *run)
 {
     for (int i = 0; i < (int)PM_OLD_REGIONS; i++) {
@@ -137,6 +263,10 @@ static void adopt_old(pm_retained *kept, uint64_t *run)
         }
         else if (pm_live_adopt(&pm.old[i], kept->old[i].base, kept->old[i].size, kept->old[i].path,
                                NULL) == APR_SUCCESS) {
+            if (!is_of_this_capture(kept, &pm.old[i])) {
+                forget_old(kept, i);
+                continue;
+            }
             pm.old[i].readonly = 1; /* a dead run's is mapped for reading alone */
             *run = pm.old[i].run > *run ? pm.old[i].run : *run;
         }

@@ -309,6 +309,16 @@ void pm_service_dismiss(void)
     kept->path[0] = kept->said[0] = '\0';
 }
 
+void pm_service_each(void (*act)(int *fd))
+{
+    kept_service *kept = kept_get();
+
+    act(&kept->channel);
+    for (int i = 0; i < PM_OFFERS; i++) {
+        act(&kept->offers[i]);
+    }
+}
+
 void pm_service_leave(void)
 {
     let_go(&kept_get()->channel);

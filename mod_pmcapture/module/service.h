@@ -28,6 +28,8 @@ int pm_service_check(server_rec *s);
 void pm_service_lose(void);
 /** Nothing of this configuration is its any more. */
 void pm_service_dismiss(void);
+/** For each descriptor that it keeps (see pm_listen_each). */
+void pm_service_each(void (*act)(int *fd));
 /** A worker has no part in it. */
 void pm_service_leave(void);
 

@@ -330,6 +330,26 @@ void pm_watch_descriptors(int *last, int *now)
     *now = kept->fd;
 }
 
+void pm_watch_each(void (*act)(int *fd))
+{
+    kept_watch *kept = kept_get();
+
+    act(&kept->fd);
+    act(&kept->previous_fd);
+}
+
+void pm_watch_advise(int advice)
+{
+    kept_watch *kept = kept_get();
+
+    if (kept->table != NULL) {
+        madvise(kept->table, kept->size, advice);
+    }
+    if (kept->previous != NULL) {
+        madvise(kept->previous, kept->size, advice);
+    }
+}
+
 void pm_watch_leave(void)
 {
     kept_watch *kept = kept_get();

@@ -22,6 +22,9 @@ void pm_watch_fill(apr_pool_t *pool, server_rec *s);
 void pm_watch_descriptors(int *last, int *now);
 /** In the parent, every ten seconds or so: let a helper look at what the recorder may not. Never blocks. */
 void pm_watch_monitor(void);
+void pm_watch_each(void (*act)(int *fd));
+/** As madvise(2), of the tables. */
+void pm_watch_advise(int advice);
 /** A worker has no part in it. */
 void pm_watch_leave(void);
 /** A request is about to read an .htaccess file, if it is there. */

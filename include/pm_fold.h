@@ -156,6 +156,7 @@ typedef struct pm_fold {
     uint32_t samples; /* kept per incident */
     uint32_t clients; /* 0 = PMCaptureClients off */
     pm_server server; /* what the module knows; the tick fills in the rest */
+    uint64_t unloaded_us; /* when a reload let httpd go on without the module; 0 = it did not */
     void (*workers)(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit);
     void (*say)(void *ctx, int severity, const char *sentence); /* to the error log */
     void *ctx;

@@ -25,7 +25,8 @@
 enum pm_handover_kind {
     PM_HANDOVER_LOAD = 1, /* a configuration was loaded */
     PM_HANDOVER_STOP = 2, /* the server ends in order; control->stopping says so, too */
-    PM_HANDOVER_LEAVE = 3 /* to a service: what it was handed over is not to be recorded any more */
+    PM_HANDOVER_LEAVE = 3, /* to a service: what it was handed over is not to be recorded any more */
+    PM_HANDOVER_GONE = 4   /* to the process at work: nobody is at the other end any more */
 };
 
 enum pm_handover_fd {

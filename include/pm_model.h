@@ -102,6 +102,7 @@ typedef struct pm_model {
     const pm_row *rows;            /* seconds when they are there, else minutes; each row says its span */
     size_t row_count;
     uint64_t resolution_us;        /* 1 s, or 60 s when only minutes cover what was asked for */
+    uint64_t unloaded_us;          /* since when httpd runs on without the module; 0 = it does not */
     uint64_t incidents_by_kind[PM_KIND_ROOM]; /* since the capture file was made */
     const char **notices;          /* what is not recorded, what was damaged: a sentence each */
     size_t notice_count;

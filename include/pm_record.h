@@ -240,7 +240,7 @@ typedef struct pm_server {
     uint64_t crashes;              /* child crashes, count */
     uint64_t reload_us;            /* last reload; 0 = none */
     uint32_t watched;              /* PM_WATCHED_*: what would have been seen, had it happened */
-    uint32_t pad;
+    uint32_t unloaded;             /* it was not stopped at stopped_us: a reload unloaded the module */
     uint32_t dependency_missing;   /* files missing now */
     uint32_t in_flight;
     uint32_t oldest_ms;

@@ -71,6 +71,8 @@ const pm_figure pm_figures[PM_FIGURES] = {
      "The parent process is dead, its children are alive."},
     {"server", "state", "State", NO_METRIC, PM_FROM_STATE, M(state),
      "Running, stopped in order, down (it vanished, or a start or reload failed), or unknown (a copy of the file)."},
+    {"server", "unloaded", NULL, NO_METRIC, PM_FROM_TIME, M(unloaded_us),
+     "When a reload took the module away from a server that runs on; null: it did not."},
     {"server", "config_failures", "ConfigFailures", METRIC("config_failures_total"), PM_FROM_COUNT32, S(config_failures),
      "Configurations that were refused, or with which a start or a reload failed, since the capture file was made."},
     {"server", "child_crashes", "ChildCrashes", METRIC("child_crashes_total"), PM_FROM_COUNT, S(crashes),

@@ -320,6 +320,19 @@ static void hear_message(supervisor *s, pm_handover *h)
     pm_handover_close(h);
 }
 
+/** httpd has ended, or runs on and has let go: the process at work sees which. */
+static void tell_gone(const supervisor *s)
+{
+    pm_handover h = {.kind = PM_HANDOVER_GONE};
+
+    for (int i = 0; i < PM_HANDOVER_FDS; i++) {
+        h.fd[i] = -1;
+    }
+    if (s->channel >= 0) {
+        pm_handover_send(s->channel, &h);
+    }
+}
+
 static void hear_httpd(supervisor *s)
 {
     pm_handover h;
@@ -329,6 +342,7 @@ static void hear_httpd(supervisor *s)
         if (rv == APR_EOF) {
             close(s->httpd);
             s->httpd = -1;
+            tell_gone(s);
         }
         else if (rv == APR_SUCCESS) {
             hear_message(s, &h);

@@ -25,6 +25,7 @@
 #define LEASE_PATIENCE_US (5 * PM_SECOND)
 #define LOAD_POLL_US 20000u
 #define UNLOADED_US (60 * PM_SECOND) /* that the reading of a configuration may take */
+#define LET_GO_US PM_SECOND          /* httpd's end is known so soon after its socket's */
 #define ORPHAN_POLL_US 50000u        /* how exactly the end of the last orphan is known */
 
 typedef struct work {
@@ -35,6 +36,8 @@ typedef struct work {
     int leased, begun, loaded;
     const pm_service *service; /* NULL = none */
     pm_pulse *pulse;
+    uint64_t
+        gone_us; /* monotonic; since when nobody is at the other end of httpd's socket; 0 = somebody is */
     uint64_t waits_us; /* monotonic; since when another has the lease; 0 = it has not */
 } work;
 
@@ -70,9 +73,11 @@ static int all_gone(work *w)
  *  it ends. */
 static int is_unloaded(const work *w)
 {
-    uint64_t since = atomic_load(&w->g->control->reloading_us);
+    uint64_t since = atomic_load(&w->g->control->reloading_us), now = pm_time_monotonic();
 
-    return since != 0 && pm_time_monotonic() > since + UNLOADED_US && parent_alive(w);
+    return since != 0 &&
+           (now > since + UNLOADED_US || (w->gone_us > since && now > w->gone_us + LET_GO_US)) &&
+           parent_alive(w);
 }
 
 static int is_stopping(const work *w)
@@ -134,6 +139,7 @@ static void take(work *w, pm_handover *h)
         w->ended = w->g;
     }
     w->g = g;
+    w->gone_us = 0;
     w->loaded = 0;
     /* To close a descriptor of the capture file is to give up the lease, and the last generation had one. */
     w->leased = pm_lease_take(g->capture);
@@ -155,6 +161,7 @@ static void hear(work *w)
             take(w, &h);
         }
         else if (rv == APR_SUCCESS) {
+            w->gone_us = h.kind == PM_HANDOVER_GONE ? pm_time_monotonic() : w->gone_us;
             pm_handover_close(&h);
         }
     }
@@ -329,8 +336,12 @@ static int tick(work *w)
 /** As an orderly end: what comes after it is nobody's outage. But it is none of httpd's. */
 static void end_unloaded(work *w)
 {
+    uint64_t reload = pm_time_monotonic() - atomic_load(&w->g->control->reloading_us);
+
     snprintf(w->g->fold.server.trouble, sizeof(w->g->fold.server.trouble),
-             "A reload unloaded mod_pmcapture: httpd may serve on, and nothing is recorded since");
+             "A reload unloaded mod_pmcapture: httpd runs on without it, and nothing is recorded "
+             "since");
+    w->g->fold.unloaded_us = pm_time_now() - reload;
     atomic_store(&w->g->control->stopping, 1);
 }
 

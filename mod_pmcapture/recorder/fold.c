@@ -238,7 +238,10 @@ static void fill_server(pm_fold *f, pm_tick *t, const pm_row *row)
 
     *to = f->server;
     to->run = f->state->run;
-    to->stopped_us = atomic_load(&f->control->stopping) ? t->now_us : 0;
+    to->stopped_us = f->unloaded_us != 0                       ? f->unloaded_us
+                     : atomic_load(&f->control->stopping) != 0 ? t->now_us
+                                                               : 0;
+    to->unloaded = f->unloaded_us != 0;
     to->heartbeat_us = t->now_us;
     to->write_failures = was.write_failures;
     to->crashes = was.crashes;

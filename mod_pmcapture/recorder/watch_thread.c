@@ -223,7 +223,10 @@ void pm_watch_tick(pm_watch *w, pm_fold *f, uint64_t now_us, uint64_t monotonic_
         judge_all(w, f, now_us, monotonic_us);
         check_stuck(w, f, now_us, monotonic_us);
     }
-    pm_watch_say_drift(w->table, f, now_us);
+    /* While httpd reads it anew nobody knows what of it is loaded. */
+    if (atomic_load(&f->control->reloading_us) == 0) {
+        pm_watch_say_drift(w->table, f, now_us);
+    }
     f->state->checkpoint.server.dependency_missing = pm_watch_missing(w->table);
 }
 

@@ -129,7 +129,7 @@ static enum pm_state find_state(const loading *l)
         return PM_STATE_UNKNOWN;
     }
     if (s->stopped_us != 0) {
-        return PM_STATE_STOPPED;
+        return s->unloaded ? PM_STATE_UNKNOWN : PM_STATE_STOPPED; /* httpd runs on, unseen */
     }
     pm_boot_id(boot);
     if (strcmp(boot, s->boot_id) == 0 && s->pid_start != 0 &&
@@ -607,6 +607,7 @@ static void fill_model(loading *l)
     m->notices = apr_pcalloc(l->pool, sizeof(char *) * MAX_NOTICES);
     m->tick = l->cp->tick;
     m->events_lost = l->cp->events_lost;
+    m->unloaded_us = m->server.unloaded ? m->server.stopped_us : 0;
     memcpy(m->incidents_by_kind, l->cp->incidents_by_kind, sizeof(m->incidents_by_kind));
     m->server = l->cp->server;
     m->totals = l->cp->totals;

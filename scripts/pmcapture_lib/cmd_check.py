@@ -4,7 +4,7 @@ from . import Trouble
 from . import text
 from .output import print_json
 from .cmd_status import missing
-from .figures import brief, place, quiet
+from .figures import brief, place, quiet, without_module
 
 HELP = "one line with perfdata, for Nagios-style monitors"
 EXAMPLES = """\
@@ -55,6 +55,8 @@ def judge(document, zone):
         return 2, f"the server is down, last alive {last}"
     if state == "stopped":
         return 2, f"the server was stopped in order, last alive {last}"
+    if server["unloaded"]:
+        return 3, f"{without_module(server, zone)}: nothing is recorded until its LoadModule line is back"
     if state != "running":
         return 3, "the file is a copy or from another host, so it cannot tell how the server is"
     if still:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from . import text
 from .output import print_json
-from .figures import brief, place, quiet, unfinished
+from .figures import brief, place, quiet, unfinished, without_module
 
 HELP = "one screen: state, open incident, last change"
 EXAMPLES = """\
@@ -89,7 +89,10 @@ class Screen:
             self.row("Recording", f"{failures} to the capture file failed", "red")
 
     def _why(self, state):
-        last = self.document["server"]["heartbeat"]
+        server = self.document["server"]
+        last = server["heartbeat"]
+        if server["unloaded"] and state == "unknown":
+            return f": {without_module(server, self.zone)}"
         return {
             "down": f", last alive {self.ago(last)}",
             "stopped": f" in order, last alive {self.ago(last)}",

@@ -170,6 +170,7 @@ DOCUMENT = {
         "dependency_missing": count,
         "write_failures": count,
         "state": string,
+        "unloaded": parse_stamp,
     },
     "totals": {
         "requests": count,

@@ -6,6 +6,12 @@ from . import text
 # what an incident counts as errors, by its verb
 _FAILED = {"failed": "Failed (5xx)", "were refused": "Refused (4xx)", "were redirected": "Redirected (3xx)"}
 
+
+def without_module(server, zone):
+    """A reload took its LoadModule line away, and nobody sees the server any more."""
+    return f"httpd runs on without the module since {zone.show(server['unloaded'])}"
+
+
 def place(incident):
     vhost = incident["scope"]["vhost"]
     return f"virtual host {vhost}" if vhost else "the whole server"

@@ -79,7 +79,7 @@ help:
 	@echo 'make deps | unit | lint | facts | install | uninstall | clean'
 	@echo 'Variables: BUILD PREFIX DESTDIR MAN_DIR SYSTEMD_DIR SYSUSERS_DIR CC APXS PYTHON EXTRA_CFLAGS V=1 JOBS (at a time)'
 	@echo '  CFLAGS CPPFLAGS LDFLAGS (after our own)  WERROR=1 (warnings are errors: in make check)'
-	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED (torture)  FUZZ_SECONDS (fuzz)'
+	@echo '  QUICK=1 BENCH (bench)  TORTURE_SECONDS TORTURE_SEED TORTURE_SERVICE=1 (torture)  FUZZ_SECONDS (fuzz)'
 	@echo '  SHORT=1 (check)  RELEASES=SUITE=check|short... MIRROR=URI (releases)'
 
 # ---- compile and link ----
@@ -219,7 +219,7 @@ TORTURE_SEED    ?=
 torture:
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) $(PYTHON) tests/torture/torture.py --seconds $(TORTURE_SECONDS) \
-	    $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
+	    $(if $(TORTURE_SEED),--seed $(TORTURE_SEED)) $(if $(TORTURE_SERVICE),--service)
 
 demo:
 	@$(MAKE) --no-print-directory deps

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * fuzz_handover.c: what somebody sends to the recorder in httpd's place: the message, then the block that it speaks of.
+ * fuzz_handover.c: what somebody sends to the recorder in httpd's place: the message, then the block that it speaks of;
+ * and the same to httpd in a service's place.
  * Nothing is read beyond it, and no descriptor stays open.
  */
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include "fuzz.h"
 
 #include "pm_handover.h"
+#include "pm_service.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -66,6 +68,25 @@ static void try_block(const uint8_t *data, size_t size)
     close(fd);
 }
 
+/** What httpd takes for a service's greeting ends its strings, and leaves no descriptor. */
+static void try_greeting(int to, int from, const uint8_t *data, size_t size, size_t count)
+{
+    int offers[PM_OFFERS];
+    pm_greeting greeting;
+
+    send_with(to, data, size, to, count);
+    if (pm_greeting_receive(from, &greeting, offers) == APR_SUCCESS) {
+        fuzz_expect(strlen(greeting.capture) < sizeof(greeting.capture) &&
+                        strlen(greeting.refusal) < sizeof(greeting.refusal),
+                    "strings end");
+    }
+    for (int i = 0; i < PM_OFFERS; i++) {
+        if (offers[i] >= 0) {
+            close(offers[i]);
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     feed f = {data, data + size};
@@ -84,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         pm_handover_close(&h);
     }
+    try_greeting(pair[0], pair[1], data, size, count);
     after = dup(pair[0]);
     fuzz_expect(after == next, "no descriptor stays open");
     close(after);

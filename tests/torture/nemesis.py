@@ -1,7 +1,10 @@
 """What goes wrong: each act is something that happens to servers, done at random and written into a diary."""
 import os
 import random
+import resource
 import signal
+import subprocess
+import sys
 import time
 
 from harness import document, processes
@@ -12,6 +15,14 @@ from harness.wait import Timeout, wait_for
 BROKEN = ("NoSuchDirective on\n", 'Include "conf/nothing.conf"\n', "<VirtualHost\n",
           "LoadModule gone_module /nowhere/mod_gone.so\n", "PMCaptureBurst errors=none\n")
 GARBAGE = 65536
+
+
+def _try(call, *arguments):
+    """None when the process has gone, or it is not ours to do."""
+    try:
+        return call(*arguments)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 class Nemesis:
@@ -26,7 +37,8 @@ class Nemesis:
         self.disk = disk
         self.acts = [(self.graceful, 4), (self.hard, 2), (self.refused, 1), (self.fails_to_reload, 1),
                      (self.kill_worker, 3), (self.crash_worker, 3), (self.kill_recorder, 3),
-                     (self.stop_recorder, 1), (self.kill_parent, 1), (self.kill_everything, 2),
+                     (self.stop_recorder, 1), (self.freeze_recorder, 1), (self.starve_recorder, 1),
+                     (self.limit_recorder, 1), (self.kill_parent, 1), (self.kill_everything, 2),
                      (self.crash_everything, 1), (self.crash_parent, 1), (self.restart, 1), (self.outage, 4),
                      (self.second_start, 1), (self.second_server, 1), (self.edit, 2)]
         if disk.mounted:
@@ -136,6 +148,40 @@ class Nemesis:
             processes.kill(writer, signal.SIGSTOP)
             time.sleep(self.random.uniform(0.5, 5))
             processes.kill(writer, signal.SIGCONT)
+
+    def freeze_recorder(self):
+        """All of it: nobody is there to see that it hangs."""
+        frozen = self.httpd.recorders()
+        for pid in frozen:
+            processes.kill(pid, signal.SIGSTOP)
+        time.sleep(self.random.uniform(0.5, 5))
+        for pid in frozen:
+            processes.kill(pid, signal.SIGCONT)
+
+    def starve_recorder(self):
+        """The last in the queue for a processor that others never leave."""
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+        try:
+            for pid in self.httpd.recorders():
+                _try(os.setpriority, os.PRIO_PROCESS, pid, 19)
+            time.sleep(self.random.uniform(1, 6))
+        finally:
+            for one in busy:
+                one.kill()
+                one.wait()
+            for pid in self.httpd.recorders():
+                _try(os.setpriority, os.PRIO_PROCESS, pid, 0)
+
+    def limit_recorder(self):
+        """No descriptor more than it has, or no byte to any file."""
+        which = self.random.choice((resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE))
+        limited = {pid: _try(resource.prlimit, pid, which) for pid in self.httpd.recorders()}
+        for pid, (soft, hard) in [item for item in limited.items() if item[1]]:
+            _try(resource.prlimit, pid, which, (8, hard))
+        time.sleep(self.random.uniform(0.5, 3))
+        for pid, limits in limited.items():
+            if limits:
+                _try(resource.prlimit, pid, which, limits)
 
     def kill_parent(self):
         self._end_parent(signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Everything goes wrong under load, at random, and in the end every request is accounted for.
 
-    torture.py [--seconds N] [--seed N] [--mpm event|worker|prefork] [--keep]
+    torture.py [--seconds N] [--seed N] [--mpm event|worker|prefork] [--service] [--keep]
 
 Prints the seed, what it does, and what it finds; non-zero when a promise was broken.
 """
@@ -27,6 +27,7 @@ from harness.companion import pmcapture  # noqa: E402
 from harness.disk import Disk  # noqa: E402
 from harness.httpd import Httpd  # noqa: E402
 from harness.load import Load  # noqa: E402
+from harness.service import Service  # noqa: E402
 
 FORMATS = ("", "?auto", "?format=json", "?format=prometheus", "?format=csv", "?format=json&since=-1m",
            "?format=json&view=summary", "?format=json&view=events", "?format=json&incident=1", "?refresh=5",
@@ -103,13 +104,17 @@ class Readers:
 
 
 class Torture:
-    def __init__(self, seconds, seed, mpm):
+    def __init__(self, seconds, seed, mpm, service=False):
         self.began = time.monotonic()
         self.until = self.began + seconds
         self.random = random.Random(seed)
         self.httpd = Httpd(mpm=mpm, capture="disk/pmcapture.pmc", config='Redirect 503 "/fail"\n',
                            pm=f"PMCaptureBurst errors=10 ratio=5% window=3 clear=2\nPMCaptureSlow Off\n{RETENTION}\n")
         alone = go_alone()
+        self.service = Service(self.httpd) if service else None
+        if service:     # the recorder is no process of httpd's
+            self.httpd.pm += self.service.directive()
+            self.httpd.recorders = self.service.pids
         if not alone:
             self.say("no name spaces of our own: semaphores and shared memory are not checked, others' are among them")
         self.disk = Disk(self.httpd.root / "disk", self.say)
@@ -180,6 +185,8 @@ class Torture:
         self.nemesis.diary.append((begin, self.nemesis.now(), "destroyed"))
 
     def run(self):
+        if self.service:
+            self.service.start().keep()
         self.httpd.start()
         self.truth.wait_recording()
         self.readers = readers = Readers(self.httpd, self.random.choice)
@@ -203,6 +210,8 @@ class Torture:
                  f"{self.truth.lost} not kept, with no disk to be had (the laws allow both)")
 
     def close(self, keep):
+        if self.service:
+            self.service.close()
         if keep:
             print(f"left as it is: {self.httpd.root} (processes marked {self.httpd.marker}; its disk is seen from "
                   f"within: nsenter -m -t {self.httpd.parent})")
@@ -218,12 +227,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mpm", choices=("event", "worker", "prefork"))
+    parser.add_argument("--service", action="store_true", help="the recorder is a service of its own")
     parser.add_argument("--keep", action="store_true", help="leave the server's folder when a promise was broken")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(1 << 30)
     mpm = options.mpm or random.Random(seed + 1).choice(("event", "worker", "prefork"))
-    print(f"torture: {options.seconds:.0f} s, mpm {mpm}; again with: TORTURE_SEED={seed}", flush=True)
-    torture = Torture(options.seconds, seed, mpm)
+    shape = ", a service" if options.service else ""
+    print(f"torture: {options.seconds:.0f} s, mpm {mpm}{shape}; again with: TORTURE_SEED={seed}", flush=True)
+    torture = Torture(options.seconds, seed, mpm, options.service)
     broken = True
     try:
         torture.run()

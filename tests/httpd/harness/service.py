@@ -29,6 +29,7 @@ class Service:
         self.log = folder / f"log{number}"
         self.notify = folder / f"notify{number}"
         self.process = None
+        self.closing = threading.Event()
         self.told = []
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(self.notify))
@@ -55,7 +56,7 @@ class Service:
 
     def start(self, wait=True, **options):
         self.let_read()
-        environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify),
+        environment = {**self.httpd.environment, "PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify),
                        "WATCHDOG_USEC": str(WATCHDOG * 1_000_000)}
         before = len(self.told)
         with open(self.log, "ab") as log:
@@ -88,7 +89,10 @@ class Service:
         """Supervising, and at work."""
         if self.process is None or self.process.poll() is not None:
             return []
-        return [self.process.pid, *processes.children_of(self.process.pid)]
+        try:
+            return [self.process.pid, *processes.children_of(self.process.pid)]
+        except OSError:
+            return []
 
     def at_work(self):
         return wait_for(lambda: self.pids()[1:], 10, "a process at work")[0]
@@ -99,6 +103,15 @@ class Service:
             processes.kill(pid)
         self.process.wait(10)
 
+    def keep(self):
+        """As a service manager does: whenever it has ended it is started again."""
+        def restart():
+            while not self.closing.wait(0.2):
+                if self.process.poll() is not None:
+                    self.start(wait=False)
+
+        threading.Thread(target=restart, daemon=True).start()
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
@@ -108,6 +121,8 @@ class Service:
         return self.log.read_text(errors="replace")
 
     def close(self):
+        self.closing.set()
+        time.sleep(0.5)     # who keeps it has heard
         if self.process is not None and self.process.poll() is None:
             for pid in self.pids():
                 processes.kill(pid, signal.SIGCONT)

@@ -34,6 +34,12 @@ static struct {
 } load;
 
 static apr_proc_t gatherer, former;
+static int forks; /* the gatherer, just now */
+
+int pm_load_forks(void)
+{
+    return forks;
+}
 
 /* ---- the gatherer ---- */
 
@@ -120,7 +126,9 @@ static void start_gatherer(apr_pool_t *pconf, server_rec *s)
         watch_over(&former, kept->gatherer, pconf);
     }
     kept->gatherer = 0;
+    forks = 1;
     pid = fork();
+    forks = 0;
     if (pid == 0) {
         gather(pconf, s);
         _exit(0);

@@ -264,6 +264,8 @@ void pm_region_leave(void);
 /* load.c */
 /** In the parent, in post_config, when capture file and live region are there: what this load brought is gathered. */
 void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+/** 1 while it forks the gatherer. */
+int pm_load_forks(void);
 /** When it was; the server's first one? else, graceful? */
 uint64_t pm_load_at(uint32_t *first, uint32_t *graceful);
 

@@ -257,6 +257,28 @@ static const char *accept_line(apr_pool_t *pool, const char *accept)
                : "";
 }
 
+/** Processes of mpm_itk serve as another user, or from another root, and cannot get at the socket. */
+static apr_status_t say_failure(pm_error *err, apr_status_t rv)
+{
+    if (APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_EAGAIN(rv)) {
+        return pm_fail(err, rv, "The recorder does not answer: it hangs, or is started anew");
+    }
+    if (APR_STATUS_IS_EACCES(rv)) {
+        return pm_fail(err, rv,
+                       "The recorder answers httpd's User and Group alone, and this request is "
+                       "served by user %lu (AssignUserID?): ask for the page on another virtual "
+                       "host, or on PMCaptureListen",
+                       (unsigned long)geteuid());
+    }
+    if (APR_STATUS_IS_ENOENT(rv)) {
+        return pm_fail(err, APR_EGENERAL,
+                       "The recorder's socket is not to be seen by the process that serves this "
+                       "request (ChrootDir?), or was removed: ask for the page on PMCaptureListen, "
+                       "or reload httpd");
+    }
+    return pm_fail_os(err, rv, "The recorder cannot be asked");
+}
+
 apr_status_t pm_relay_ask(pm_relay **out, const char *path, const char *query, const char *accept,
                           int head_only, apr_pool_t *pool, pm_error *err)
 {
@@ -281,10 +303,7 @@ apr_status_t pm_relay_ask(pm_relay **out, const char *path, const char *query, c
         rv = read_head(relay, pool);
     }
     *out = relay;
-    return rv == APR_SUCCESS ? APR_SUCCESS
-           : APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_EAGAIN(rv)
-               ? pm_fail(err, rv, "The recorder does not answer: it hangs, or is started anew")
-               : pm_fail_os(err, rv, "The recorder cannot be asked");
+    return rv == APR_SUCCESS ? APR_SUCCESS : say_failure(err, rv);
 }
 
 apr_status_t pm_relay_pass(pm_relay *relay, pm_sink sink, void *ctx)

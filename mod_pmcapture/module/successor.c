@@ -6,11 +6,14 @@
  * So they are left in the log pool: httpd clears it when the next configuration is read and its modules are loaded, by
  * code of APR's, which stays. A module that is loaded again takes copies before. Mappings cannot be left like that:
  * processes that are forked meanwhile do not get them.
+ *
+ * Nor do processes that other modules fork from the parent, mod_cgid's daemon say, get the descriptors.
  */
 #include "module.h"
 
 #include <apr_portable.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -128,7 +131,31 @@ static int take_over(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
+static void close_one(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/** In a child of the parent's, of whichever module's: only the gatherer works with them. */
+static void in_child(void)
+{
+    const pm_retained *kept = pm_retained_get();
+
+    if (kept->started && !pm_load_forks()) {
+        each_descriptor(close_one);
+    }
+}
+
 void pm_register_successor(void)
 {
+    static int registered;
+
+    /* The C library forgets it when the module is unloaded. */
+    if (!registered && pthread_atfork(NULL, NULL, in_child) == 0) {
+        registered = 1;
+    }
     ap_hook_pre_config(take_over, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -1,6 +1,7 @@
 """Processes that end in the middle of a request: mpm_itk's with each change of user, others by exit() or a signal."""
 import http.client
 import os
+import pwd
 import signal
 
 import pytest
@@ -92,6 +93,14 @@ def ask_for_both(httpd):
     except ConnectionError:
         pass
     connection.close()
+
+
+def test_a_page_that_another_user_serves_is_a_503_that_names_the_cause(itk):
+    assert itk.get("/pm-status", headers={"Host": "one.example"}).status == 200
+    reply = itk.get("/pm-status", headers={"Host": "two.example"})
+    assert reply.status == 503
+    assert f"served by user {pwd.getpwnam('games').pw_uid} (AssignUserID?)" in reply.text
+    assert "PMCaptureListen" in reply.text
 
 
 def test_a_request_for_another_user_on_a_kept_connection_is_not_in_flight_for_ever(itk):

@@ -144,3 +144,29 @@ def test_another_recorder_program_takes_over_at_the_reload_that_names_it(new_htt
     document.ticked(httpd, 2)
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
     assert not httpd.said("AH00488")
+
+
+def test_a_daemon_that_another_module_forks_has_nothing_of_the_recorders(new_httpd, mpm):
+    """mod_cgid forks its daemon anew with each reload, from a parent that has a recorder by then."""
+    httpd = new_httpd(mpm=mpm, modules=("cgid",), config="ScriptSock cgisock\n").start()
+
+    def daemon():
+        return [pid for pid in httpd.workers() if any("cgisock" in path for path in sockets_of(pid))]
+
+    httpd.get("/")
+    document.ticked(httpd, 1)
+    first, = wait_for(daemon, 10, "mod_cgid's daemon")
+    sockets = ours(first)[2]
+    httpd.reload()
+    second, = wait_for(lambda: [pid for pid in daemon() if pid != first], 10, "the next one")
+    held, _, number = ours(second)
+    assert (held, number) == ([], sockets)
+    document.ticked(httpd, 2)
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+
+
+def sockets_of(pid):
+    """Paths of the Unix sockets that a process holds."""
+    held = {name for name in processes.descriptors(pid).values() if name.startswith("socket:")}
+    lines = [line.split() for line in open("/proc/net/unix").read().splitlines()[1:]]
+    return [fields[7] for fields in lines if len(fields) > 7 and f"socket:[{fields[6]}]" in held]

@@ -56,7 +56,7 @@ class Service:
 
     def start(self, wait=True, **options):
         self.let_read()
-        environment = {**self.httpd.environment, "PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify),
+        environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify),
                        "WATCHDOG_USEC": str(WATCHDOG * 1_000_000)}
         before = len(self.told)
         with open(self.log, "ab") as log:

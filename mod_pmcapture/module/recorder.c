@@ -284,9 +284,31 @@ void pm_recorder_dismiss(apr_pool_t *pconf)
     send_away(kept);
 }
 
+/** What the last one says of a recorder that was missing is over. */
+static void renew_block(void)
+{
+    pm_retained *kept = pm_retained_get();
+    apr_pool_t *pool;
+
+    if (apr_pool_create(&pool, recorder_pool) == APR_SUCCESS) {
+        int fd = pm_block_make(pool, ap_server_conf);
+
+        if (fd >= 0) {
+            let_go(&kept->block_fd);
+            kept->block_fd = fd;
+        }
+        apr_pool_destroy(pool);
+    }
+}
+
 static void check_service(void)
 {
-    if (pm_service_check(ap_server_conf) || (!pm_all_listening() && pm_service_channel() >= 0)) {
+    int found = pm_service_check(ap_server_conf);
+
+    if (found) {
+        renew_block();
+    }
+    if (found || (!pm_all_listening() && pm_service_channel() >= 0)) {
         hand_over_to_service(ap_server_conf);
     }
 }

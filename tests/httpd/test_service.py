@@ -219,3 +219,16 @@ def test_a_frozen_service_gives_no_sign_of_life(served):
     httpd.reload()      # and holds up nobody
     assert httpd.get("/").status == 200
     httpd.stop()
+
+
+def test_a_service_that_is_started_after_httpd_is_found(served):
+    httpd = served()
+    httpd.start()
+    httpd.get("/")
+    assert httpd.get("/pm-status").status == 503
+    httpd.service.start()
+    httpd.service.wait_status("Records httpd", 30)
+    document.ticked(httpd, 1)
+    assert_exact(httpd)
+    found = page_state(httpd, "running")
+    assert not any("Nothing is recorded" in notice for notice in found["capture"]["notices"])

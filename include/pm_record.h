@@ -205,6 +205,9 @@ typedef struct pm_incident {
     uint64_t down_since_us;        /* nobody is served, since then; 0 = not now. end_us is as far as unserved_us goes */
     pm_usual day, week;            /* ten minutes around the onset's time, a day and a week before */
     uint64_t first_event, last_event; /* seq at detection; newest at the last update */
+    double served_all, served;     /* clients from onset to end, and those of them that got what they asked for at least once;
+                                    * estimated from `met`; 0 of 0 = not known */
+    double served_usual;           /* the share that usually does; -1 = not known */
     uint32_t sequential;           /* opened by the sequential rule */
     uint32_t generation;           /* of the configuration at onset */
     pm_tally by_vhost[PM_TALLIES];
@@ -217,9 +220,6 @@ typedef struct pm_incident {
     pm_count busiest;                  /* the client with the most requests */
     uint64_t counted_requests;         /* since detection; 0 = the two below are not known */
     uint64_t monitoring_requests;      /* of health checkers and exporters among them */
-    double served_all, served;         /* clients from onset to end, and those of them that got what they asked for at least
-                                        * once; estimated from `met`; 0 of 0 = not known */
-    double served_usual;               /* the share that usually does; -1 = not known */
     pm_client_set met[PM_OUTCOMES];    /* by what they met; working memory */
     uint64_t hist[PM_HIST_BUCKETS];    /* during; working memory */
     uint8_t sketch_all[PM_SKETCH_STORED]; /* clients, for the run that goes on with it */

@@ -273,8 +273,9 @@ static const char *peak_text(const pm_telling *t)
 {
     char percent[PM_STORY_PERCENT];
 
-    return apr_psprintf(t->pool, "Peak: %.1f a second, %s of the requests, %s",
+    return apr_psprintf(t->pool, "Peak: %.1f %s a second, %s of the requests %s",
                         t->i->peak_errors_per_second,
+                        t->i->kinds & PM_KIND_UNSERVED ? "such answers" : "errors",
                         pm_story_percent((uint64_t)(t->i->peak_ratio * 1000 + 0.5), 1000, percent),
                         pm_story_verb(t->i->kinds));
 }

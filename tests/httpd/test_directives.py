@@ -194,11 +194,11 @@ def test_the_file_never_grows_beyond_the_size_it_was_made_with(new_httpd):
 
 def sampled(new_httpd, pm, path="/fail?user=alice"):
     """Samples of an incident under the given directives."""
-    httpd = new_httpd(pm=pm + "\nPMCaptureBurst errors=5 window=3 clear=2\nPMCaptureSlow Off\n",
+    httpd = new_httpd(pm=pm + "\nPMCaptureBurst errors=5 window=10 clear=2\nPMCaptureSlow Off\n",
                       config='Redirect 503 "/fail"').start()
     with Load(httpd.port) as load:
-        load.stream("/", rate=20, source=lambda n: f"127.0.3.{1 + n % 8}")
         load.stream(path, rate=40, count=20, source=lambda n: f"127.9.{n % 5}.{1 + n}").wait()
+        load.stream("/", rate=20, source=lambda n: f"127.0.3.{1 + n % 8}")
         final = wait_closed(httpd)
     document.validate(final)
     raw = httpd.capture.read_bytes()

@@ -43,6 +43,14 @@ def lines(incident, dimension):
     return {line["key"]: line for line in incident["breakdown"][dimension]}
 
 
+def came_evenly(httpd, incident):
+    """A busy machine may ask less for a while, and then more: is no five seconds' traffic much more than the usual?"""
+    onset, end = seconds(incident["onset"]), seconds(incident["end"]) or time.time()
+    came = [one.begin for one in httpd.access_log.entries() if one.begin > onset - incident["before"]["history"]]
+    usual = sum(at < onset for at in came) / incident["before"]["history"]
+    return all(sum(at <= other < at + 5 for other in came) <= 1.2 * 5 * usual for at in range(int(onset) - 5, int(end)))
+
+
 def dead_backend(path, port, condition=""):
     """Requests to `path` that go where nobody listens, each of them anew."""
     return (f'{condition}\nRewriteRule "^{path}" "http://127.0.0.1:{port}/" [P]\n'
@@ -99,7 +107,8 @@ def test_the_misroute_blames_the_reload_that_gave_the_host_away_and_clears_traff
     assert first["kind"] == "config.changed"
     assert "ServerAlias" in first["summary"]
     assert 0 <= first["seconds_before_onset"] < room(3)
-    assert {"traffic_surge", "backend"} <= set(cleared(incident))
+    assert "backend" in cleared(incident)
+    assert "traffic_surge" in cleared(incident) or not came_evenly(httpd, incident)
     assert not {"configuration", "deployment"} & set(cleared(incident))
 
 
@@ -165,7 +174,8 @@ def test_logins_that_fail_for_some_blame_their_backend_and_no_change(
     assert any(key.startswith("AH00957") for key in lines(incident, "error_log"))
     assert not CHANGES & set(kinds(incident))
     assert kinds(incident)[0] == "backend"
-    assert {"single_client", "traffic_surge"} <= set(cleared(incident))
+    assert "single_client" in cleared(incident)
+    assert "traffic_surge" in cleared(incident) or not came_evenly(httpd, incident)
     assert "no file that is watched changed" in not_watched(incident)["deployment"]
     assert not {"backend", "deployment"} & set(cleared(incident))
 
@@ -246,15 +256,18 @@ def test_two_virtual_hosts_that_fail_at_once_keep_their_own_backend_route_and_st
         vhost = f"{name}.example:{httpd.port}"
         [incident] = [one for one in final["incidents"] if one["scope"]["vhost"] in (None, vhost)]
         alone = incident["scope"]["vhost"] is not None
-        assert lines(incident, "vhost")[vhost]["errors"] == 75
-        assert lines(incident, "route")[route]["errors"] == 75
+        errors = sum(one.vhost == f"{name}.example" and one.begin >= seconds(incident["onset"]) - MILLISECOND
+                     for one in httpd.access_log.entries())
+        assert 73 <= errors <= 75
+        assert lines(incident, "vhost")[vhost]["errors"] == errors
+        assert lines(incident, "route")[route]["errors"] == errors
         told = {key.rstrip("/"): line for key, line in lines(incident, "backend").items()}
         told = next(line for key, line in told.items() if key.startswith(url))
-        assert document.ways(told) == {how: 75}
-        assert incident["status"][str(status)] == 75
+        assert document.ways(told) == {how: errors}
+        assert incident["status"][str(status)] == errors
         assert {one["status"] for one in incident["samples"] if one["vhost"] == vhost} == {status}
         if alone:
-            assert incident["errors"] == 75
+            assert incident["errors"] == errors
             assert list(lines(incident, "route")) == [route]
             assert len(incident["breakdown"]["backend"]) == 1
             assert incident["causes"][0]["kind"] == "backend"

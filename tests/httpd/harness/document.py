@@ -18,16 +18,24 @@ def pmdump(path, *arguments, timeout=60):
 
 def from_file(path, *arguments):
     """The document of a capture file, which must be readable."""
+    return parse(bytes_of_file(path, *arguments))
+
+
+def bytes_of_file(path, *arguments):
     done = pmdump(path, *arguments)
     said = done.stderr.decode(errors="replace")
     assert done.returncode == 0, f"pmdump {path}: {done.returncode} {said}"
-    return parse(done.stdout)
+    return done.stdout
 
 
 def from_handler(httpd, query=""):
+    return parse(bytes_of_handler(httpd, query))
+
+
+def bytes_of_handler(httpd, query=""):
     reply = httpd.get(f"/pm-status?format=json{query}")
     assert reply.status == 200, reply.text
-    return parse(reply.body)
+    return reply.body
 
 
 def parse(data):

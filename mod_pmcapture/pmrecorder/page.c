@@ -322,7 +322,7 @@ static void answer(pm_reply *reply, body *b, const asked *a, pm_capture *capture
                    const pm_source *source, apr_pool_t *p)
 {
     pm_error err = {""};
-    pm_model *m;
+    pm_model *m = NULL; /* GCC with -flto cannot see that a model that was loaded is set */
 
     if (capture == NULL) {
         refuse(reply, b, a, 503,

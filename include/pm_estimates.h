@@ -29,6 +29,10 @@ pm_bounds pm_clients_bounds(const pm_incident *in);
 /** For sentences: "45 of 60 requests (75 %)", "45 of about 6012 requests (0.7 %)", "45 of 60 to 90 requests (50 to 75 %)",
  *  "45 of at least 60 requests". */
 #define PM_ESTIMATE_WORDS 128
+/** "60", "about 6012", "60 to 90", "at least 60". */
+const char *pm_requests_count(const pm_incident *in, char out[PM_ESTIMATE_WORDS]);
+/** "75 %", "50 to 75 %", "at most 75 %". */
+const char *pm_requests_share(const pm_incident *in, uint64_t part, char out[PM_ESTIMATE_WORDS]);
 const char *pm_requests_words(const pm_incident *in, uint64_t part, char out[PM_ESTIMATE_WORDS]);
 /** "about 12 of 40 to 60 clients (20 to 30 %)"; "" when nobody knows. */
 const char *pm_clients_words(const pm_incident *in, char out[PM_ESTIMATE_WORDS]);

@@ -52,7 +52,9 @@ typedef struct pm_cause {
     uint32_t rank;
     uint32_t type;                 /* of the events that it is made of; PM_EV_NONE: it is made of figures */
     const char *kind;
-    const char *summary;
+    const char *summary;           /* statement and nearness, one sentence */
+    const char *statement;         /* what it is, without the nearness */
+    const char *nearness;          /* "12 s before the onset"; NULL = it has no time */
     const uint64_t *evidence;      /* event seqs */
     size_t evidence_count;
     uint64_t at_us;                /* 0 = null */

@@ -61,7 +61,7 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
 #define PM_INCIDENT_KINDS(KIND)                                                                                \
     KIND(ERRORS, "errors", "errors", "requests failed: they were answered with a 5xx status")                  \
     KIND(SLOW, "slow", "slow requests", "requests took, or were in flight for, longer than the threshold")     \
-    KIND(DOWN, "down", "down", "nobody was served")                                                             \
+    KIND(DOWN, "down", "server down", "nobody was served")                                                      \
     KIND(REFUSED, "refused", "clients refused", "clients got 4xx instead of what they used to get")             \
     KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")
 enum pm_kind_number {

@@ -36,6 +36,18 @@ const char *pm_story_verb(uint32_t kinds);
 #define PM_STORY_QUIET 160
 uint64_t pm_story_quiet(const pm_model *m, const pm_incident *i, char out[PM_STORY_QUIET]);
 
+/** What it is: "503 errors and slow requests on api.example:80". */
+const char *pm_story_title(const pm_incident *i, char out[PM_STORY_HEADLINE]);
+
+/** A row of an incident's impact, for a table: what it is, the figure in words, the fields of the document that it is of.
+ *  With a time the figure holds at that time, or is empty: the time alone, which the reader shows in a zone. */
+typedef struct pm_impact {
+    const char *what, *figure, *field;
+    uint64_t at_us;                /* 0 = none */
+} pm_impact;
+typedef void (*pm_impact_row)(void *ctx, const pm_impact *row);
+void pm_story_impact(const pm_model *m, const pm_incident *i, pm_impact_row put, void *ctx);
+
 /** "75 %", "0.4 %"; never "100 %" of less than all, nor "0 %" of something; "-" of nothing. */
 #define PM_STORY_PERCENT 16
 const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT]);
@@ -43,6 +55,10 @@ const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PE
 /** "216 us", "1.9 ms", "45 ms"; from a second on as pm_time_span. The sign is a micro sign. */
 #define PM_STORY_LATENCY 32
 const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY]);
+
+/** "62.5", "0.04": of something a second; never "0.0" of something. */
+#define PM_STORY_RATE 32
+const char *pm_story_rate(double rate, char out[PM_STORY_RATE]);
 
 /** The n-th kind of candidates that are figures, and the n-th suspect that may be cleared; NULL after the last. */
 const char *pm_story_figure_kind(size_t n);

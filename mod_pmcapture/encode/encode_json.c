@@ -560,6 +560,8 @@ static void causes(pm_json *j, const pm_case *c)
         uint_member(j, "rank", cause->rank);
         text_member(j, "kind", cause->kind);
         text_member(j, "summary", cause->summary);
+        text_member(j, "statement", cause->statement);
+        text_member(j, "nearness", cause->nearness);
         array_member(j, "evidence");
         for (size_t e = 0; e < cause->evidence_count; e++) {
             pm_json_uint(j, cause->evidence[e]);
@@ -612,6 +614,31 @@ static void story(pm_json *j, const pm_case *c)
     pm_json_array_end(j);
 }
 
+/* For who lays it out: nobody has to word a figure again. */
+static void words(pm_json *j, const pm_model *m, const pm_incident *i)
+{
+    char text[PM_STORY_HEADLINE];
+
+    object_member(j, "words");
+    text_member(j, "title", pm_story_title(i, text));
+    text_member(j, "duration", pm_time_span(pm_story_until(m, i) - i->onset_us, text));
+    text_member(j, "requests", pm_requests_count(i, text));
+    text_member(j, "failed_share", i->requests ? pm_requests_share(i, i->errors, text) : NULL);
+    pm_json_object_end(j);
+}
+
+static void impact_row(void *ctx, const pm_impact *row)
+{
+    pm_json *j = ctx;
+
+    pm_json_object(j);
+    text_member(j, "what", row->what);
+    text_member(j, "figure", row->figure);
+    time_member(j, "at", row->at_us);
+    text_member(j, "field", row->field);
+    pm_json_object_end(j);
+}
+
 /* Only while it is open and nothing fails. */
 static void quiet(pm_json *j, const pm_model *m, const pm_incident *i)
 {
@@ -654,8 +681,12 @@ static void incident(pm_json *j, const pm_model *m, const pm_case *c, int with_s
     time_member(j, "closed", i->closed_us);
     seconds_member(j, "duration", pm_story_until(m, i) - i->onset_us);
     quiet(j, m, i);
+    words(j, m, i);
     figures(j, i);
     if (whole && !c->figures_only) {
+        array_member(j, "impact");
+        pm_story_impact(m, i, impact_row, j);
+        pm_json_array_end(j);
         breakdown(j, i);
         story(j, c);
     }

@@ -76,57 +76,82 @@ pm_bounds pm_clients_bounds(const pm_incident *in)
 
 /* ---- words ---- */
 
-/** "(75 %)", "(50 to 75 %)" */
-static void add_percents(char *out, uint64_t part, pm_bounds of)
-{
-    char low[PM_STORY_PERCENT], high[PM_STORY_PERCENT];
-    apr_size_t used = strlen(out);
-
-    pm_story_percent(part, of.most > part ? of.most : part, low);
-    pm_story_percent(part, of.least > part ? of.least : part, high);
-    if (strcmp(low, high) == 0) {
-        apr_snprintf(out + used, PM_ESTIMATE_WORDS - used, " (%s)", low);
-    }
-    else {
-        low[strlen(low) - 2] = '\0'; /* one sign for both */
-        apr_snprintf(out + used, PM_ESTIMATE_WORDS - used, " (%s to %s)", low, high);
-    }
-}
-
 static int is_narrow(pm_bounds b)
 {
     return (double)(b.most - b.least) <= NARROW * (double)b.most;
 }
 
-const char *pm_requests_words(const pm_incident *in, uint64_t part, char out[PM_ESTIMATE_WORDS])
+/** "75 %", "50 to 75 %": of the bounds. */
+static void share(char *out, uint64_t part, pm_bounds of)
+{
+    char low[PM_STORY_PERCENT], high[PM_STORY_PERCENT];
+
+    pm_story_percent(part, of.most > part ? of.most : part, low);
+    pm_story_percent(part, of.least > part ? of.least : part, high);
+    if (strcmp(low, high) == 0) {
+        apr_snprintf(out, PM_ESTIMATE_WORDS, "%s", low);
+    }
+    else {
+        low[strlen(low) - 2] = '\0'; /* one sign for both */
+        apr_snprintf(out, PM_ESTIMATE_WORDS, "%s to %s", low, high);
+    }
+}
+
+/** The bounds, but where they are so close together that one figure tells as much. */
+static pm_bounds told(const pm_incident *in)
 {
     pm_bounds of = pm_requests_bounds(in);
 
+    return of.most != UINT64_MAX && is_narrow(of) ? (pm_bounds){in->requests, in->requests} : of;
+}
+
+const char *pm_requests_count(const pm_incident *in, char out[PM_ESTIMATE_WORDS])
+{
+    pm_bounds real = pm_requests_bounds(in), of = told(in);
+
     if (of.most == UINT64_MAX) {
-        apr_snprintf(out, PM_ESTIMATE_WORDS,
-                     "%" APR_UINT64_T_FMT " of at least %" APR_UINT64_T_FMT " requests", part,
-                     of.least);
-        return out;
+        apr_snprintf(out, PM_ESTIMATE_WORDS, "at least %" APR_UINT64_T_FMT, of.least);
     }
-    if (of.most == of.least || is_narrow(of)) {
-        apr_snprintf(out, PM_ESTIMATE_WORDS,
-                     "%" APR_UINT64_T_FMT " of %s%" APR_UINT64_T_FMT " requests", part,
-                     of.most == of.least ? "" : "about ", in->requests);
-        of = (pm_bounds){in->requests, in->requests};
+    else if (of.most == of.least) {
+        apr_snprintf(out, PM_ESTIMATE_WORDS, "%s%" APR_UINT64_T_FMT,
+                     real.most == real.least ? "" : "about ", of.most);
     }
     else {
-        apr_snprintf(out, PM_ESTIMATE_WORDS,
-                     "%" APR_UINT64_T_FMT " of %" APR_UINT64_T_FMT " to %" APR_UINT64_T_FMT
-                     " requests",
-                     part, of.least, of.most);
+        apr_snprintf(out, PM_ESTIMATE_WORDS, "%" APR_UINT64_T_FMT " to %" APR_UINT64_T_FMT,
+                     of.least, of.most);
     }
-    add_percents(out, part, of);
+    return out;
+}
+
+const char *pm_requests_share(const pm_incident *in, uint64_t part, char out[PM_ESTIMATE_WORDS])
+{
+    pm_bounds of = told(in);
+    char percent[PM_STORY_PERCENT];
+
+    if (of.most != UINT64_MAX) {
+        share(out, part, of);
+        return out;
+    }
+    apr_snprintf(out, PM_ESTIMATE_WORDS, "at most %s",
+                 pm_story_percent(part, of.least > part ? of.least : part, percent));
+    return out;
+}
+
+const char *pm_requests_words(const pm_incident *in, uint64_t part, char out[PM_ESTIMATE_WORDS])
+{
+    char of[PM_ESTIMATE_WORDS], percent[PM_ESTIMATE_WORDS];
+    int known = pm_requests_bounds(in).most != UINT64_MAX;
+
+    apr_snprintf(out, PM_ESTIMATE_WORDS, "%" APR_UINT64_T_FMT " of %s requests%s%s%s", part,
+                 pm_requests_count(in, of), known ? " (" : "",
+                 known ? pm_requests_share(in, part, percent) : "", known ? ")" : "");
     return out;
 }
 
 const char *pm_clients_words(const pm_incident *in, char out[PM_ESTIMATE_WORDS])
 {
     uint64_t hit = (uint64_t)(in->error_clients + 0.5), all = (uint64_t)(in->clients + 0.5);
+    char percent[PM_ESTIMATE_WORDS];
     double least, most;
     pm_estimates error;
     pm_bounds of;
@@ -151,6 +176,7 @@ const char *pm_clients_words(const pm_incident *in, char out[PM_ESTIMATE_WORDS])
                      " clients",
                      hit, of.least, of.most);
     }
-    add_percents(out, hit, of);
+    share(percent, hit, of);
+    apr_snprintf(out + strlen(out), PM_ESTIMATE_WORDS - strlen(out), " (%s)", percent);
     return out;
 }

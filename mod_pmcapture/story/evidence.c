@@ -10,33 +10,14 @@
 
 #include "suspects.h"
 
-const char *pm_story_percent(uint64_t part, uint64_t whole, char out[PM_STORY_PERCENT])
-{
-    double percent = whole ? 100.0 * (double)part / (double)whole : 0;
-
-    if (!whole) {
-        apr_cpystrn(out, "-", PM_STORY_PERCENT);
-    }
-    else if (part && percent < 0.1) {
-        apr_cpystrn(out, "< 0.1 %", PM_STORY_PERCENT);
-    }
-    else if (part < whole && percent >= 99.95) {
-        apr_cpystrn(out, "> 99.9 %", PM_STORY_PERCENT);
-    }
-    else if (part && (percent < 10 || (part < whole && percent >= 99.5))) {
-        apr_snprintf(out, PM_STORY_PERCENT, "%.1f %%", percent);
-    }
-    else {
-        apr_snprintf(out, PM_STORY_PERCENT, "%.0f %%", percent);
-    }
-    return out;
-}
-
 const char *pm_story_nearness(const pm_telling *t, uint64_t at_us)
 {
     char span[PM_TIME_SIZE];
     uint64_t onset = t->i->onset_us;
 
+    if (at_us / 1000 == onset / 1000) {
+        return "at the onset";
+    }
     return apr_psprintf(t->pool, "%s %s the onset",
                         pm_time_span(at_us > onset ? at_us - onset : onset - at_us, span),
                         at_us > onset ? "after" : "before");

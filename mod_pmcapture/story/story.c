@@ -30,20 +30,6 @@ uint64_t pm_story_until(const pm_model *m, const pm_incident *i)
     return until > i->onset_us ? until : i->onset_us;
 }
 
-const char *pm_story_latency(uint64_t us, char out[PM_STORY_LATENCY])
-{
-    if (us < 1000) {
-        apr_snprintf(out, PM_STORY_LATENCY, "%u \302\265s", (unsigned)us);
-    }
-    else if (us < PM_SECOND) {
-        apr_snprintf(out, PM_STORY_LATENCY, us < 10000 ? "%.1f ms" : "%.0f ms", (double)us / 1000);
-    }
-    else {
-        pm_time_span(us, out);
-    }
-    return out;
-}
-
 /* Append to out[PM_STORY_HEADLINE]; what does not fit is cut. */
 static void add(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void add(char *out, const char *format, ...)
@@ -115,6 +101,30 @@ static void add_served(char *out, const pm_incident *i)
     if (i->served_usual >= 0) {
         add(out, ", usually %.0f %% do", i->served_usual * 100);
     }
+}
+
+const char *pm_story_title(const pm_incident *i, char out[PM_STORY_HEADLINE])
+{
+    const pm_kind_fact *kind;
+
+    out[0] = '\0';
+    for (int n = 0; (kind = pm_kind_at(i->kinds, n)) != NULL; n++) {
+        add(out, "%s", n == 0 ? "" : pm_kind_at(i->kinds, n + 1) == NULL ? " and " : ", ");
+        if (kind == pm_kind_fact_of(PM_KIND_NUMBER_ERRORS) && i->status_code[0]) {
+            add(out, "%u ", i->status_code[0]);
+        }
+        add(out, "%s", kind->words);
+    }
+    if (i->vhost[0]) {
+        add(out, " on %s", i->vhost);
+    }
+    else if (!(i->kinds & PM_KIND_DOWN)) {
+        add(out, " on the whole server");
+    }
+    if (out[0] >= 'a' && out[0] <= 'z') {
+        out[0] += 'A' - 'a';
+    }
+    return out;
 }
 
 const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[PM_STORY_HEADLINE])
@@ -271,10 +281,10 @@ static const char *onset_text(const pm_telling *t)
 
 static const char *peak_text(const pm_telling *t)
 {
-    char percent[PM_STORY_PERCENT];
+    char percent[PM_STORY_PERCENT], rate[PM_STORY_RATE];
 
-    return apr_psprintf(t->pool, "Peak: %.1f %s a second, %s of the requests %s",
-                        t->i->peak_errors_per_second,
+    return apr_psprintf(t->pool, "Peak: %s %s a second, %s of the requests %s",
+                        pm_story_rate(t->i->peak_errors_per_second, rate),
                         t->i->kinds & PM_KIND_UNSERVED ? "such answers" : "errors",
                         pm_story_percent((uint64_t)(t->i->peak_ratio * 1000 + 0.5), 1000, percent),
                         pm_story_verb(t->i->kinds));

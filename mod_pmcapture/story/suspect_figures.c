@@ -10,7 +10,8 @@
 
 static void add_figure(apr_array_header_t *found, int weight, const char *summary)
 {
-    APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){weight * 1000, {.summary = summary}};
+    APR_ARRAY_PUSH(found, pm_candidate) =
+        (pm_candidate){weight * 1000, {.summary = summary, .statement = summary}};
 }
 
 static const char *how_it_failed(const pm_telling *t, const pm_tally *b)
@@ -84,8 +85,10 @@ double pm_served_seconds(const pm_telling *t)
 
 static const char *usual_text(const pm_telling *t, const pm_usual *u, const char *ago)
 {
-    return u->us ? apr_psprintf(t->pool, ", %.1f at that time the %s before",
-                                u->requests_per_second, ago)
+    char rate[PM_STORY_RATE];
+
+    return u->us ? apr_psprintf(t->pool, ", %s at that time the %s before",
+                                pm_story_rate(u->requests_per_second, rate), ago)
                  : "";
 }
 
@@ -103,13 +106,13 @@ static const char *monitoring_text(const pm_telling *t)
 
 const char *pm_rates_text(const pm_telling *t, double during)
 {
-    char span[PM_TIME_SIZE];
+    char span[PM_TIME_SIZE], now[PM_STORY_RATE], was[PM_STORY_RATE];
 
     return apr_psprintf(
-        t->pool, "%.1f requests a second during the incident%s, %.1f in the %s before it%s%s%s",
-        during, t->i->vhost[0] ? " on the whole server" : "", t->i->before_requests_per_second,
-        pm_time_span(t->i->before_us, span), usual_text(t, &t->i->day, "day"),
-        usual_text(t, &t->i->week, "week"), monitoring_text(t));
+        t->pool, "%s requests a second during the incident%s, %s in the %s before it%s%s%s",
+        pm_story_rate(during, now), t->i->vhost[0] ? " on the whole server" : "",
+        pm_story_rate(t->i->before_requests_per_second, was), pm_time_span(t->i->before_us, span),
+        usual_text(t, &t->i->day, "day"), usual_text(t, &t->i->week, "week"), monitoring_text(t));
 }
 
 double pm_row_rate(const pm_telling *t, uint64_t from, uint64_t until)
@@ -159,23 +162,27 @@ static void client_figure(pm_telling *t, apr_array_header_t *found)
     }
 }
 
+#define NEW_LINE "Error log line that was new to this run and to earlier incidents"
+
 /* A line of the error log that neither this run nor an incident on record had seen before. */
 static void signature_figure(pm_telling *t, apr_array_header_t *found)
 {
     for (int n = 0; n < PM_TALLIES && t->i->by_error_log[n].errors; n++) {
         const pm_tally *line = &t->i->by_error_log[n];
+        const char *near, *times;
 
         if (line->errors < 3 || line->first_seen_us > t->until_us ||
             line->first_seen_us < pm_story_back(t->i->onset_us, PM_MINUTE_US)) {
             continue;
         }
+        near = pm_story_nearness(t, line->first_seen_us);
+        times =
+            apr_psprintf(t->pool, "%" APR_UINT64_T_FMT " times since: %s", line->errors, line->key);
         APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
             48000,
-            {.summary = apr_psprintf(
-                 t->pool,
-                 "Error log line that was new to this run and to earlier incidents %s, "
-                 "%" APR_UINT64_T_FMT " times since: %s",
-                 pm_story_nearness(t, line->first_seen_us), line->errors, line->key),
+            {.summary = apr_psprintf(t->pool, "%s %s, %s", NEW_LINE, near, times),
+             .statement = apr_psprintf(t->pool, "%s, %s", NEW_LINE, times),
+             .nearness = near,
              .at_us = line->first_seen_us,
              .before_onset_us = (int64_t)t->i->onset_us - (int64_t)line->first_seen_us}};
         return;

@@ -174,20 +174,23 @@ static void add_candidate(pm_telling *t, apr_array_header_t *found, const group 
     const pm_reach *rule = reach_of(e->type);
     pm_since since = served_since(t, rule, e);
     int score = score_of(t, rule, e) + (rule->by_path ? exactness(e) : 0);
+    const char *text = without_stop(t, e->text), *near = pm_story_nearness(t, e->at_us), *details;
 
     if (since.served == PM_SERVED_WELL && rule->refuted == PM_FALLS) {
         return;
     }
     score -= since.served == PM_SERVED_MAYBE ? LATE * 1000 : 0;
     score -= since.served == PM_SERVED_WELL ? REFUTED * 1000 : 0;
+    details = apr_pstrcat(
+        t->pool, touched(t, e), since_text(t, &since),
+        g->count > 1 ? apr_psprintf(t->pool, "; %d more like it", (int)(g->count - 1)) : "", NULL);
     APR_ARRAY_PUSH(found, pm_candidate) = (pm_candidate){
         score,
         {.type = e->type,
          .kind = rule->kind ? rule->kind : pm_event_name(e->type),
-         .summary = apr_psprintf(
-             t->pool, "%s (%s%s%s%s)", without_stop(t, e->text), pm_story_nearness(t, e->at_us),
-             touched(t, e), since_text(t, &since),
-             g->count > 1 ? apr_psprintf(t->pool, "; %d more like it", (int)(g->count - 1)) : ""),
+         .summary = apr_psprintf(t->pool, "%s (%s%s)", text, near, details),
+         .statement = *details ? apr_psprintf(t->pool, "%s (%s)", text, details + 2) : text,
+         .nearness = near,
          .evidence = g->seqs,
          .evidence_count = g->count < EVIDENCE_MAX ? g->count : EVIDENCE_MAX,
          .at_us = e->at_us,

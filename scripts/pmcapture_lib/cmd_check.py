@@ -4,7 +4,7 @@ from . import Trouble
 from . import text
 from .output import print_json
 from .cmd_status import missing
-from .figures import brief, place, quiet, without_module
+from .figures import brief, without_module
 
 HELP = "one line with perfdata, for Nagios-style monitors"
 EXAMPLES = """\
@@ -64,8 +64,7 @@ def judge(document, zone):
         others = f" and {text.plural(len(still) - 1, 'other')}" if len(still) > 1 else ""
         kinds = text.listing(worst["kinds"]) or "incident"
         return 1, (
-            f"incident {worst['id']} ({kinds}, {place(worst)}) open since "
-            f"{zone.show(worst['onset'])}: {brief(worst)}{quiet(worst)}{others}"
+            f"incident {worst['id']} ({kinds}) open since {zone.show(worst['onset'])}: {brief(worst)}{others}"
         )
     if age(document) > STALE:
         return 3, f"the recorder has written nothing since {last}"

@@ -1,7 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """pmcapture list: the incident windows, a row each."""
 from . import text
-from .figures import failed_share, requests, unfinished
+from .figures import unfinished
 from .output import note, print_json
 
 HELP = "the incidents, a row each, the newest last"
@@ -56,10 +56,10 @@ def print_table(session, document):
                 state,
                 f"{onset:%Y-%m-%d %H:%M:%S}" if onset else text.UNKNOWN,
                 *local,
-                text.duration(i["duration"]),
+                i["words"]["duration"] or text.UNKNOWN,
                 text.count(i["errors"]),
-                requests(i).rpartition(" ")[0],
-                "-" if i["error_ratio"] is None else failed_share(i),
+                i["words"]["requests"] or text.UNKNOWN,
+                i["words"]["failed_share"] or "-",
                 "+".join(i["kinds"]),
                 i["scope"]["vhost"] or "whole server",
             ]

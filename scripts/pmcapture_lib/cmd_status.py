@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from . import text
 from .output import print_json
-from .figures import brief, place, quiet, unfinished, without_module
+from .figures import brief, unfinished, without_module
 
 HELP = "one screen: state, open incident, last change"
 EXAMPLES = """\
@@ -187,20 +187,17 @@ def rate(rows):
     requests = sum(row["requests"] for row in rows)
     errors = sum(row.get("errors") or 0 for row in rows)
     return (
-        f"{text.decimal(requests / span(rows))} requests a second, {text.count(errors)} of "
+        f"{text.rate(requests / span(rows))} requests a second, {text.count(errors)} of "
         f"{text.count(requests)} failed"
     )
 
 
 def one_line(incident, zone):
-    """An incident on the screen: which, where, since when, how bad."""
+    """An incident on the screen: which, since when, how bad."""
     kinds = text.listing(incident["kinds"]) or "incident"
-    lasted = text.duration(incident["duration"])
-    span = f"lasted {lasted}" if incident["state"] == "closed" else f"{lasted} so far"
     return (
-        f"{incident['id']}, {kinds} on {place(incident)}, since "
-        f"{zone.show(incident['onset'])}, {span}: "
-        f"{brief(incident)}{quiet(incident)} (pmcapture show {incident['id']})"
+        f"{incident['id']}, {kinds}, since {zone.show(incident['onset'])}: {brief(incident)} "
+        f"(pmcapture show {incident['id']})"
     )
 
 

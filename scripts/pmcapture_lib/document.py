@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from . import Trouble
 from . import text
+from .output import home
 from .times import parse_stamp
 
 SCHEMA = "pmcapture.v1"
@@ -70,9 +71,7 @@ EVENT = {
     "text": string,
     "data": raw,
 }
-FAILURES = ("refused", "timeout", "answered", "closed", "not_tried", "unreachable", "unknown")
 TALLY = {"key": string, "defined": string, "requests": count, "errors": count, "error_ratio": count}
-USUAL = {"history": count, "requests_per_second": count, "error_ratio": count}
 INCIDENT = {
     "id": identity,
     "state": string,
@@ -84,31 +83,16 @@ INCIDENT = {
     "duration": count,
     "quiet": Maybe({"seconds": count, "since": parse_stamp, "closes_after": count, "summary": string}),
     "requests": count,
-    "requests_bounds": Maybe({"least": count, "most": count}),
     "errors": count,
     "error_ratio": count,
-    "slow": count,
-    "status": Counts(),
-    "unserved": Maybe({"seconds": count, "expected_requests": count, "error": count}),
-    "peak": {"at": parse_stamp, "errors_per_second": count, "error_ratio": count},
-    "clients": Maybe(
-        {
-            "total": count,
-            "affected": count,
-            "affected_ratio": count,
-            "error": {"total": count, "affected": count, "affected_ratio": count},
-        }
-    ),
-    "latency": {"before": QUANTILES, "during": QUANTILES},
-    "before": Maybe({**USUAL, "day": Maybe(USUAL), "week": Maybe(USUAL)}),
-    "traffic": Maybe(
-        {"requests": count, "monitoring": count, "busiest_client": Maybe({"key": string, "requests": count})}
-    ),
+    "summary": string,
+    "words": {"title": string, "duration": string, "requests": string, "failed_share": string},
+    "impact": [{"what": string, "figure": string, "at": parse_stamp, "field": string}],
     "breakdown": {
         "vhost": [TALLY],
         "route": [TALLY],
         "host": [TALLY],
-        "backend": [{**TALLY, "failure": {way: count for way in FAILURES}}],
+        "backend": [{**TALLY, "failure": Counts()}],
         "error_log": [{"key": string, "count": count, "first_seen": parse_stamp, "sample": string}],
         "client": [{**TALLY, "clients": count}],
         "basis": string,
@@ -134,6 +118,8 @@ INCIDENT = {
             "rank": count,
             "kind": string,
             "summary": string,
+            "statement": string,
+            "nearness": string,
             "evidence": [identity],
             "at": parse_stamp,
             "seconds_before_onset": number,
@@ -219,6 +205,15 @@ def parse(content, origin):
             "pmcapture"
         )
     return found
+
+
+def hypotheses():
+    """The suspects that may be cleared, as the installed schema names them."""
+    try:
+        schema = json.loads((home() / "pmcapture.v1.schema.json").read_text(encoding="utf-8"))
+        return schema["$defs"]["hypothesis"]["enum"]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 class Document:

@@ -4,23 +4,11 @@
 Each figure comes from a field of the document. Nothing here judges: candidates and what is ruled
 out are the recorder's, the root cause is a person's.
 """
-import re
-
 from . import text, where
-from .document import identity
-from .figures import estimate, failed_share, impact, place, requests, share_estimate, verb
+from .document import hypotheses, identity
+from .figures import impact
 from .times import format_stamp
 
-HYPOTHESES = {
-    "traffic_surge": "traffic surge",
-    "single_client": "single client",
-    "configuration": "configuration",
-    "deployment": "deployment",
-    "backend": "backend",
-    "workers": "workers",
-    "crashes": "crashes",
-    "machine": "machine",
-}
 PEOPLE = (
     ("Root cause", "What was it really, and why could it happen? Begin with the candidates."),
     ("What went well", "What found it, limited it, or made the repair quick?"),
@@ -28,12 +16,6 @@ PEOPLE = (
     ("Where we were lucky", "What would have made it worse?"),
 )
 DIFF_LINES = 20
-NEAR = r"\d[\w. ]* (?:before|after) the onset"
-NEARNESS = (
-    (re.compile(rf" \({NEAR}\)$"), ""),
-    (re.compile(rf" \({NEAR}; (?=[^()]*\)$)"), " ("),
-    (re.compile(rf"(?<= earlier incidents) {NEAR}, "), ", "),
-)
 TOGETHER = 5  # seconds: a reload and what it changed are one story
 REPAIRS = ("config.changed", "file.changed", "dependency.changed", "server.start")
 
@@ -82,38 +64,20 @@ class Postmortem:
         return parts
 
     def _title(self):
-        kinds = self.incident["kinds"]
-        statuses = list(self.incident["status"])
-        names = {
-            "down": "server down",
-            "errors": f"{statuses[0]} errors" if statuses else "errors",
-            "slow": "slow responses",
-            "clients": "clients that met errors",
-        }
-        what = text.listing([name for kind, name in names.items() if kind in kinds]) or "incident"
-        on = f" on {self.scope}" if self.scope else ""
-        if not on and "down" not in kinds:
-            on = " on the whole server"
         day = f", {self.onset:%Y-%m-%d %H:%M} UTC" if self.onset else ""
-        return what[:1].upper() + what[1:] + on + day
+        return (self.incident["words"]["title"] or "Incident") + day
 
     # ---- summary: plain sentences ----
 
     def _brief(self):
         """What failed, since when, whom it hit, where, and what changed before it."""
         yield self._span()
-        yield self._failed()
-        if "slow" in self.incident["kinds"] and self.incident["slow"] is not None:
-            yield f"{text.plural(self.incident['slow'], 'request')} took longer than the threshold."
-        yield self._unserved()
-        yield self._clients()
+        yield self.incident["summary"] and _stop(self.incident["summary"])
         yield where.sentence(self.incident)
         yield self._nearest()
         yield self._machine()
 
     def _rest(self):
-        yield self._peak()
-        yield self._noticed()
         if self.causes:
             first = self.causes[0]
             near = f", {first['offset']}" if first["offset"] else ""
@@ -122,7 +86,7 @@ class Postmortem:
     def _span(self):
         seconds = self.incident["duration"]
         short = seconds is not None and seconds < 60
-        since, lasted = self.when(self.onset, short), text.duration(seconds)
+        since, lasted = self.when(self.onset, short), self.incident["words"]["duration"] or text.UNKNOWN
         if self.open:
             return (
                 f"The incident began at {since} and is still open: it has lasted {lasted} so far, "
@@ -136,69 +100,6 @@ class Postmortem:
         if self.document["server"]["state"] == "stopped":
             return " The server was stopped in order then, so nothing more is known of it."
         return f" Since {self.when(quiet['since'])}, {_stop(quiet['summary'])}" if quiet and quiet["summary"] else ""
-
-    def _failed(self):
-        i = self.incident
-        if not i["errors"]:
-            return None
-        of = f" of {requests(i, 'answered request')}" if i["requests"] else ""
-        to = f" to {place(i)}" if self.scope else ""
-        share = f" ({failed_share(i)})" if i["error_ratio"] is not None else ""
-        start = "So far" if self.open else "In that time"
-        how = "failed with a server error" if verb(i) == "failed" else verb(i)
-        failed = f"{text.count(i['errors'])}{of}{to} {how}"
-        return f"{start}, {failed}{share}{self._mostly()}."
-
-    def _mostly(self):
-        statuses, errors = self.incident["status"], self.incident["errors"]
-        if not statuses:
-            return ""
-        first, times = next(iter(statuses.items()))
-        if times >= 0.8 * errors:
-            return f", {'all' if times >= errors else 'mostly'} with status {first}"
-        parts = [
-            f"{code} ({text.share(min(times / errors, 1))})"
-            for code, times in list(statuses.items())[:4]
-        ]
-        return f", with status {text.listing(parts)}"
-
-    def _unserved(self):
-        unserved = self.incident["unserved"]
-        if not unserved:
-            return None
-        expected = ""
-        if unserved["expected_requests"] is not None:
-            requests = estimate(unserved["expected_requests"], unserved["error"])
-            expected = f"; by what was usual before, about {requests} requests found nobody"
-        return f"Nobody was served for {text.duration(unserved['seconds'])}{expected}."
-
-    def _clients(self):
-        clients = self.incident["clients"]
-        if clients is None:
-            return "Distinct clients were not counted."
-        if clients["affected"] is None or not clients["total"]:
-            return None
-        hit, error = text.count(clients["affected"]), clients["error"]
-        met = f"{hit} of {text.count(clients['total'])} clients met an error"
-        if max(error["total"] or 0, error["affected"] or 0) < 0.5:
-            return f"{met} ({text.share(clients['affected_ratio'])})."
-        return f"About {met}: {share_estimate(clients)} (an estimate, with its error)."
-
-    def _peak(self):
-        peak = self.incident["peak"]
-        if not peak["errors_per_second"]:
-            return None
-        known = peak["error_ratio"] is not None
-        share = f", {text.share(peak['error_ratio'])} of its requests" if known else ""
-        rate = f"{text.decimal(peak['errors_per_second'])} errors a second"
-        return f"The worst moment was {self.when(peak['at'])}, with {rate}{share}."
-
-    def _noticed(self):
-        detected = self.incident["detected"]
-        if not detected or not self.onset or detected < self.onset:
-            return None
-        took = text.duration((detected - self.onset).total_seconds())
-        return f"The recorder noticed it {took} after it began."
 
     def _nearest(self):
         if not self.before:
@@ -252,7 +153,7 @@ class Postmortem:
         ]
         # never cleared: what is deployed lies where nobody looks
         watched += [
-            f"{HYPOTHESES['deployment'].capitalize()}: {r['summary']}"
+            f"Deployment: {r['summary']}"
             for r in self.incident["not_watched"]
             if r["hypothesis"] == "deployment" and r["summary"]
         ]
@@ -270,24 +171,19 @@ class Postmortem:
         made = []
         for cause in self.incident["causes"]:
             seconds = cause["seconds_before_onset"]
-            offset = self._offset(cause["at"]) if seconds is None else _distance(seconds)
             evidence = [
                 {"seq": seq, **{name: known.get(seq, nothing)[name] for name in nothing}}
                 for seq in cause["evidence"]
             ]
-            # Said once, beside the rank.
-            summary = cause["summary"] or ""
-            for words, instead in NEARNESS if offset else ():
-                summary = words.sub(instead, summary, count=1)
             kind, rank = cause["kind"] or "unknown", cause["rank"]
             made.append(
                 {
                     "rank": rank,
                     "kind": kind,
-                    "summary": summary,
+                    "summary": cause["statement"] or cause["summary"] or "",  # its nearness stands beside it
                     "evidence": evidence,
                     "at": cause["at"],
-                    "offset": offset,
+                    "offset": cause["nearness"],
                     "seconds_before_onset": seconds,
                 }
             )
@@ -299,7 +195,7 @@ class Postmortem:
             [
                 {
                     "hypothesis": r["hypothesis"],
-                    "name": HYPOTHESES.get(r["hypothesis"], r["hypothesis"] or "a suspect"),
+                    "name": _name(r["hypothesis"] or "a suspect"),
                     "summary": r["summary"] or "",
                 }
                 for r in self.incident[name]
@@ -307,7 +203,7 @@ class Postmortem:
             for name in ("ruled_out", "not_watched")
         )
         known = {r["hypothesis"] for r in cleared + unwatched}
-        return cleared, [name for key, name in HYPOTHESES.items() if key not in known], unwatched
+        return cleared, [_name(key) for key in hypotheses() if key not in known], unwatched
 
     # ---- timeline and end ----
 
@@ -343,7 +239,7 @@ class Postmortem:
             as_of = self.when(self.counted_until)
             return [f"Not resolved: the incident was still open at {as_of}.{self._quiet()}"]
         what = "The last request that failed in it completed at"
-        if verb(self.incident) != "failed" and "errors" not in self.incident["kinds"]:
+        if {"refused", "redirects"} & set(self.incident["kinds"]) and "errors" not in self.incident["kinds"]:
             what = "Clients were served again after"
         if self.incident["kinds"] == ["down"]:
             what = "The server answered again, or its next run began, at"
@@ -409,6 +305,10 @@ def _distance(seconds):
     if abs(seconds) < 0.0005:
         return "at the onset"
     return f"{text.duration(abs(seconds))} {'before' if seconds > 0 else 'after'} the onset"
+
+
+def _name(hypothesis):
+    return hypothesis.replace("_", " ")
 
 
 def _stop(sentence):

@@ -1,5 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Foreign text made harmless, and figures as people write them."""
+"""Foreign text made harmless, and figures as people write them.
+
+The server words an incident's figures itself; here are the rules for those that stand in the document alone. They are
+the server's own: tests/words.tsv holds both to one table.
+"""
 import unicodedata
 
 LONGEST = 4096
@@ -44,27 +48,25 @@ def plural(value, noun):
     return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
 
 
-def decimal(value):
-    """Three significant figures are enough to act on; none is made up."""
+def rate(value):
+    """Something a second, as pm_story_rate has it; what is not none never reads as 0.0."""
     if value is None:
         return UNKNOWN
-    if value >= 100 or value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+    if 0 < value < 0.095:
+        return "< 0.01" if value < 0.005 else f"{value:.2f}"
+    return f"{value:.1f}"
 
 
 def share(ratio):
-    """A ratio as per cent; what is not all never reads as 100 %, nor what is not none as 0 %."""
+    """A ratio as per cent, as pm_story_percent has it: less than all is never 100 %, nor more than none 0 %."""
     if ratio is None:
         return UNKNOWN
     percent = ratio * 100
-    if 0 < percent < 0.01:
-        return "under 0.01 %"
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
     if 99.95 <= percent < 100:
-        return "over 99.9 %"
-    if percent == int(percent):
-        return f"{percent:.0f} %"
-    return f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
+        return "> 99.9 %"
+    return f"{percent:.1f} %" if 0 < percent < 10 or 99.5 <= percent < 100 else f"{percent:.0f} %"
 
 
 def duration(seconds):
@@ -92,14 +94,15 @@ def duration(seconds):
 
 
 def latency(seconds):
+    """As pm_story_latency has it."""
     if seconds is None:
         return UNKNOWN
-    if seconds >= 1:
-        return f"{seconds:,.2f} s"
-    millis = seconds * 1000
-    if millis >= 10:
-        return f"{millis:.0f} ms"
-    return f"{millis:.1f} ms" if millis >= 1 else f"{millis * 1000:.0f} µs"
+    us = round(seconds * 1e6)
+    if us >= 1_000_000:
+        return duration(seconds)
+    if us < 1000:
+        return f"{us} µs"
+    return f"{us / 1000:.1f} ms" if us < 9950 else f"{us / 1000:.0f} ms"
 
 
 def size(value):

@@ -101,6 +101,10 @@ def events():
     ]
 
 
+def impact(what, figure, field, at=None):
+    return {"what": what, "figure": figure, "at": at, "field": field}
+
+
 def incident(**changes):
     made = {
         "id": 7,
@@ -112,6 +116,29 @@ def incident(**changes):
         "end": after(132.4),
         "duration": 132.4,
         "quiet": None,
+        "summary": "1204 of 8310 requests (14 %) failed, most with 503; 37 of 8310 requests (0.4 %) were slow on "
+        "api.example.org:80 in 2 min 12 s; about 312 of 1050 clients (30 %) met an error",
+        "words": {
+            "title": "503 errors and slow requests on api.example.org:80",
+            "duration": "2 min 12 s",
+            "requests": "8310",
+            "failed_share": "14 %",
+        },
+        "impact": [
+            impact("Duration", "2 min 12 s", "duration"),
+            impact("Began", None, "onset", after(0)),
+            impact("Ended", None, "end", after(132.4)),
+            impact("Noticed", None, "detected", after(9.1)),
+            impact("Requests answered", "8310", "requests, requests_bounds"),
+            impact("Failed (5xx)", "1204 (14 %)", "errors, error_ratio"),
+            impact("By status", "503: 1190, 502: 14", "status"),
+            impact("Slow", "37", "slow"),
+            impact("Clients (estimate)", "1050 ± 24", "clients.total"),
+            impact("Peak", "48.0 errors a second (62 %)", "peak", after(36)),
+            impact("Latency before", "p50 4.0 ms, p90 12 ms, p99 40 ms", "latency.before"),
+            impact("Busiest client", "198.51.100.0/24: 240 of 8000 requests since it was noticed (3.0 %)",
+                   "traffic.busiest_client"),
+        ],
         "requests": 8310,
         "requests_bounds": {"least": 8310, "most": 8310},
         "errors": 1204,
@@ -189,7 +216,9 @@ def incident(**changes):
                 "kind": "config.changed",
                 "at": CHANGED["at"],
                 "seconds_before_onset": 14.2,
-                "summary": "ProxyPass /api now points to http://127.0.0.1:9001/",
+                "summary": "ProxyPass /api now points to http://127.0.0.1:9001/ (14 s before the onset)",
+                "statement": "ProxyPass /api now points to http://127.0.0.1:9001/",
+                "nearness": "14 s before the onset",
                 "evidence": [41, 42],
             },
             {
@@ -198,6 +227,8 @@ def incident(**changes):
                 "at": after(0),
                 "seconds_before_onset": 0,
                 "summary": "1190 of 1204 failures were refused by http://127.0.0.1:9001",
+                "statement": "1190 of 1204 failures were refused by http://127.0.0.1:9001",
+                "nearness": "at the onset",
                 "evidence": [44],
             },
         ],
@@ -231,6 +262,9 @@ def earlier():
     return incident(
         id=6,
         kinds=["down"],
+        summary="Nobody was served for 1 min 30 s, in which about 5580 (± 310) requests were expected",
+        words={"title": "Server down", "duration": "1 min 30 s", "requests": "0", "failed_share": None},
+        impact=[impact("Nobody served", "1 min 30 s", "unserved.seconds")],
         scope={"vhost": None},
         onset=after(-7200),
         detected=after(-7100),
@@ -266,6 +300,7 @@ def still_open():
         state="open",
         end=None,
         duration=594.9,
+        words={**incident()["words"], "duration": "9 min 54 s"},
         timeline=incident()["timeline"][:5],
         changes=[RELOADED, CHANGED],
     )

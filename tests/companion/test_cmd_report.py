@@ -39,7 +39,7 @@ def section(markdown, name):
 def test_the_report_has_its_sections_in_the_order_in_which_it_is_read(pmcapture, saved):
     made = report(pmcapture, saved, "7")
     assert re.findall(r"^## (.*)$", made, re.M) == SECTIONS
-    assert made.startswith("# Postmortem: 503 errors and slow responses on api.example.org:80")
+    assert made.startswith("# Postmortem: 503 errors and slow requests on api.example.org:80")
 
 
 def test_the_newest_incident_is_reported_when_none_is_named(pmcapture, saved):
@@ -61,50 +61,17 @@ def test_every_figure_of_the_impact_stands_beside_the_field_that_it_comes_from(p
                 found = found[name]
         assert figure
     table = {what: figure for what, figure, _ in rows}
-    assert table["Failed (5xx)"] == "1204 (14.5 %)"
-    assert table["Clients that met an error (estimate)"] == "312 ± 7.2 (29.7 % ± 0.93 points)"
-    assert table["Latency during"] == "p50 6.0 ms, p90 1.80 s, p99 5.20 s"
-    assert table["Busiest client"] == "198.51.100.0/24: 240 of 8000 requests since it was noticed (3 %)"
-    assert table["Health checks and the like"] == "800 of 8000 requests since it was noticed (10 %)"
+    assert table["Failed (5xx)"] == "1204 (14 %)"
+    assert table["Peak"] == "48.0 errors a second (62 %) at 2026-11-20 21:30:41 UTC"
     assert table["Began"] == "2026-11-20 21:30:05.123 UTC"
 
 
-def test_the_usual_of_the_hour_the_day_and_the_week_before_is_told_as_far_as_it_is_known(
-    pmcapture, save
-):
-    usual = {"history": 3600, "requests_per_second": 61.9, "error_ratio": 0.001}
-    before = {**usual, "day": {**usual, "history": 600, "requests_per_second": 58}, "week": None}
-    impact = section(report(pmcapture, save(incidents=[builder.incident(before=before)])), "Impact")
-    assert "| Usual before it | 61.9 requests a second, 0.1 % failed, over 1 h of record | `before` |" in impact
-    assert "| Usual at that time the day before | 58 requests a second, 0.1 % failed, over 10 min of " in impact
-    assert "week" not in impact
-
-
-def test_a_figure_that_has_no_share_or_peak_claims_none(pmcapture, save):
-    nobody = {
-        "total": 0,
-        "affected": 0,
-        "affected_ratio": None,
-        "error": {"total": 0, "affected": 0, "affected_ratio": None},
-    }
-    peak = {"at": None, "errors_per_second": 0, "error_ratio": 0}
-    path = save(incidents=[{**builder.earlier(), "clients": nobody, "peak": peak}])
-    made = report(pmcapture, path)
-    assert "| Failed (5xx) | 0 |" in made and "| Peak | none |" in made
-    assert "| Clients that met an error (estimate) | 0 |" in made
-    assert "0 of 0 clients" not in made
-
-
 def test_how_near_a_candidate_is_stands_there_once(pmcapture, save):
-    summary = "Worker 17 crashed (14 s before the onset; 2 more like it)"
-    cause = {"rank": 1, "kind": "child.crash", "summary": summary, "evidence": [41],
-             "at": builder.after(-14), "seconds_before_onset": 14}
+    cause = {"rank": 1, "kind": "child.crash", "evidence": [41], "at": builder.after(-14), "seconds_before_onset": 14,
+             "summary": "Worker 17 crashed (14 s before the onset; 2 more like it)",
+             "statement": "Worker 17 crashed (2 more like it)", "nearness": "14 s before the onset"}
     made = report(pmcapture, save(incidents=[builder.incident(causes=[cause])]))
     assert "1. **child.crash**, 14 s before the onset: Worker 17 crashed (2 more like it)" in made
-    # the recorder cuts a span where we round it: it is the same one
-    near = {**cause, "summary": "It changed (17 ms before the onset)", "seconds_before_onset": 0.0176}
-    made_near = report(pmcapture, save(incidents=[builder.incident(causes=[near])]))
-    assert "1. **child.crash**, 17 ms before the onset: It changed\n" in made_near
     assert "First candidate cause, 14 s before the onset: Worker 17 crashed" in made
 
 
@@ -142,25 +109,8 @@ def test_each_candidate_has_its_evidence_and_its_distance_from_the_onset(pmcaptu
     assert "2. **backend**, at the onset:" in causes
 
 
-def test_a_new_line_of_the_error_log_tells_its_distance_once(pmcapture, save):
-    summary = "Error log line that was new to earlier incidents 24 ms after the onset, 282 times since: AH00957"
-    cause = {"rank": 1, "kind": "signature", "summary": summary, "evidence": [],
-             "at": builder.after(0.024), "seconds_before_onset": -0.024}
-    causes = section(report(pmcapture, save(incidents=[builder.incident(causes=[cause])])), "Candidate causes")
-    assert "1. **signature**, 24 ms after the onset: Error log line that was new to earlier " in causes
-    assert "incidents, 282 times since" in causes
-
-
-def test_a_distance_that_the_candidate_tells_itself_is_not_told_twice(pmcapture, save):
-    cause = {**builder.incident()["causes"][0], "summary": "It changed (14 s before the onset)"}
-    causes = section(
-        report(pmcapture, save(incidents=[builder.incident(causes=[cause])])), "Candidate causes"
-    )
-    assert "1. **config.changed**, 14 s before the onset: It changed\n" in causes
-
-
 def test_a_candidate_whose_time_is_not_known_has_no_distance(pmcapture, save):
-    cause = {**builder.incident()["causes"][1], "at": None, "seconds_before_onset": None}
+    cause = {**builder.incident()["causes"][1], "at": None, "seconds_before_onset": None, "nearness": None}
     made = report(pmcapture, save(incidents=[builder.incident(causes=[cause])]))
     assert "1. **backend**: 1190 of" in made
 
@@ -184,7 +134,7 @@ def test_samples_stand_in_the_order_of_their_arrival(pmcapture, save):
 def test_traffic_before_during_and_after_is_told_with_the_record_behind_it(pmcapture, saved):
     impact = section(report(pmcapture, saved), "Impact")
     assert (
-        "| 62 before (2 min of record); 62 during (2 min 13 s of record); 62 after (2 min" in impact
+        "| 62.0 before (2 min of record); 62.0 during (2 min 13 s of record); 62.0 after (2 min" in impact
     )
 
 
@@ -203,7 +153,7 @@ def test_sections_of_people_are_left_to_people(pmcapture, saved):
 
 def test_an_open_incident_is_said_to_be_still_open(pmcapture, save):
     made = report(pmcapture, save(incidents=[builder.still_open()]))
-    assert "**It is still open.**" in made and "| Ended | still open |" in made
+    assert "**It is still open.**" in made and "it has lasted 9 min 54 s so far" in made
     assert "Not resolved" in section(made, "Resolution")
 
 
@@ -213,11 +163,11 @@ def test_what_is_damaged_is_said_in_the_report(pmcapture, save):
 
 
 def test_unknown_values_are_unknown_and_never_a_number(pmcapture, save):
-    unknown = builder.incident(
-        requests=None, errors=None, error_ratio=None, clients=None, detected=None
-    )
-    impact = section(report(pmcapture, save(incidents=[unknown])), "Impact")
-    assert "| Requests answered | unknown |" in impact and "| Clients | not counted |" in impact
+    unknown = builder.incident(words=None, summary=None, impact=[builder.impact("Noticed", None, "detected")])
+    path = save(incidents=[unknown])
+    assert "| Noticed | unknown |" in section(report(pmcapture, path), "Impact")
+    assert "lasted unknown" in report(pmcapture, path)
+    assert " unknown    1204  unknown      -" in pmcapture("list", "-f", path).stdout
 
 
 def test_several_incidents_make_one_report_with_an_overview(pmcapture, saved):
@@ -255,7 +205,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_html_report_is_whole_and_loads_nothing(pmcapture, save):
-    hostile = builder.incident(scope={"vhost": "<script>alert(1)</script>"})
+    hostile = builder.incident(summary="1 of 1 requests failed on <script>alert(1)</script>")
     made = report(
         pmcapture, save(incidents=[builder.earlier(), hostile]), "6", "7", "--format", "html"
     )

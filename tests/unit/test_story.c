@@ -3,6 +3,8 @@
  * test_story.c: the sentences, changes and timeline of an incident.
  */
 #include "story_case.h"
+#include <stdio.h>
+
 #include "splitmix.h"
 
 /* ---- sentences ---- */
@@ -33,6 +35,90 @@ static void the_headline_gives_the_share_that_failed_and_the_clients_hit(void **
     assert_string_equal(pm_story_headline(&f->m, f->cases[0].incident, text),
                         "45 of 60 requests (75 %) failed with 503 in 12 s; about 12 of 40 clients "
                         "(30 %) met an error");
+}
+
+/** The figures of an impact, by what they are. */
+typedef struct impact {
+    char text[4096];
+    int rows;
+} impact;
+
+static void put_row(void *ctx, const pm_impact *row)
+{
+    impact *all = ctx;
+    size_t used = strlen(all->text);
+
+    all->rows++;
+    snprintf(all->text + used, sizeof(all->text) - used, "%s=%s%s|", row->what, row->figure,
+             row->at_us ? "@" : "");
+}
+
+static const char *impact_of(const fixture *f)
+{
+    static impact all;
+
+    all = (impact){"|", 0};
+    pm_story_impact(&f->m, f->cases[0].incident, put_row, &all);
+    assert_true(all.rows >= 11);
+    return all.text;
+}
+
+static void the_impact_has_each_figure_once_and_no_more_exact_than_it_is_known(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+    const char *text;
+
+    (void)state;
+    i->requests_more = 20;
+    text = impact_of(f);
+    assert_contains(text, "|Began=@|");
+    assert_contains(text, "|Requests answered=60 to 80|");
+    assert_contains(text, "|Failed (5xx)=45 (56 to 75 %)|");
+    assert_contains(text, "|By status=503: ");
+    assert_contains(text, "|Usual before it=");
+    i->requests_more = UINT32_MAX;
+    i->clients_known = 0;
+    i->before_us = 0;
+    i->day = (pm_usual){600 * PM_SECOND, 0.04, 0.001, -1};
+    text = impact_of(f);
+    assert_contains(text, "|Requests answered=at least 60|");
+    assert_contains(text, "|Failed (5xx)=45 (at most 75 %)|");
+    assert_contains(text, "|Clients=not counted|");
+    assert_null(strstr(text, "Usual before it"));
+    assert_contains(text,
+                    "|Usual at that time the day before=0.04 requests a second, 0.1 % failed, over "
+                    "10 min of record|");
+}
+
+static void the_impact_claims_no_share_or_peak_that_there_is_not(void **state)
+{
+    fixture *f = down();
+    const char *text;
+
+    (void)state;
+    f->cases[0].incident->peak_errors_per_second = 0;
+    text = impact_of(f);
+    assert_contains(text, "|Failed (5xx)=0|");
+    assert_contains(text, "|Peak=none|");
+    assert_contains(text, "|Nobody served=12 s|");
+    assert_contains(text, "|Requests not served (estimate)=246 \302\261 16|");
+}
+
+static void the_title_says_what_it_is_and_where(void **state)
+{
+    fixture *f = errors();
+    pm_incident *i = f->cases[0].incident;
+    char text[PM_STORY_HEADLINE];
+
+    (void)state;
+    i->kinds = PM_KIND_ERRORS | PM_KIND_SLOW;
+    assert_string_equal(pm_story_title(i, text),
+                        "503 errors and slow requests on the whole server");
+    apr_cpystrn(i->vhost, "a.test:80", sizeof(i->vhost));
+    i->kinds = PM_KIND_ERRORS;
+    assert_string_equal(pm_story_title(i, text), "503 errors on a.test:80");
+    assert_string_equal(pm_story_title(down()->cases[0].incident, text), "Server down");
 }
 
 static void the_headline_of_a_server_that_was_gone_gives_what_was_expected(void **state)
@@ -377,6 +463,9 @@ int main(void)
         TEST(a_percentage_says_neither_all_of_less_nor_nothing_of_some),
         TEST(the_headline_gives_the_share_that_failed_and_the_clients_hit),
         TEST(the_headline_of_a_server_that_was_gone_gives_what_was_expected),
+        TEST(the_impact_has_each_figure_once_and_no_more_exact_than_it_is_known),
+        TEST(the_impact_claims_no_share_or_peak_that_there_is_not),
+        TEST(the_title_says_what_it_is_and_where),
         TEST(an_open_incident_in_which_nothing_fails_any_more_says_so),
         TEST(a_few_clients_are_not_called_about),
         TEST(a_latency_is_told_from_microseconds_to_minutes),

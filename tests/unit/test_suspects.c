@@ -244,7 +244,7 @@ static void events_alike_are_one_candidate_with_all_the_evidence(void **state)
     assert_int_equal(f->cases[0].cause_count, 1);
     assert_int_equal(cause->evidence_count, 32);
     assert_string_equal(cause->summary,
-                        "Child died of signal 11 (0 s before the onset; 39 more like it)");
+                        "Child died of signal 11 (at the onset; 39 more like it)");
 }
 
 static void a_server_that_cannot_start_blames_the_missing_library_first(void **state)
@@ -317,6 +317,10 @@ static void a_change_names_every_kind_of_directive_that_it_touched(void **state)
     assert_string_equal(find_cause(tell(f), "config.changed")->summary,
                         "3 directives changed, first: ServerName changed (2 s before the onset; "
                         "it touched ServerName, ServerAlias)");
+    assert_string_equal(find_cause(tell(f), "config.changed")->nearness, "2 s before the onset");
+    assert_string_equal(find_cause(tell(f), "config.changed")->statement,
+                        "3 directives changed, first: ServerName changed (it touched ServerName, "
+                        "ServerAlias)");
     set_data(f, "{\"added\":[{\"directive\":\"ServerName\"}]}");
     assert_null(strstr(find_cause(tell(f), "config.changed")->summary, "touched"));
     for (int n = 0; n < 100; n++) {

@@ -67,7 +67,7 @@ typedef struct pm_figure {
     size_t where; /* in pm_model */
     const char *meaning;
 } pm_figure;
-#define PM_FIGURES 32
+#define PM_FIGURES 33
 extern const pm_figure pm_figures[PM_FIGURES];
 pm_cell pm_figure_cell(const pm_figure *figure, const pm_model *m);
 

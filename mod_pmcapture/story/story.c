@@ -323,9 +323,11 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
            apr_psprintf(t->pool, "%s: %s",
                         i->kinds == PM_KIND_DOWN ? "Served again" : last_text(i->kinds), headline));
     if (i->closed_us > t->until_us && i->kinds != PM_KIND_DOWN) {
-        moment(line, i->closed_us, "recovered",
-               apr_psprintf(t->pool, "Closed: all was well for %s",
-                            pm_time_span(i->closed_us - t->until_us, span)));
+        moment(
+            line, i->closed_us, "recovered",
+            apr_psprintf(t->pool, "Closed: %s for %s",
+                         i->kinds & PM_KIND_UNSERVED ? "clients were served" : "nothing had failed",
+                         pm_time_span(i->closed_us - t->until_us, span)));
     }
 }
 

@@ -324,7 +324,7 @@ static void begin_scale(const pm_served *s, span *sp, uint32_t scale)
 {
     sp->scale = scale;
     sp->slots = 0;
-    if (scale > 0 && s->steps % length_of(scale) != 0) {
+    if (s->steps % length_of(scale) != 0) {
         merge_slot(sp->met, s->filling[scale].met);
     }
 }

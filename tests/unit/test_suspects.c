@@ -243,8 +243,7 @@ static void events_alike_are_one_candidate_with_all_the_evidence(void **state)
     cause = find_cause(tell(f), "child.crash");
     assert_int_equal(f->cases[0].cause_count, 1);
     assert_int_equal(cause->evidence_count, 32);
-    assert_string_equal(cause->summary,
-                        "Child died of signal 11 (at the onset; 39 more like it)");
+    assert_string_equal(cause->summary, "Child died of signal 11 (at the onset; 39 more like it)");
 }
 
 static void a_server_that_cannot_start_blames_the_missing_library_first(void **state)

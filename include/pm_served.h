@@ -97,7 +97,7 @@ typedef struct pm_served_verdict {
 void pm_served_step(pm_served *s, const pm_served_rule *rule, uint64_t from_us,
                     const pm_client_set met[PM_OUTCOMES], int trouble, pm_served_verdict *verdict);
 
-/** Who met what since a time, as far as the state remembers: the blocks that begin then or later, and the second before. */
+/** Who met what since a time, as far as the state remembers: in the blocks that begin then or later. */
 void pm_served_met(const pm_served *s, uint64_t since_us, pm_client_set met[PM_SERVED_MET]);
 /** Of who met what: how many clients there are, and how many of them were served. Both from one level of the sets. */
 void pm_served_count(const pm_client_set met[PM_OUTCOMES], double *all, double *served);

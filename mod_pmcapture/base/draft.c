@@ -47,6 +47,9 @@ static pm_json *member(pm_draft *d, const char *key, uint32_t kinds)
 
 void pm_draft_text(pm_draft *d, const char *key, const char *text)
 {
+    if (text != NULL && text[0] == '\0') {
+        return; /* a text that is not known is no member */
+    }
     pm_json_string(member(d, key, text != NULL ? KIND(TEXT) : 0), text);
 }
 

@@ -408,7 +408,7 @@ void pm_served_met(const pm_served *s, uint64_t since_us, pm_client_set met[PM_S
         for (uint32_t age = 0; age < PM_SERVED_SLOTS; age++) {
             const pm_served_slot *slot = block(s, scale, age);
 
-            if (slot != NULL && slot->from_us + (scale == 0 ? 1000000 : 0) > since_us) {
+            if (slot != NULL && slot->from_us >= since_us) {
                 merge_slot(met, slot->met);
             }
         }

@@ -489,10 +489,15 @@ static void meet_from_onset(pm_fold *f, const pm_tick *t, pm_open *o)
     double all, served;
 
     memset(in->met, 0, sizeof(in->met));
+    o->unserved_before = 0;
     pm_served_met(&f->state->scope[o->scope].served, in->onset_us, in->met);
-    in->served_usual = t->served[o->scope].holds ? t->served[o->scope].usual : -1;
+    in->served_usual = -1;
+    if ((in->kinds & PM_KIND_UNSERVED) == 0) {
+        return;
+    }
+    in->served_usual = t->served[o->scope].usual;
     pm_served_count(in->met, &all, &served);
-    o->unserved_before = in->kinds & PM_KIND_UNSERVED ? all - served : 0;
+    o->unserved_before = all - served;
 }
 
 void pm_window_look_back(pm_fold *f, pm_tick *t, pm_open *o)
@@ -553,8 +558,9 @@ void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o)
     pm_sketch_merge(o->waiting, o->pending_sketch[0]);
     add_sketch(f, o->scope, t->tick, o->pending_sketch[0], o->pending_sketch[1]);
     find_peak(o, t->from_us, t->span_us, fig->requests, failed);
-    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
-        pm_set_merge(&o->pending_met[i], &fig->met[i]);
+    for (uint32_t i = 0; i < PM_OUTCOMES && t->served[o->scope].holds != 0; i++) {
+        pm_set_merge(&o->pending_met[i],
+                     &fig->met[i]); /* who is served once it is over is none of it */
     }
 }
 

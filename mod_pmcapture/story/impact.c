@@ -123,7 +123,10 @@ static void clients(rows *r, const pm_incident *i)
     if (error.affected_ratio >= 0.0005 && i->clients > 0) {
         add(r, " \302\261 %.1f points", 100 * error.affected_ratio);
     }
-    row(r, "Clients that met an error (estimate)", "clients.affected, clients.affected_ratio");
+    row(r,
+        i->kinds & PM_KIND_UNSERVED ? "Clients that met such an answer (estimate)"
+                                    : "Clients that met an error (estimate)",
+        "clients.affected, clients.affected_ratio");
 }
 
 static void served(rows *r, const pm_incident *i)
@@ -149,7 +152,8 @@ static void peak(rows *r, const pm_incident *i)
         row(r, "Peak", "peak");
         return;
     }
-    add(r, "%s errors a second", pm_story_rate(i->peak_errors_per_second, rate));
+    add(r, "%s %s a second", pm_story_rate(i->peak_errors_per_second, rate),
+        i->kinds & PM_KIND_UNSERVED ? "such answers" : "errors");
     add_share(r, (uint64_t)(i->peak_ratio * 1000 + 0.5), 1000);
     row_at(r, "Peak", "peak", i->peak_at_us);
 }

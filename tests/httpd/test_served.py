@@ -65,6 +65,7 @@ def test_a_document_root_that_nobody_may_read_is_an_incident_refused(new_httpd):
     assert closed["status"] == {"403": closed["errors"]} and closed["errors"] == len(refused)
     assert closed["scope"] == {"vhost": None}
     assert closed["served"]["usual"] > 0.9
+    assert closed["served"]["ratio"] < 0.5, "who was served before and after it does not count"
     assert "403" in closed["summary"] and "were refused" in closed["summary"]
     assert closed["breakdown"]["route"][0]["key"] == "/"
     assert {sample["status"] for sample in closed["samples"]} == {403}

@@ -182,6 +182,9 @@ void pm_detect_clock_set(pm_scope *scope, uint64_t at_us, int told);
  *  long before `since_us`: arrival of the first, as far as the last intervals tell, else `since_us`. */
 uint64_t pm_detect_unserved_onset(const pm_scope *scope, uint64_t since_us, uint32_t outcomes);
 
+/** How many requests were answered so since then, as far as the last intervals tell. */
+double pm_detect_unserved(const pm_scope *scope, uint64_t since_us, uint32_t outcomes);
+
 /** Natural logarithm of a positive, normal x, within 1e-9: httpd does not load libm. */
 double pm_detect_log(double x);
 

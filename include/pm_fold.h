@@ -71,6 +71,7 @@ typedef struct pm_open {
     uint64_t pending_hist[PM_HIST_BUCKETS];
     double unserved_before; /* clients that were not served from onset to detection: they may be missing in sketch[1] */
     pm_client_set pending_met[PM_OUTCOMES];
+    pm_client_set since_end[PM_OUTCOMES]; /* who met what since the last failure */
     uint8_t sketch[2][PM_SKETCH_SIZE]; /* clients of the window: all, error */
     uint8_t pending_sketch[2][PM_SKETCH_SIZE];
     uint8_t waiting[PM_SKETCH_SIZE]; /* pending clients but for the latest second's */

@@ -89,6 +89,7 @@ typedef struct pm_served_verdict {
     uint32_t holds;    /* bits of enum pm_outcome: what clients get instead; 0 = the rule does not hold */
     uint32_t held;     /* likewise before this step */
     uint64_t since_us; /* beginning of the span */
+    double unserved;   /* clients in it that were not served */
     double usual;      /* share of clients that is usually served in a span like it, 0..1; -1 = not known */
 } pm_served_verdict;
 
@@ -101,8 +102,5 @@ void pm_served_step(pm_served *s, const pm_served_rule *rule, uint64_t from_us,
 void pm_served_met(const pm_served *s, uint64_t since_us, pm_client_set met[PM_SERVED_MET]);
 /** Of who met what: how many clients there are, and how many of them were served. Both from one level of the sets. */
 void pm_served_count(const pm_client_set met[PM_OUTCOMES], double *all, double *served);
-
-/** A minute of an earlier run: so many clients were served, and so many not. */
-void pm_served_learn(pm_served *s, double served, double unserved);
 
 #endif

@@ -225,10 +225,15 @@ int pm_json_valid(const char *s, size_t len)
 
 int pm_json_next(pm_json_value container, pm_json_value *key, pm_json_value *item)
 {
-    text t = {container.text, container.text + container.len};
-    int is_object = container.text != NULL && peek(&t) == '{';
+    text t;
+    int is_object;
 
-    if (container.text == NULL || (!is_object && peek(&t) != '[')) {
+    if (container.text == NULL) {
+        return 0;
+    }
+    t = (text){container.text, container.text + container.len};
+    is_object = peek(&t) == '{';
+    if (!is_object && peek(&t) != '[') {
         return 0;
     }
     t.s = item->text == NULL ? t.s + 1 : item->text + item->len;

@@ -64,10 +64,10 @@ static const char *wanted_path(void)
     return pm_config->recorder == NULL ? PM_SERVICE_SOCKET : path;
 }
 
-/** With `auto` httpd can do without: then it is no trouble. */
+/** With `auto` httpd can do without, and it is no trouble; unless it relies on a service already, and has started none. */
 static int is_needed(void)
 {
-    return pm_config->recorder != NULL;
+    return pm_config->recorder != NULL || kept_get()->used;
 }
 
 /* ---- is it ours? ---- */
@@ -75,7 +75,7 @@ static int is_needed(void)
 /** Whoever stands there is handed descriptors of history: root, the service's user, or who we are. */
 static int is_trusted(int fd, uint32_t *pid)
 {
-    const struct passwd *own = getpwnam(PM_SERVICE_USER);
+    const struct passwd *own;
     uid_t uid;
     pid_t peer;
 
@@ -83,7 +83,11 @@ static int is_trusted(int fd, uint32_t *pid)
         return 0;
     }
     *pid = (uint32_t)peer;
-    return uid == 0 || uid == geteuid() || (own != NULL && uid == own->pw_uid);
+    if (uid == 0 || uid == geteuid()) {
+        return 1;
+    }
+    own = getpwnam(PM_SERVICE_USER);
+    return own != NULL && uid == own->pw_uid;
 }
 
 static int is_same_file(const char *a, const char *b)
@@ -112,9 +116,9 @@ static const char *find_fault(const pm_greeting *g, const char *capture, char ou
                      g->httpd);
         return out;
     }
-    if (capture == NULL || !is_same_file(g->capture, capture)) {
+    if (capture == NULL || capture[0] == '\0' || !is_same_file(g->capture, capture)) {
         apr_snprintf(out, 256, "it is for %.100s, and PMCaptureFile is %.100s", g->capture,
-                     capture != NULL ? capture : "not given");
+                     capture != NULL && capture[0] != '\0' ? capture : "not given");
         return out;
     }
     return NULL;
@@ -218,7 +222,7 @@ void pm_service_find(server_rec *s, const char *capture)
     if (path == NULL || (kept->path[0] != '\0' && strcmp(path, kept->path) != 0)) {
         pm_service_dismiss();
     }
-    if (path == NULL || (!is_needed() && pm_retained_get()->recorder > 0)) {
+    if (path == NULL || (pm_config->recorder == NULL && pm_retained_get()->recorder > 0)) {
         kept->used = 0;
         return;
     }
@@ -226,6 +230,7 @@ void pm_service_find(server_rec *s, const char *capture)
     apr_cpystrn(kept->capture, capture != NULL ? capture : "", sizeof(kept->capture));
     if (!is_alive(kept, s)) {
         pm_service_close_offers();
+        kept->used = 0;
         kept->used = greet(kept, s, path, PATIENCE_MS) || is_needed();
     }
 }

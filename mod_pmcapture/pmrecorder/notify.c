@@ -48,11 +48,10 @@ void pm_notify_begin(void)
     }
 }
 
-static void tell(const char *text)
+/** 0: it does not read just now. */
+static int tell(const char *text)
 {
-    if (to >= 0 && send(to, text, strlen(text), MSG_NOSIGNAL) < 0) {
-        return; /* it does not read just now, and will be told again */
-    }
+    return to < 0 || send(to, text, strlen(text), MSG_NOSIGNAL) >= 0;
 }
 
 void pm_notify_tick(const char *status, int ticks)
@@ -63,8 +62,9 @@ void pm_notify_tick(const char *status, int ticks)
     if (strcmp(status, last_status) != 0) {
         snprintf(text, sizeof(text), "%sSTATUS=%s", last_status[0] == '\0' ? "READY=1\n" : "",
                  status);
-        tell(text);
-        snprintf(last_status, sizeof(last_status), "%s", status);
+        if (tell(text)) { /* else the next tick tells it again */
+            snprintf(last_status, sizeof(last_status), "%s", status);
+        }
     }
     if (ticks && every_us != 0 && now >= told_us + every_us) {
         told_us = now;

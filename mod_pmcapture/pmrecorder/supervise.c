@@ -136,6 +136,15 @@ static void forget_latest(supervisor *s)
     }
 }
 
+/** The httpd that is recorded now; 0 = none, or it has ended. */
+static uint32_t recorded_now(const supervisor *s)
+{
+    return s->latest.kind != 0 && s->control != NULL && atomic_load(&s->control->stopping) == 0 &&
+                   pm_process_lives(s->parent, s->parent_start)
+               ? s->parent
+               : 0;
+}
+
 /** 1: there is nothing left to do. */
 static int reap(supervisor *s)
 {
@@ -156,7 +165,9 @@ static int reap(supervisor *s)
         return 0;
     }
     if (s->service != NULL) {
-        forget_latest(s); /* of this httpd; there will be another one */
+        if (recorded_now(s) == 0) {
+            forget_latest(s); /* of an httpd that has gone; there will be another one */
+        }
         s->pause_us = s->next_us = 0;
     }
     return s->service == NULL;
@@ -351,15 +362,6 @@ static void hear_httpd(supervisor *s)
 }
 
 /* ---- a service ---- */
-
-/** The httpd that is recorded now; 0 = none, or it has ended. */
-static uint32_t recorded_now(const supervisor *s)
-{
-    return s->latest.kind != 0 && s->control != NULL && atomic_load(&s->control->stopping) == 0 &&
-                   pm_process_lives(s->parent, s->parent_start)
-               ? s->parent
-               : 0;
-}
 
 /** The first message of a guest makes it the httpd that this one works for. */
 static void hear_guest(supervisor *s, pm_guest *guest)

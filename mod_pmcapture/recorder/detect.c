@@ -393,6 +393,17 @@ static double unserved(const pm_interval *i, uint32_t outcomes)
            (outcomes >> PM_REDIRECTED & 1 ? (double)i->redirected : 0);
 }
 
+double pm_detect_unserved(const pm_scope *scope, uint64_t since_us, uint32_t outcomes)
+{
+    uint64_t limit = scope->kept < PM_WINDOW_MAX ? scope->kept : PM_WINDOW_MAX;
+    double sum = 0;
+
+    for (uint32_t n = 0; n < limit && interval(scope, n)->at_us > since_us; n++) {
+        sum += unserved(interval(scope, n), outcomes);
+    }
+    return sum;
+}
+
 uint64_t pm_detect_unserved_onset(const pm_scope *scope, uint64_t since_us, uint32_t outcomes)
 {
     uint64_t limit = scope->kept < PM_WINDOW_MAX ? scope->kept : PM_WINDOW_MAX;

@@ -217,8 +217,25 @@ void pm_journal_drain(pm_fold *f, pm_tick *t)
 
 /* ---- the tick ---- */
 
+/** Who is sent from one virtual host to another that serves it is served: to HTTPS, or to the name with www. */
+static void follow_redirects(pm_fold *f, pm_tick *t)
+{
+    pm_client_set lately[PM_SERVED_MET] = {{{{0}}}};
+
+    pm_served_met(&f->state->scope[PM_SCOPE_SERVER].served,
+                  t->from_us > 2 * PM_SECOND ? t->from_us - 2 * PM_SECOND : 0, lately);
+    pm_set_merge(&lately[PM_SERVED], &t->figures[PM_SCOPE_SERVER].met[PM_SERVED]);
+    for (uint32_t i = PM_SCOPE_SERVER + 1; i < t->scopes; i++) {
+        pm_client_set *met = t->figures[i].met, sent = met[PM_REDIRECTED];
+
+        pm_set_intersect(&sent, &lately[PM_SERVED]);
+        pm_set_merge(&met[PM_SERVED], &sent);
+    }
+}
+
 static void judge_scopes(pm_fold *f, pm_tick *t)
 {
+    follow_redirects(f, t);
     for (uint32_t i = 0; i < t->scopes; i++) {
         const pm_burst_rule *burst = i == PM_SCOPE_SERVER ? &f->burst : &f->vhost_burst[i - 1];
         const pm_slow_rule *slow = i == PM_SCOPE_SERVER ? &f->slow : &f->vhost_slow[i - 1];

@@ -11,6 +11,8 @@
 #include "pm_text.h"
 #include "pm_time.h"
 
+#define LOOP 3 /* redirects that a client gets, on average, when they lead nowhere */
+
 static const pm_burst_rule *burst_of(const pm_fold *f, uint32_t scope)
 {
     return scope == PM_SCOPE_SERVER ? &f->burst : &f->vhost_burst[scope - 1];
@@ -133,12 +135,22 @@ static pm_open *widen(pm_fold *f, pm_tick *t, uint32_t kinds, uint64_t onset)
 
 /* ---- moving on ---- */
 
+static uint64_t pending_failures(const pm_open *o)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t slot = 0; slot < PM_ECODES; slot++) {
+        sum += o->pending_code[slot];
+    }
+    return sum;
+}
+
 /** More failures than were normal before? A site that always fails a little would never be well again
  *  otherwise. Without failures before, each one counts. Four standard deviations of a Poisson count. */
 static int fails_again(const pm_open *o, const pm_figures *fig)
 {
     double normal = o->incident.before_us >= 60 * PM_SECOND ? o->incident.before_error_ratio : 0;
-    double errors = (double)(o->pending_errors + fig->errors);
+    double errors = (double)(pending_failures(o) + fig->errors);
     double expected = normal * (double)(o->pending_requests + fig->requests);
     double excess = errors - 1 - expected;
 
@@ -184,6 +196,9 @@ static int reopen_down(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds, u
             if (kinds & PM_KIND_SLOW) {
                 o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_slow_us);
             }
+            if (kinds & PM_KIND_UNSERVED) {
+                o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_unserved_us);
+            }
             pm_window_extend(f, t, o);
             pm_sample_offer(f, o, 0);
             return 1;
@@ -216,11 +231,26 @@ static int step_slow(const pm_open *o, const pm_figures *fig, const pm_verdict *
            (fig->slow_in_flight > 0 || (verdict->slow_hold && fig->slow > 0));
 }
 
+/** Of those who came since its end, this second's included, is about the usual share served? A run that has just begun does
+ *  not know what is usual, and a rule forgets it: the incident remembers. */
+static int are_served(const pm_open *o, const pm_figures *fig)
+{
+    double usual = o->incident.served_usual > 0 ? o->incident.served_usual : 1, all, served;
+    pm_client_set met[PM_OUTCOMES];
+
+    memcpy(met, o->since_end, sizeof(met));
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_set_merge(&met[i], &fig->met[i]);
+    }
+    pm_served_count(met, &all, &served);
+    return all > 0.5 && 2 * served >= all * usual;
+}
+
 /** Refusals alone are nothing: too few clients are served, now or until this second. */
 static int step_unserved(const pm_open *o, const pm_figures *fig, const pm_served_verdict *served)
 {
-    return (o->incident.kinds & PM_KIND_UNSERVED) && (served->holds | served->held) != 0 &&
-           fig->last_unserved_us != 0;
+    return (o->incident.kinds & PM_KIND_UNSERVED) && fig->last_unserved_us != 0 &&
+           ((served->holds | served->held) != 0 || !are_served(o, fig));
 }
 
 static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
@@ -294,6 +324,15 @@ static void forget_told(pm_fold *f, uint32_t scope)
     }
 }
 
+/** Nobody who came since its end shows that clients are served again. */
+static int still_unserved(const pm_tick *t, const pm_open *o)
+{
+    static const pm_figures nothing;
+
+    return (o->incident.kinds & PM_KIND_UNSERVED) &&
+           (t->served[o->scope].holds != 0 || !are_served(o, &nothing));
+}
+
 static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
 {
     const pm_verdict *verdict = &t->verdicts[o->scope];
@@ -306,9 +345,8 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
         say_closed(f, in);
         return;
     }
-    if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold ||
-        t->served[o->scope].holds != 0 || o->succeeded == 0 ||
-        t->now_us < in->end_us + clear_of(f, o) * PM_SECOND) {
+    if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold || o->succeeded == 0 ||
+        still_unserved(t, o) || t->now_us < in->end_us + clear_of(f, o) * PM_SECOND) {
         return;
     }
     in->open = 0;
@@ -320,8 +358,9 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
 /** A time of the clock as it was is none of the clock as it is. */
 static void forget_future(pm_scope_state *scope, uint64_t now_us)
 {
-    uint64_t *times[] = {&scope->first_error_us, &scope->first_slow_us, &scope->last_error_us,
-                         &scope->last_slow_us};
+    uint64_t *times[] = {&scope->first_error_us,    &scope->first_slow_us,
+                         &scope->last_error_us,     &scope->last_slow_us,
+                         &scope->first_unserved_us, &scope->last_unserved_us};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         *times[i] = *times[i] > now_us ? 0 : *times[i];
@@ -344,6 +383,9 @@ void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
         }
         if (atomic_load(&vh->last_slow_us) > t->now_us) {
             atomic_store(&vh->last_slow_us, 0);
+        }
+        if (atomic_load(&vh->last_unserved_us) > t->now_us) {
+            atomic_store(&vh->last_unserved_us, 0);
         }
     }
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
@@ -385,11 +427,23 @@ static void refresh(pm_fold *f, pm_tick *t, pm_open *o)
 
 /* ---- the step ---- */
 
-static uint32_t kinds_of(const pm_tick *t, uint32_t scope)
+/** A redirect that leads somewhere is followed once, wherever that is; one that does not, again and again. */
+static int is_loop(const pm_fold *f, const pm_tick *t, uint32_t scope)
+{
+    const pm_served_verdict *v = &t->served[scope];
+
+    return pm_detect_unserved(&f->state->scope[scope].detect, v->since_us, 1u << PM_REDIRECTED) >=
+           LOOP * v->unserved;
+}
+
+static uint32_t kinds_of(const pm_fold *f, const pm_tick *t, uint32_t scope)
 {
     const pm_verdict *v = &t->verdicts[scope];
     uint32_t served = t->served[scope].holds;
 
+    if ((served >> PM_REDIRECTED & 1) && !is_loop(f, t, scope)) {
+        served = 0;
+    }
     return (v->errors_hold ? PM_KIND_ERRORS : 0u) | (v->slow_hold ? PM_KIND_SLOW : 0u) |
            (served >> PM_REFUSED & 1 ? PM_KIND_REFUSED : 0u) |
            (served >> PM_REDIRECTED & 1 ? PM_KIND_REDIRECTS : 0u);
@@ -427,7 +481,7 @@ static void join_kinds(pm_fold *f, pm_open *o, uint32_t kinds)
 
 static void judge(pm_fold *f, pm_tick *t, uint32_t scope)
 {
-    uint32_t kinds = kinds_of(t, scope);
+    uint32_t kinds = kinds_of(f, t, scope);
     pm_open *own = open_of(f->state, scope);
     pm_open *server = open_of(f->state, PM_SCOPE_SERVER);
     uint64_t onset;

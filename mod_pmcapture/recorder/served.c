@@ -7,7 +7,6 @@
 #include "pm_detect.h"
 #include "pm_served.h"
 
-#define MINUTE_SCALE 3u /* its block is 64 s long: what a minute's row tells is learned there */
 #define CHANCE 4.6      /* ln(10^2) */
 #define LUCK 9.2        /* ln(10^4) */
 #define CROWD_LUCK 16.1 /* ln(10^7) */
@@ -138,15 +137,6 @@ static void learn_block(pm_served *s, uint32_t scale, uint32_t age)
 static void learn(pm_served *s, uint32_t scale)
 {
     learn_block(s, scale, scale == 0 ? PM_SERVED_SLOTS - 1 : 2);
-}
-
-void pm_served_learn(pm_served *s, double served, double unserved)
-{
-    pm_served_usual *usual = &s->usual[MINUTE_SCALE];
-
-    usual->blocks = usual->blocks < PM_SERVED_MEMORY ? usual->blocks + 1 : PM_SERVED_MEMORY;
-    average(&usual->served, served, usual->blocks);
-    average(&usual->unserved, unserved, usual->blocks);
 }
 
 static double share(double part, double rest)
@@ -333,7 +323,7 @@ typedef struct best {
     double evidence;
     uint32_t holds;
     uint64_t since_us;
-    double usual;
+    double usual, unserved;
 } best;
 
 static void consider(const pm_served *s, const pm_served_rule *rule, const span *sp, best *b,
@@ -360,6 +350,7 @@ static void consider(const pm_served *s, const pm_served_rule *rule, const span 
         b->evidence = all;
         b->holds = c.redirected > c.refused ? 1u << PM_REDIRECTED : 1u << PM_REFUSED;
         b->since_us = sp->from_us;
+        b->unserved = c.unserved * pm_set_scale(c.level);
         b->usual = usual->unserved + usual->served > 0
                        ? usual->served / (usual->unserved + usual->served)
                        : -1;
@@ -519,4 +510,5 @@ void pm_served_step(pm_served *s, const pm_served_rule *rule, uint64_t from_us,
     verdict->holds = b.holds;
     verdict->since_us = b.since_us;
     verdict->usual = b.usual;
+    verdict->unserved = b.unserved;
 }

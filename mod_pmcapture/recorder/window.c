@@ -558,6 +558,9 @@ void pm_window_wait(pm_fold *f, pm_tick *t, pm_open *o)
     pm_sketch_merge(o->waiting, o->pending_sketch[0]);
     add_sketch(f, o->scope, t->tick, o->pending_sketch[0], o->pending_sketch[1]);
     find_peak(o, t->from_us, t->span_us, fig->requests, failed);
+    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
+        pm_set_merge(&o->since_end[i], &fig->met[i]);
+    }
     for (uint32_t i = 0; i < PM_OUTCOMES && t->served[o->scope].holds != 0; i++) {
         pm_set_merge(&o->pending_met[i],
                      &fig->met[i]); /* who is served once it is over is none of it */
@@ -628,6 +631,7 @@ void pm_window_extend(pm_fold *f, pm_tick *t, pm_open *o)
         pm_set_merge(&in->met[i], &o->pending_met[i]);
     }
     memset(o->pending_met, 0, sizeof(o->pending_met));
+    memset(o->since_end, 0, sizeof(o->since_end));
     o->after = o->after_most = 0;
     if (in->end_us < t->now_us && fig->requests > failed) {
         o->after_most = fig->requests - failed;

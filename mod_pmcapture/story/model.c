@@ -607,9 +607,9 @@ static void fill_model(loading *l)
     m->notices = apr_pcalloc(l->pool, sizeof(char *) * MAX_NOTICES);
     m->tick = l->cp->tick;
     m->events_lost = l->cp->events_lost;
-    m->unloaded_us = m->server.unloaded ? m->server.stopped_us : 0;
     memcpy(m->incidents_by_kind, l->cp->incidents_by_kind, sizeof(m->incidents_by_kind));
     m->server = l->cp->server;
+    m->unloaded_us = m->server.unloaded ? m->server.stopped_us : 0;
     m->totals = l->cp->totals;
     m->state = find_state(l);
 }

@@ -45,6 +45,10 @@ uint64_t pm_story_quiet(const pm_model *m, const pm_incident *i, char out[PM_STO
     }
     pm_time_span(us, span);
     if ((i->kinds & PM_KIND_UNSERVED) && !(i->kinds & PM_KIND_ERRORS)) {
+        if (i->served_since_end == 0) {
+            add(out, "nobody has come for %s: it stays open until clients are served", span);
+            return us;
+        }
         add(out, "clients have been served for %s", span);
     }
     else if (i->since_end == 0) {

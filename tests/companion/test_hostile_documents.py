@@ -169,7 +169,7 @@ def test_an_empty_document_gives_an_answer(words, pmcapture, tmp_path):
 
 
 def test_names_that_are_not_utf8_in_the_environment_of_the_terminal_are_no_trouble(pmcapture, save):
-    path = save(incidents=[builder.incident(scope={"vhost": "zürich.example → ✓"})])
+    path = save(incidents=[builder.incident(summary="1 of 1 requests failed on zürich.example → ✓")])
     done = pmcapture("show", "-f", path, LC_ALL="POSIX")
     assert done.returncode == 0 and "rich.example" in done.stdout
 

@@ -57,6 +57,7 @@ def test_a_document_root_that_nobody_may_read_is_an_incident_refused(new_httpd):
         learn(httpd)
         os.chmod(docroot(httpd), 0o700)
         incident = opened(httpd, "refused")
+        wait_for_document(httpd, lambda d: d["incidents"][0]["served"], limit=60, what="how many are served")
         os.chmod(docroot(httpd), 0o755)
         closed = ended(httpd)
         sent = asked.stop()

@@ -216,9 +216,9 @@ static int take_value(text *t, int depth)
 
 int pm_json_valid(const char *s, size_t len)
 {
-    text t = {s, s + len};
+    text t = {s, s != NULL ? s + len : s};
 
-    return take_value(&t, 0) && t.s == t.end;
+    return s != NULL && take_value(&t, 0) && t.s == t.end;
 }
 
 /* ---- values ---- */
@@ -336,10 +336,14 @@ static size_t unescape(text *t, char out[4])
 
 int pm_json_to_text(pm_json_value value, char *out, size_t size)
 {
-    text t = {value.text, value.text + value.len};
     size_t used = 0;
+    text t;
 
-    if (value.text == NULL || !take_string(&t) || t.s != t.end) {
+    if (value.text == NULL) {
+        return 0;
+    }
+    t = (text){value.text, value.text + value.len};
+    if (!take_string(&t) || t.s != t.end) {
         return 0;
     }
     for (t.s = value.text + 1; t.s + 1 < t.end;) {

@@ -432,8 +432,9 @@ static int is_loop(const pm_fold *f, const pm_tick *t, uint32_t scope)
 {
     const pm_served_verdict *v = &t->served[scope];
 
-    return pm_detect_unserved(&f->state->scope[scope].detect, v->since_us, 1u << PM_REDIRECTED) >=
-           LOOP * v->unserved;
+    /* While nobody comes the rule goes on holding, of nobody: that is no loop. */
+    return v->unserved > 0 && pm_detect_unserved(&f->state->scope[scope].detect, v->since_us,
+                                                 1u << PM_REDIRECTED) >= LOOP * v->unserved;
 }
 
 static uint32_t kinds_of(const pm_fold *f, const pm_tick *t, uint32_t scope)

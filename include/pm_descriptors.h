@@ -1,9 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * pm_descriptors.h: giving up file descriptors that a process or a thread was handed and does not work with.
+ * pm_descriptors.h: file descriptors: handed to another process, and given up by one that does not work with them.
  */
 #ifndef PM_DESCRIPTORS_H
 #define PM_DESCRIPTORS_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+/** Put `count` descriptors, from 1, into a message over a Unix socket. `room` has CMSG_SPACE(count * sizeof(int)) bytes,
+ *  zeroed and aligned for a struct cmsghdr, and lasts until the message is sent. */
+void pm_descriptors_attach(struct msghdr *m, void *room, const int *fds, size_t count);
 
 /** Close every descriptor from `from` to `to`, both included; `to` of ~0u means all from `from` on. It closes those of
  *  the calling thread's own table. Not thread-safe where other threads open files in the same table. */

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * descriptors.c: close_range(2), and what stands in for it: glibc 2.31 does not know its number, Linux before 5.9 does
+ * descriptors.c: descriptors in a message; close_range(2), and what stands in for it: glibc 2.31 does not know its number, Linux before 5.9 does
  * not have it, and a system call filter may refuse it.
  */
+#include <string.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -62,4 +63,17 @@ void pm_descriptors_close(unsigned from, unsigned to)
     if (from <= to && !close_by_kernel(from, to) && !close_listed(from, to)) {
         close_each(from, to);
     }
+}
+
+void pm_descriptors_attach(struct msghdr *m, void *room, const int *fds, size_t count)
+{
+    struct cmsghdr *c;
+
+    m->msg_control = room;
+    m->msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    c = CMSG_FIRSTHDR(m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_handover.h"
 #include "pm_version.h"
 
@@ -104,15 +105,7 @@ apr_status_t pm_handover_send(int socket, const pm_handover *h)
         }
     }
     if (count > 0) {
-        struct cmsghdr *c;
-
-        m.msg_control = room.bytes;
-        m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+        pm_descriptors_attach(&m, room.bytes, fds, count);
     }
     if (sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(first)) {
         return APR_SUCCESS;

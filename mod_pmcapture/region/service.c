@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_service.h"
 #include "pm_version.h"
 
@@ -41,15 +42,7 @@ int pm_greeting_send(int socket, pm_greeting *greeting, const int offers[PM_OFFE
     }
     memset(&room, 0, sizeof(room));
     if (count > 0) {
-        struct cmsghdr *c;
-
-        m.msg_control = room.bytes;
-        m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+        pm_descriptors_attach(&m, room.bytes, fds, count);
     }
     return sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*greeting);
 }

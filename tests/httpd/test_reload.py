@@ -13,6 +13,7 @@ from harness.paths import BUILD, PROJECT, RECORDER
 from harness.wait import wait_for
 
 RELOADS = 20
+KEPT = 8        # connections that are kept alive
 
 
 class UnderLoad:
@@ -21,7 +22,7 @@ class UnderLoad:
     def __init__(self, httpd, load):
         self.httpd = httpd
         self.fresh = load.stream("/", rate=40, source=lambda n: f"127.0.1.{1 + n % 20}")
-        self.kept = load.stream("/", rate=60, keepalive=8, source=lambda n: f"127.0.2.{1 + n}")
+        self.kept = load.stream("/", rate=60, keepalive=KEPT, source=lambda n: f"127.0.2.{1 + n}")
 
     def answered(self):
         return sum(one.status is not None for one in self.fresh.sent + self.kept.sent)
@@ -82,7 +83,8 @@ def test_twenty_graceful_reloads_under_load_lose_cut_and_leak_nothing(new_httpd,
     assert document.status_totals(final) == recorded.access_log.totals()
     assert servers[0].failures() == []
     cuts, plain_cuts = servers[0].cuts(), servers[1].cuts()
-    assert cuts <= plain_cuts + 3 * sqrt(cuts + plain_cuts) + 3
+    # A reload that meets them in one moment cuts all of them: what is drawn by chance is the reload.
+    assert cuts <= plain_cuts + 3 * sqrt(KEPT * (cuts + plain_cuts)) + 3
     reloads = document.events(final, "config.reload")
     assert [event["data"]["kind"] for event in reloads] == ["graceful"] * RELOADS
     assert final["server"]["generation"] == reloads[-1]["data"]["generation"]

@@ -96,6 +96,13 @@ $(CORE) $(MODULE) $(TOOLS) $(RECORDER): $(BUILD)/%.o: mod_pmcapture/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(PM_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page's style, as a string of C.
+$(BUILD)/encode/encode_html.o: $(BUILD)/page_css.h
+$(BUILD)/encode/encode_html.o: PM_CFLAGS += -I$(BUILD)
+$(BUILD)/page_css.h: mod_pmcapture/encode/page.css
+	@mkdir -p $(@D)
+	@sed -e 's/[\\"]/\\&/g' -e 's/.*/"&"/' $< >$@
+
 # Where the module looks for the recorder: it is compiled anew when `make install` names another place.
 $(BUILD)/module/recorder.o: $(BUILD)/recorder-dir
 $(BUILD)/recorder-dir: FORCE

@@ -70,6 +70,17 @@ void pm_json_time(pm_json *j, uint64_t us);
  *  White space between its tokens is dropped, so that the output stays one line. */
 void pm_json_raw(pm_json *j, const char *value, size_t len);
 
+/* A member each: key and value, or key and beginning. A text that is empty is null: in the records it is not known. */
+void pm_json_put_null(pm_json *j, const char *key);
+void pm_json_put_bool(pm_json *j, const char *key, int value);
+void pm_json_put_uint(pm_json *j, const char *key, uint64_t value);
+void pm_json_put_double(pm_json *j, const char *key, double value);
+void pm_json_put_seconds(pm_json *j, const char *key, uint64_t us);
+void pm_json_put_time(pm_json *j, const char *key, uint64_t us);
+void pm_json_put_text(pm_json *j, const char *key, const char *text);
+void pm_json_put_object(pm_json *j, const char *key);
+void pm_json_put_array(pm_json *j, const char *key);
+
 /** 1 if the bytes are exactly one JSON value (RFC 8259), valid UTF-8, nested at most 16 deep, and
  * holds nothing that common readers stumble over: no half of a surrogate pair, no number longer
  * than 40 bytes or with more than two digits of exponent. White space around it is allowed. */

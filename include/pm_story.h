@@ -46,7 +46,7 @@ typedef struct pm_impact {
     uint64_t at_us;                /* 0 = none */
 } pm_impact;
 typedef void (*pm_impact_row)(void *ctx, const pm_impact *row);
-void pm_story_impact(const pm_model *m, const pm_incident *i, pm_impact_row put, void *ctx);
+void pm_story_impact(const pm_model *m, const pm_case *c, pm_impact_row put, void *ctx);
 
 /** "75 %", "0.4 %"; never "100 %" of less than all, nor "0 %" of something; "-" of nothing. */
 #define PM_STORY_PERCENT 16

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pm_check.h"
 #include "pm_text.h"
 #include "pm_time.h"
 
@@ -21,6 +22,7 @@ apr_status_t pm_into_bounded(void *bounded, const char *bytes, size_t len)
 {
     pm_bounded *b = bounded;
 
+    PM_CHECK(b->used < b->size);
     if (len >= b->size - b->used) {
         return APR_ENOSPC;
     }
@@ -40,6 +42,7 @@ static void flush(pm_json *j)
 
 static void put(pm_json *j, const char *s, size_t len)
 {
+    PM_CHECK(j->used < sizeof(j->buffer) && j->depth >= 0 && j->depth <= PM_JSON_DEPTH);
     while (len > 0 && j->status == APR_SUCCESS) {
         size_t room = sizeof(j->buffer) - j->used;
         size_t n = len < room ? len : room;
@@ -385,4 +388,60 @@ void pm_json_raw(pm_json *j, const char *value, size_t len)
     else if (open_value(j)) {
         put_compact(j, value, len);
     }
+}
+
+/* ---- one member each ---- */
+
+void pm_json_put_null(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_null(j);
+}
+
+void pm_json_put_bool(pm_json *j, const char *key, int value)
+{
+    pm_json_key(j, key);
+    pm_json_bool(j, value);
+}
+
+void pm_json_put_uint(pm_json *j, const char *key, uint64_t value)
+{
+    pm_json_key(j, key);
+    pm_json_uint(j, value);
+}
+
+void pm_json_put_double(pm_json *j, const char *key, double value)
+{
+    pm_json_key(j, key);
+    pm_json_double(j, value);
+}
+
+void pm_json_put_seconds(pm_json *j, const char *key, uint64_t us)
+{
+    pm_json_key(j, key);
+    pm_json_seconds(j, us);
+}
+
+void pm_json_put_time(pm_json *j, const char *key, uint64_t us)
+{
+    pm_json_key(j, key);
+    pm_json_time(j, us);
+}
+
+void pm_json_put_text(pm_json *j, const char *key, const char *text)
+{
+    pm_json_key(j, key);
+    pm_json_string(j, text != NULL && text[0] != '\0' ? text : NULL);
+}
+
+void pm_json_put_object(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_object(j);
+}
+
+void pm_json_put_array(pm_json *j, const char *key)
+{
+    pm_json_key(j, key);
+    pm_json_array(j);
 }

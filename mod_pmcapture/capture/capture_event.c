@@ -12,6 +12,7 @@
 #include <apr_strings.h>
 
 #include "capture_private.h"
+#include "pm_check.h"
 #include "pm_json.h"
 
 #define READ_BLOCKS 64u /* at one time: what a processor's nearest cache holds */
@@ -245,6 +246,9 @@ apr_status_t pm_cap_write_event(pm_capture *c, const pm_event *event)
     uint64_t first = c->next[ring];
     apr_status_t rv;
 
+    /* data_room has cut it, and no event may push out its whole ring */
+    PM_CHECK(len <= PM_EVENT_PAYLOAD && blocks <= PM_EVENT_BLOCKS &&
+             blocks < c->layout.blocks[ring]);
     for (uint16_t i = 0; i < blocks; i++) {
         pm_block *b = (pm_block *)(c->scratch + (size_t)i * PM_BLOCK);
         size_t from = (size_t)i * PM_BLOCK_PAYLOAD;

@@ -227,20 +227,13 @@ static apr_status_t into_buffer(void *ctx, const char *bytes, size_t len)
     return ((pm_config_buffer *)ctx)->failed ? APR_ENOMEM : APR_SUCCESS;
 }
 
-static void json_text(pm_json *j, const char *key, const char *text)
-{
-    pm_json_key(j, key);
-    pm_json_string(j, text[0] != '\0' ? text : NULL);
-}
-
 static void json_line(pm_json *j, const char *key, uint32_t line)
 {
-    pm_json_key(j, key);
     if (line != 0) {
-        pm_json_uint(j, line);
+        pm_json_put_uint(j, key, line);
     }
     else {
-        pm_json_null(j);
+        pm_json_put_null(j, key);
     }
 }
 
@@ -254,13 +247,12 @@ static void json_entry(pm_json *j, const pm_snapshot *s, const pm_snapshot_entry
     pm_json_string(j, arguments ? pm_snapshot_text(s, e->args) : NULL);
     pm_json_key(j, "container");
     pm_json_string(j, container_path(s, e->container, 0, pool));
-    json_text(j, "file", pm_snapshot_text(s, e->file));
+    pm_json_put_text(j, "file", pm_snapshot_text(s, e->file));
     json_line(j, "line", e->line);
     if (e->macro != 0) {
-        pm_json_key(j, "macro");
-        pm_json_object(j);
-        json_text(j, "name", pm_snapshot_text(s, e->macro));
-        json_text(j, "file", pm_snapshot_text(s, e->used_file));
+        pm_json_put_object(j, "macro");
+        pm_json_put_text(j, "name", pm_snapshot_text(s, e->macro));
+        pm_json_put_text(j, "file", pm_snapshot_text(s, e->used_file));
         json_line(j, "line", e->used_line);
         pm_json_object_end(j);
     }
@@ -273,15 +265,12 @@ static void json_file(pm_json *j, const pm_config_file_change *c)
     const pm_snapshot_file *f = c->file;
 
     pm_json_object(j);
-    json_text(j, "path", pm_snapshot_text(c->in, f->path));
-    json_text(j, "change", c->how);
-    json_text(j, "state", states[f->state]);
-    pm_json_key(j, "size");
-    pm_json_uint(j, f->size);
-    pm_json_key(j, "modified");
-    pm_json_time(j, f->mtime_us);
-    pm_json_key(j, "owner");
-    pm_json_uint(j, f->uid);
+    pm_json_put_text(j, "path", pm_snapshot_text(c->in, f->path));
+    pm_json_put_text(j, "change", c->how);
+    pm_json_put_text(j, "state", states[f->state]);
+    pm_json_put_uint(j, "size", f->size);
+    pm_json_put_time(j, "modified", f->mtime_us);
+    pm_json_put_uint(j, "owner", f->uid);
     pm_json_key(j, "hash");
     if (f->state == PM_FILE_READ) {
         char hex[17];

@@ -9,6 +9,7 @@
 
 #include <apr_strings.h>
 
+#include "pm_check.h"
 #include "pm_story.h"
 #include "pm_text.h"
 #include "pm_time.h"
@@ -41,6 +42,7 @@ apr_status_t pm_out_end(pm_out *o)
 
 static void put(pm_out *o, const char *bytes, size_t len)
 {
+    PM_CHECK(o->used < sizeof(o->buffer));
     while (len) {
         size_t room = sizeof(o->buffer) - o->used;
         size_t n = len < room ? len : room;
@@ -214,4 +216,32 @@ pm_recent pm_recent_figures(const pm_model *m)
         recent.idle_us += m->rows[n - 1].span_us;
     }
     return recent;
+}
+
+/* ---- events ---- */
+
+void pm_json_event_members(pm_json *j, const pm_event *e)
+{
+    pm_json_put_uint(j, "seq", e->seq);
+    pm_json_put_time(j, "at", e->at_us);
+    pm_json_put_text(j, "type", pm_event_name(e->type));
+    pm_json_put_text(j, "severity", pm_severity_name(e->severity));
+    pm_json_key(j, "text");
+    pm_json_string(j, e->text);
+    pm_json_key(j, "data");
+    if (e->data && e->data_len && e->data[0] == '{' && pm_json_valid(e->data, e->data_len)) {
+        pm_json_raw(j, e->data, e->data_len);
+    }
+    else {
+        pm_json_object(j);
+        pm_json_put_bool(j, "damaged", 1);
+        pm_json_object_end(j);
+    }
+}
+
+void pm_json_event(pm_json *j, const pm_event *e)
+{
+    pm_json_object(j);
+    pm_json_event_members(j, e);
+    pm_json_object_end(j);
 }

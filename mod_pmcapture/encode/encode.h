@@ -54,6 +54,9 @@ static inline int pm_window_has(pm_window w, uint64_t at_us)
 
 /** An event's members, in an object that the caller has begun. */
 void pm_json_event_members(pm_json *j, const pm_event *e);
+void pm_json_event(pm_json *j, const pm_event *e);
+/** `whole`: with breakdown and story. */
+void pm_json_incident(pm_json *j, const pm_model *m, const pm_case *c, int with_samples, int whole);
 
 /* ---- figures ---- */
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "pm_check.h"
+
 /* clang-format off */
 #define ROW(field) offsetof(pm_row, field)
 const pm_column pm_columns[PM_COLUMNS] = {
@@ -165,6 +167,7 @@ pm_cell pm_column_cell(int column, const pm_row *row)
 {
     const pm_column *c = &pm_columns[column];
 
+    PM_CHECK(column >= 0 && column < PM_COLUMNS);
     switch (c->source) {
     case PM_FROM_LATENCY:
         return number(PM_CELL_SECONDS, field32(row, c->where), row->requests != 0);

@@ -82,14 +82,10 @@ static void put_json(request_rec *r, const counted *c, const char *sentence)
     pm_json_key(&j, "error");
     pm_json_string(&j, sentence);
     if (c->known) {
-        pm_json_key(&j, "live");
-        pm_json_object(&j);
-        pm_json_key(&j, "requests");
-        pm_json_uint(&j, c->requests);
-        pm_json_key(&j, "errors");
-        pm_json_uint(&j, c->errors);
-        pm_json_key(&j, "in_flight");
-        pm_json_uint(&j, c->in_flight);
+        pm_json_put_object(&j, "live");
+        pm_json_put_uint(&j, "requests", c->requests);
+        pm_json_put_uint(&j, "errors", c->errors);
+        pm_json_put_uint(&j, "in_flight", c->in_flight);
         pm_json_object_end(&j);
     }
     pm_json_object_end(&j);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "pm_check.h"
 #include "pm_fold.h"
 #include "pm_text.h"
 
@@ -13,6 +14,7 @@ void pm_fold_event(pm_fold *f, const pm_event *e)
     pm_pending_event *to = &s->pending[s->pending_next % PM_PENDING_EVENTS];
     const char *data = e->data_len < sizeof(to->data) ? e->data : PM_DATA_CUT;
 
+    PM_CHECK(s->pending_next - s->pending_first <= PM_PENDING_EVENTS);
     if (s->pending_next - s->pending_first >= PM_PENDING_EVENTS) {
         s->checkpoint.events_lost++;
         return;

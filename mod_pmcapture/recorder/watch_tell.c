@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pm_check.h"
 #include "pm_json.h"
 #include "pm_text.h"
 #include "pm_time.h"
@@ -37,14 +38,10 @@ static void put_identity(pm_draft *d, const char *key, const pm_identity *is)
     }
     j = pm_draft_value(d, key);
     pm_json_object(j);
-    pm_json_key(j, "dev");
-    pm_json_uint(j, is->dev);
-    pm_json_key(j, "ino");
-    pm_json_uint(j, is->ino);
-    pm_json_key(j, "size");
-    pm_json_uint(j, is->size);
-    pm_json_key(j, "mtime");
-    pm_json_time(j, is->mtime_us);
+    pm_json_put_uint(j, "dev", is->dev);
+    pm_json_put_uint(j, "ino", is->ino);
+    pm_json_put_uint(j, "size", is->size);
+    pm_json_put_time(j, "mtime", is->mtime_us);
     pm_json_object_end(j);
 }
 
@@ -258,6 +255,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     char what[2 * PM_KEY + 64], by[PM_KEY + 16] = "", path[SHOWN];
     pm_draft d;
 
+    PM_CHECK(w->kind < PM_WATCH_KINDS);
     pm_draft_begin(&d, depends ? PM_EV_DEPENDENCY_CHANGED : PM_EV_FILE_CHANGED, at(n));
     if (w->kind == PM_WATCH_OBJECT) {
         d.event.severity = PM_WARNING;

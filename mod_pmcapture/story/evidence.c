@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "pm_check.h"
 #include "suspects.h"
 
 const char *pm_story_nearness(const pm_telling *t, uint64_t at_us)
@@ -59,6 +60,7 @@ static size_t first_row(const pm_model *m, uint64_t at_us)
 
 pm_slice pm_story_events(const pm_telling *t, uint64_t from_us, uint64_t until_us)
 {
+    PM_CHECK(from_us <= until_us);
     return (pm_slice){first_event(t->m, from_us), first_event(t->m, until_us + 1)};
 }
 

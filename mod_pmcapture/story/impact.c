@@ -205,8 +205,9 @@ static void traffic(rows *r, const pm_incident *i)
     row(r, "Health checks and the like", "traffic.monitoring");
 }
 
-void pm_story_impact(const pm_model *m, const pm_incident *i, pm_impact_row put, void *ctx)
+void pm_story_impact(const pm_model *m, const pm_case *c, pm_impact_row put, void *ctx)
 {
+    const pm_incident *i = c->incident;
     rows r = {.put = put, .ctx = ctx};
     char span[PM_TIME_SIZE];
     const pm_usual before = {i->before_us, i->before_requests_per_second, i->before_error_ratio, 0};
@@ -228,5 +229,7 @@ void pm_story_impact(const pm_model *m, const pm_incident *i, pm_impact_row put,
     usual(&r, "Usual before it", "before", &before);
     usual(&r, "Usual at that time the day before", "before.day", &i->day);
     usual(&r, "Usual at that time the week before", "before.week", &i->week);
-    traffic(&r, i);
+    if (!c->figures_only) {
+        traffic(&r, i);
+    }
 }

@@ -6,33 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <apr_escape.h>
 #include <apr_strings.h>
 
-#include "pm_live.h"
+#include "model.h"
 #include "pm_source.h"
 #include "pm_story.h"
 #include "pm_text.h"
 #include "pm_time.h"
 
-#define MAX_REGIONS 16u
 #define AROUND_US (120 * PM_SECOND)
-#define FRESH_US (3 * PM_SECOND)
 #define SILENT_US (10 * PM_SECOND) /* a loaded machine delays a tick, too */
 #define MAX_NOTICES 8u
-
-typedef struct loading {
-    pm_model *m;
-    pm_capture *capture;
-    const pm_query *q;
-    apr_pool_t *pool;
-    pm_checkpoint *cp;
-    uint32_t region_count;
-    pm_live regions[MAX_REGIONS];
-} loading;
 
 const char *pm_state_name(enum pm_state state)
 {
@@ -61,7 +47,7 @@ uint64_t pm_model_errors(const pm_totals *totals)
     return n;
 }
 
-static void notice(loading *l, const char *sentence)
+static void notice(pm_loading *l, const char *sentence)
 {
     if (l->m->notice_count < MAX_NOTICES && sentence[0] != '\0') {
         char *clean = apr_palloc(l->pool, 512);
@@ -69,191 +55,6 @@ static void notice(loading *l, const char *sentence)
         pm_text_clean(clean, 512, sentence, 1024);
         l->m->notices[l->m->notice_count++] = clean;
     }
-}
-
-/* ---- live regions beside the file ---- */
-
-static void found_region(void *ctx, const char *path, uint64_t run)
-{
-    loading *l = ctx;
-
-    (void)run;
-    if (l->region_count < MAX_REGIONS &&
-        pm_live_copy(&l->regions[l->region_count], path, NULL) == APR_SUCCESS) {
-        if (memcmp(l->regions[l->region_count].capture_id, pm_capture_id(l->capture), 16) == 0) {
-            l->region_count++;
-        }
-        else {
-            pm_live_detach(&l->regions[l->region_count]);
-        }
-    }
-}
-
-static void find_regions(loading *l, const char *run_dir)
-{
-    char target[512];
-
-    if (run_dir == NULL) {
-        const char *link = apr_pstrcat(l->pool, pm_capture_path(l->capture), ".run", NULL);
-        ssize_t n = readlink(link, target, sizeof(target) - 1);
-
-        if (n <= 0) {
-            return;
-        }
-        target[n] = '\0';
-        run_dir = target;
-    }
-    if (run_dir[0] == '/') {
-        pm_live_find(run_dir, pm_capture_id(l->capture), found_region, l);
-    }
-}
-
-/* ---- the server's state ---- */
-
-/** Is this the very file that the recorder writes, and not a copy? */
-static int is_original(const loading *l)
-{
-    const pm_server *s = &l->cp->server;
-    struct stat st;
-
-    return fstat(pm_capture_fd(l->capture), &st) == 0 && s->file_ino == (uint64_t)st.st_ino &&
-           s->file_dev == (uint64_t)st.st_dev;
-}
-
-static enum pm_state find_state(const loading *l)
-{
-    const pm_server *s = &l->cp->server;
-    char boot[40];
-
-    if (s->run == 0 || !is_original(l)) {
-        return PM_STATE_UNKNOWN;
-    }
-    if (s->stopped_us != 0) {
-        return s->unloaded ? PM_STATE_UNKNOWN : PM_STATE_STOPPED; /* httpd runs on, unseen */
-    }
-    pm_boot_id(boot);
-    if (strcmp(boot, s->boot_id) == 0 && s->pid_start != 0 &&
-        pm_process_start(s->pid) == s->pid_start) {
-        return PM_STATE_RUNNING;
-    }
-    /* In another container its pid tells nothing, its heartbeat does. */
-    if (s->pid_namespace != pm_pid_namespace() && strcmp(boot, s->boot_id) == 0 &&
-        s->heartbeat_us + FRESH_US > l->m->generated_us && !s->orphaned) {
-        return PM_STATE_RUNNING;
-    }
-    return PM_STATE_DOWN;
-}
-
-/** Workers that live on without their parent, now. Of a copy, or of what runs elsewhere, only the last tick tells. */
-static int has_orphans(const loading *l, const pm_live *own)
-{
-    const pm_server *s = &l->cp->server;
-    int alive = s->heartbeat_us + FRESH_US > l->m->generated_us; /* somebody ticks for them */
-    char boot[40];
-
-    pm_boot_id(boot);
-    if (!s->orphaned || l->m->state != PM_STATE_DOWN) {
-        return s->orphaned != 0;
-    }
-    if (strcmp(boot, s->boot_id) != 0 || s->pid_namespace != pm_pid_namespace()) {
-        return alive && strcmp(boot, s->boot_id) == 0;
-    }
-    for (uint32_t i = 0; i <= l->region_count; i++) {
-        const pm_live *from = i < l->region_count ? &l->regions[i] : own;
-
-        if (from != NULL && from->header != NULL && from->run == s->run) {
-            pm_live seen = *from;
-
-            seen.readonly = 1; /* to give up who is dead is the recorder's business */
-            return pm_live_children_alive(&seen, 1) > 0;
-        }
-    }
-    return alive;
-}
-
-/** Nobody is left to take the next tick? Then what the regions hold is final, and ours to count. */
-static int all_dead(loading *l)
-{
-    if (l->m->state == PM_STATE_RUNNING) {
-        return 0;
-    }
-    for (uint32_t i = 0; i < l->region_count; i++) {
-        if (pm_live_parent_alive(&l->regions[i]) || pm_live_children_alive(&l->regions[i], 1) > 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static uint64_t forward(uint64_t now, uint64_t before)
-{
-    return now > before ? now - before : 0;
-}
-
-static void add_remainder(loading *l, const pm_totals *now, uint64_t run)
-{
-    static const pm_totals nothing;
-    const pm_totals *seen = &nothing;
-    pm_totals *to = &l->m->totals;
-
-    for (int i = 0; i < PM_RUNS; i++) {
-        if (l->cp->consumed[i].run == run) {
-            seen = &l->cp->consumed[i].totals;
-        }
-    }
-    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
-        to->status[i] += forward(now->status[i], seen->status[i]);
-    }
-    for (uint32_t b = 0; b < PM_HIST_BUCKETS; b++) {
-        to->hist[b] += forward(now->hist[b], seen->hist[b]);
-    }
-    to->bytes += forward(now->bytes, seen->bytes);
-    to->max_us = now->max_us > to->max_us ? now->max_us : to->max_us;
-}
-
-static void count_remainder(loading *l)
-{
-    pm_totals *now = apr_palloc(l->pool, sizeof(*now));
-
-    if (all_dead(l)) {
-        for (uint32_t i = 0; i < l->region_count; i++) {
-            pm_live_totals(&l->regions[i], now, NULL);
-            add_remainder(l, now, l->regions[i].run);
-        }
-    }
-}
-
-/** Virtual hosts of the newest run, from its live region. */
-static void load_vhosts(loading *l, const pm_live *live)
-{
-    pm_tally *list;
-
-    for (uint32_t i = 0; i < l->region_count; i++) {
-        if (live == NULL && l->regions[i].run == l->cp->server.run &&
-            l->regions[i].vhosts != NULL) {
-            live = &l->regions[i];
-        }
-    }
-    if (live == NULL || live->vhosts == NULL) {
-        return;
-    }
-    list = apr_pcalloc(l->pool, sizeof(*list) * live->geo.vhosts);
-    for (uint32_t v = 0; v < live->geo.vhosts; v++) {
-        pm_tally *to = &list[l->m->vhost_count];
-
-        pm_text_clean(to->key, sizeof(to->key), live->vhosts[v].name, PM_KEY);
-        pm_text_clean(to->defined, sizeof(to->defined), live->vhosts[v].defined, PM_KEY);
-        for (uint32_t s = 0; s < live->geo.vhost_stripes; s++) {
-            pm_vhost_count *c = &live->vhost_counts[(uint64_t)s * live->geo.vhosts + v];
-
-            to->requests += atomic_load_explicit(&c->requests, memory_order_relaxed);
-            to->errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
-        }
-        if (to->key[0] != '\0') {
-            l->m->vhost_count++;
-        }
-    }
-    l->m->vhosts = list;
 }
 
 /* ---- history ---- */
@@ -265,7 +66,7 @@ static int by_arrival(const void *a, const void *b)
     return x->at_us < y->at_us ? -1 : x->at_us > y->at_us;
 }
 
-static int is_told(const loading *l, const pm_incident *in)
+static int is_told(const pm_loading *l, const pm_incident *in)
 {
     return l->q->incident != 0 || l->q->told == PM_TELL_ALL ||
            (l->q->told == PM_TELL_OPEN && in->open);
@@ -273,7 +74,7 @@ static int is_told(const loading *l, const pm_incident *in)
 
 static enum pm_part part_of(void *ctx, const pm_incident *in)
 {
-    const loading *l = ctx;
+    const pm_loading *l = ctx;
 
     if ((l->q->incident != 0 && in->id != l->q->incident) || in->onset_us >= l->q->until_us ||
         (!in->open && in->end_us < l->q->since_us)) {
@@ -282,7 +83,7 @@ static enum pm_part part_of(void *ctx, const pm_incident *in)
     return is_told(l, in) ? PM_PART_WHOLE : PM_PART_FIGURES;
 }
 
-static void load_samples(loading *l, pm_case *c)
+static void load_samples(pm_loading *l, pm_case *c)
 {
     pm_sample *samples;
 
@@ -295,7 +96,7 @@ static void load_samples(loading *l, pm_case *c)
     }
 }
 
-static apr_status_t load_cases(loading *l)
+static apr_status_t load_cases(pm_loading *l)
 {
     pm_incident **list;
     size_t count;
@@ -319,7 +120,7 @@ static apr_status_t load_cases(loading *l)
 }
 
 /** What events and series cover: the query's bounds, or one incident and two minutes around it. */
-static void find_bounds(loading *l, uint64_t *since, uint64_t *until)
+static void find_bounds(pm_loading *l, uint64_t *since, uint64_t *until)
 {
     *since = l->q->since_us;
     *until = l->q->until_us;
@@ -335,7 +136,7 @@ static void find_bounds(loading *l, uint64_t *since, uint64_t *until)
 enum reach { REACH_ALL, REACH_STORIES, REACH_LATEST };
 
 /** Where the stories that are told begin: the first onset. */
-static uint64_t first_onset(const loading *l)
+static uint64_t first_onset(const pm_loading *l)
 {
     uint64_t first = UINT64_MAX;
 
@@ -351,7 +152,7 @@ static uint64_t first_onset(const loading *l)
 
 /** Stories of what is open need its own time and what came shortly before, and besides that the page shows only the
  *  latest; a document of everything is made of everything. */
-static enum reach find_reach(const loading *l, int stories)
+static enum reach find_reach(const pm_loading *l, int stories)
 {
     const pm_query *q = l->q;
     int shows = (q->view & (PM_VIEW_EVENTS | PM_VIEW_SERIES)) != 0;
@@ -365,7 +166,7 @@ static enum reach find_reach(const loading *l, int stories)
 
 /** A story looks at two minutes before its onset, its chart at a bar's width more. A tick is a second or longer, so
  *  there are no more of them than seconds. The page's own chart takes pinned seconds where the ring is too short. */
-static apr_status_t load_rows_of_stories(loading *l, pm_row **rows)
+static apr_status_t load_rows_of_stories(pm_loading *l, pm_row **rows)
 {
     const uint64_t latest = l->q->latest ? PM_LATEST_SECONDS * PM_SECOND : 0;
     uint64_t onset = first_onset(l), now = l->m->server.heartbeat_us;
@@ -381,7 +182,7 @@ static apr_status_t load_rows_of_stories(loading *l, pm_row **rows)
                                      l->pool);
 }
 
-static apr_status_t load_rows(loading *l, enum reach reach)
+static apr_status_t load_rows(pm_loading *l, enum reach reach)
 {
     pm_model *m = l->m;
     pm_row *rows = NULL;
@@ -402,7 +203,7 @@ static apr_status_t load_rows(loading *l, enum reach reach)
 }
 
 /** Keep what lies in the bounds; minutes when the seconds do not reach back that far. */
-static apr_status_t bound_history(loading *l, uint64_t since, uint64_t until)
+static apr_status_t bound_history(pm_loading *l, uint64_t since, uint64_t until)
 {
     pm_model *m = l->m;
     size_t first = 0, last;
@@ -438,7 +239,7 @@ static apr_status_t bound_history(loading *l, uint64_t since, uint64_t until)
 }
 
 /** While the server runs, only what the last tick knew: then two readers of one tick read the same. */
-static void drop_newer_events(loading *l, pm_event *events)
+static void drop_newer_events(pm_loading *l, pm_event *events)
 {
     size_t kept = 0;
 
@@ -451,7 +252,7 @@ static void drop_newer_events(loading *l, pm_event *events)
 }
 
 /** It was stopped in order, and then a start failed: that is no rest any more. */
-static int start_failed(const loading *l)
+static int start_failed(const pm_loading *l)
 {
     const pm_server *s = &l->cp->server;
 
@@ -465,7 +266,7 @@ static int start_failed(const loading *l)
     return 0;
 }
 
-static apr_status_t load_events(loading *l, enum reach reach)
+static apr_status_t load_events(pm_loading *l, enum reach reach)
 {
     pm_model *m = l->m;
     pm_event *events = NULL;
@@ -504,7 +305,7 @@ static int is_crash(const pm_event *e)
 }
 
 /** The newest of those that the last tick knew. */
-static const pm_event *newest(const loading *l, const pm_event *events, size_t count,
+static const pm_event *newest(const pm_loading *l, const pm_event *events, size_t count,
                               int (*wanted)(const pm_event *))
 {
     while (count-- > 0) {
@@ -517,7 +318,8 @@ static const pm_event *newest(const loading *l, const pm_event *events, size_t c
 }
 
 /** Among the latest events most times, so all of them are looked through only when it is not. */
-static const pm_event *find_last(const loading *l, uint64_t types, int (*wanted)(const pm_event *))
+static const pm_event *find_last(const pm_loading *l, uint64_t types,
+                                 int (*wanted)(const pm_event *))
 {
     pm_event *events;
     size_t count;
@@ -534,7 +336,7 @@ static const pm_event *find_last(const loading *l, uint64_t types, int (*wanted)
     return found;
 }
 
-static void find_last_events(const loading *l)
+static void find_last_events(const pm_loading *l)
 {
     l->m->last_change = find_last(l, pm_event_types_with(PM_IS_CHANGE), pm_event_is_change);
     if (l->cp->server.crashes > 0) {
@@ -542,7 +344,7 @@ static void find_last_events(const loading *l)
     }
 }
 
-static apr_status_t load_history(loading *l)
+static apr_status_t load_history(pm_loading *l)
 {
     pm_model *m = l->m;
     uint64_t since, until;
@@ -579,7 +381,7 @@ static apr_status_t load_history(loading *l)
     return bound_history(l, since, until);
 }
 
-static void say_damage(loading *l)
+static void say_damage(pm_loading *l)
 {
     pm_damage d = pm_capture_damage(l->capture);
 
@@ -596,7 +398,7 @@ static void say_damage(loading *l)
     }
 }
 
-static void fill_model(loading *l)
+static void fill_model(pm_loading *l)
 {
     pm_model *m = l->m;
 
@@ -611,11 +413,11 @@ static void fill_model(loading *l)
     m->server = l->cp->server;
     m->unloaded_us = m->server.unloaded ? m->server.stopped_us : 0;
     m->totals = l->cp->totals;
-    m->state = find_state(l);
+    m->state = pm_model_state(l);
 }
 
 /** A recorder that hangs, or is not there: all that is shown ends with its last tick, and looks as if it were now. */
-static void notice_silence(loading *l)
+static void notice_silence(pm_loading *l)
 {
     uint64_t last = l->cp->server.heartbeat_us, now = l->m->generated_us;
     char when[PM_TIME_SIZE];
@@ -632,7 +434,7 @@ static void notice_silence(loading *l)
 apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source *source,
                            const pm_query *query, apr_pool_t *pool, pm_error *err)
 {
-    loading *l = apr_pcalloc(pool, sizeof(*l));
+    pm_loading *l = apr_pcalloc(pool, sizeof(*l));
     apr_status_t rv;
 
     l->m = apr_pcalloc(pool, sizeof(*l->m));
@@ -645,10 +447,10 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source 
         return pm_fail_os(err, rv, "%s cannot be read", pm_capture_path(capture));
     }
     fill_model(l);
-    find_regions(l, source->run_dir);
-    l->m->server.orphaned = (uint32_t)has_orphans(l, source->live);
-    count_remainder(l);
-    load_vhosts(l, source->live);
+    pm_model_regions(l, source->run_dir);
+    l->m->server.orphaned = (uint32_t)pm_model_orphans(l, source->live);
+    pm_model_remainder(l);
+    pm_model_vhosts(l, source->live);
     rv = load_history(l);
     for (uint32_t i = 0; i < l->region_count; i++) {
         pm_live_detach(&l->regions[i]);
@@ -672,7 +474,7 @@ apr_status_t pm_model_load(pm_model **out, pm_capture *capture, const pm_source 
 apr_status_t pm_model_load_live(pm_model **out, const char *path, apr_pool_t *pool, pm_error *err)
 {
     pm_model *m = apr_pcalloc(pool, sizeof(*m));
-    loading l = {.m = m, .pool = pool};
+    pm_loading l = {.m = m, .pool = pool};
     pm_live live;
     apr_status_t rv = pm_live_copy(&live, path, err);
 
@@ -697,79 +499,11 @@ apr_status_t pm_model_load_live(pm_model **out, const char *path, apr_pool_t *po
     m->server.heartbeat_us = atomic_load_explicit(&live.header->heartbeat_us, memory_order_relaxed);
     memcpy(m->server.boot_id, live.boot_id, sizeof(m->server.boot_id));
     pm_live_totals(&live, &m->totals, NULL);
-    load_vhosts(&l, live.layout == PM_LIVE_LAYOUT ? &live : NULL);
+    pm_model_vhosts(&l, live.layout == PM_LIVE_LAYOUT ? &live : NULL);
     notice(
         &l,
         "This is a live region alone: it holds counters since the server's start, and no history");
     pm_live_detach(&live);
     *out = m;
     return APR_SUCCESS;
-}
-
-/* ---- queries ---- */
-
-static apr_status_t set_view(pm_query *q, const char *value, pm_error *err)
-{
-    static const struct {
-        const char *name;
-        uint32_t view;
-    } views[] = {{"summary", PM_VIEW_SUMMARY},
-                 {"incidents", PM_VIEW_INCIDENTS},
-                 {"events", PM_VIEW_EVENTS},
-                 {"series", PM_VIEW_SERIES}};
-
-    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-        if (strcmp(value, views[i].name) == 0) {
-            q->view = views[i].view;
-            q->told = q->view == PM_VIEW_SUMMARY ? PM_TELL_OPEN : PM_TELL_ALL;
-            return APR_SUCCESS;
-        }
-    }
-    return pm_fail(err, APR_EINVAL, "view must be summary, incidents, events or series");
-}
-
-static int whole_number(const char *value, uint64_t least, uint64_t most, uint64_t *out)
-{
-    char *end;
-
-    if (value[0] < '0' || value[0] > '9') {
-        return 0;
-    }
-    errno = 0;
-    *out = strtoull(value, &end, 10);
-    return errno == 0 && *end == '\0' && *out >= least && *out <= most;
-}
-
-apr_status_t pm_query_set(pm_query *q, const char *key, const char *value, uint64_t now_us,
-                          pm_error *err)
-{
-    uint64_t n;
-
-    if (strcmp(key, "view") == 0) {
-        return set_view(q, value, err);
-    }
-    if (strcmp(key, "since") == 0 || strcmp(key, "until") == 0) {
-        uint64_t *to = key[0] == 's' ? &q->since_us : &q->until_us;
-
-        if (!pm_time_parse(value, now_us, to)) {
-            return pm_fail(err, APR_EINVAL,
-                           "%s must be a time such as 2026-11-20T21:30:05Z, or -15m from now", key);
-        }
-        return APR_SUCCESS;
-    }
-    if (strcmp(key, "incident") == 0) {
-        if (!whole_number(value, 1, UINT64_MAX - 1, &n)) {
-            return pm_fail(err, APR_EINVAL, "incident must be the number of an incident, from 1");
-        }
-        q->incident = n;
-        return APR_SUCCESS;
-    }
-    if (strcmp(key, "refresh") == 0) {
-        if (!whole_number(value, 1, 86400, &n)) {
-            return pm_fail(err, APR_EINVAL, "refresh must be a number of seconds from 1 to 86400");
-        }
-        q->refresh = (uint32_t)n;
-        return APR_SUCCESS;
-    }
-    return APR_ENOTIMPL;
 }

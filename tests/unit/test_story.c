@@ -58,7 +58,7 @@ static const char *impact_of(const fixture *f)
     static impact all;
 
     all = (impact){"|", 0};
-    pm_story_impact(&f->m, f->cases[0].incident, put_row, &all);
+    pm_story_impact(&f->m, &f->cases[0], put_row, &all);
     assert_true(all.rows >= 11);
     return all.text;
 }

@@ -63,7 +63,9 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
     KIND(SLOW, "slow", "slow requests", "requests took, or were in flight for, longer than the threshold")     \
     KIND(DOWN, "down", "server down", "nobody was served")                                                      \
     KIND(REFUSED, "refused", "clients refused", "clients got 4xx instead of what they used to get")             \
-    KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")
+    KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")         \
+    KIND(SILENCE, "silence", "silence", "the usual traffic did not come, or brought no request")                \
+    KIND(UNREACHABLE, "unreachable", "server unreachable", "a look from outside failed, though the server ran")
 enum pm_kind_number {
 #define PM_KIND(constant, ...) PM_KIND_NUMBER_##constant,
     PM_INCIDENT_KINDS(PM_KIND)
@@ -76,7 +78,10 @@ enum pm_kind {
 #undef PM_KIND
     PM_KIND_ALL = (1 << PM_KINDS) - 1
 };
-#define PM_KIND_UNSERVED (PM_KIND_REFUSED | PM_KIND_REDIRECTS)
+#define PM_KIND_UNSERVED (PM_KIND_REFUSED | PM_KIND_REDIRECTS) /* requests were answered, but not as clients wanted */
+/* States, which last or not, whatever requests say; and those in which nobody is served at all. */
+#define PM_KIND_OUTAGE (PM_KIND_DOWN | PM_KIND_SILENCE)
+#define PM_KIND_STATES (PM_KIND_OUTAGE | PM_KIND_UNREACHABLE)
 #define PM_KIND_ROOM 16            /* counters of kinds in a checkpoint */
 _Static_assert(PM_KINDS <= PM_KIND_ROOM, "each has a counter");
 
@@ -182,7 +187,7 @@ typedef struct pm_incident {
     uint64_t onset_us, detected_us, end_us;  /* end_us: completion of the last failure so far */
     uint64_t closed_us;            /* when it was closed; 0 while open */
     uint64_t requests, errors, slow;
-    uint64_t unserved_us, expected_requests;  /* kind down: 0 seconds otherwise */
+    uint64_t unserved_us, expected_requests;  /* kinds PM_KIND_OUTAGE: 0 seconds otherwise */
     double expected_error;
     uint64_t peak_at_us;
     double peak_errors_per_second, peak_ratio;
@@ -196,7 +201,7 @@ typedef struct pm_incident {
     uint32_t clients_least, clients_most;     /* most 0 = not known */
     uint32_t requests_fewer, requests_more;   /* UINT32_MAX = no bound is known */
     uint32_t served_since_end;     /* while it is open: requests that succeeded since; saturates */
-    uint32_t spare;
+    uint32_t states;               /* PM_KIND_STATES that last now */
     uint64_t sample_seen;          /* offered to the reservoir */
     double clients, error_clients; /* distinct over the window */
     pm_quantiles before, during;

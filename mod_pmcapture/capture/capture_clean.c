@@ -117,6 +117,7 @@ void pm_cap_clean_figures(pm_incident *i, uint32_t sample_room)
 {
     i->open = i->open != 0;
     i->kinds &= PM_KIND_ALL;
+    i->states &= i->open ? PM_KIND_STATES : 0;
     i->clients_known = i->clients_known != 0;
     i->sequential = i->sequential != 0;
     if (i->sample_count > sample_room) {

@@ -552,9 +552,16 @@ static uint64_t served_until(pm_fold *f, const pm_server *last, const ending *en
     return known ? failed->at_us : last->heartbeat_us;
 }
 
+static void be_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts)
+{
+    pm_state down = {PM_KIND_DOWN, PM_SCOPE_SERVER, from_us, to_us, lasts};
+
+    pm_incident_state(f, &down);
+}
+
 int pm_fold_is_down(const pm_fold *f)
 {
-    return pm_incident_is_down(f);
+    return pm_incident_in_state(f, PM_KIND_DOWN, PM_SCOPE_SERVER);
 }
 
 void pm_fold_down(pm_fold *f, uint64_t now_us)
@@ -565,15 +572,15 @@ void pm_fold_down(pm_fold *f, uint64_t now_us)
     if (t == NULL || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
         return;
     }
-    if (!pm_incident_is_down(f)) {
+    if (!pm_fold_is_down(f)) {
         const pm_server *last = &f->state->checkpoint.server;
         ending end = find_ending(f, last, pool);
 
-        pm_incident_down(
-            f, end.stopped_us != 0 ? end.stopped_us : served_until(f, last, &end, pool), now_us, 1);
+        be_down(f, end.stopped_us != 0 ? end.stopped_us : served_until(f, last, &end, pool), now_us,
+                1);
     }
     else {
-        pm_incident_down(f, now_us, now_us, 1);
+        be_down(f, now_us, now_us, 1);
     }
     apr_pool_destroy(pool);
     t->tick =
@@ -615,7 +622,7 @@ static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint
                                       ? "ended itself after an error"
                                       : "was ended by a reload that failed",
                                   pm_time_format(last_alive, when), pm_time_span(gap, span)));
-    pm_incident_down(f, last_alive, now, 0);
+    be_down(f, last_alive, now, 0);
 }
 
 /** A stop in order is a gap that was meant, unless it was not to last that long: a start failed, or an incident was
@@ -631,7 +638,7 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
         say_unclean(f, &end, served_until(f, last, &end, pool), now);
     }
     else if (end.start != NULL || end.failed != NULL || pm_incident_any_open(f)) {
-        pm_incident_down(f, end.stopped_us, now, 0);
+        be_down(f, end.stopped_us, now, 0);
     }
 }
 

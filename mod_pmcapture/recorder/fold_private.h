@@ -92,11 +92,18 @@ void pm_incidents_step(pm_fold *f, pm_tick *t);
 /** The clock was set since the last tick: what is open ends with that, as the times of an incident are all by one clock.
  *  What goes on failing opens another. */
 void pm_incidents_clock_set(pm_fold *f, const pm_tick *t);
-/** A gap in service that nobody meant: joins an incident that it touches, or becomes one of its own. While it `lasts`, it
- *  goes on from where it was with each call. */
-void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts);
+/** A state that no count of failures tells. */
+typedef struct pm_state {
+    uint32_t kind;           /* one of PM_KIND_STATES */
+    uint32_t scope;          /* PM_KIND_OUTAGE: the server */
+    uint64_t from_us, to_us; /* from_us counts when it begins */
+    int lasts;               /* 0: at to_us it is over */
+} pm_state;
+/** It joins an incident that it touches, or becomes one of its own. While it lasts, it goes on from where it was with each
+ *  call. An incident that is of states alone closes with the tick after the last of them is over. */
+void pm_incident_state(pm_fold *f, const pm_state *s);
 /** Does one last? */
-int pm_incident_is_down(const pm_fold *f);
+int pm_incident_in_state(const pm_fold *f, uint32_t kind, uint32_t scope);
 /** Is an incident open, of whatever scope? */
 static inline int pm_incident_any_open(const pm_fold *f)
 {

@@ -44,22 +44,7 @@ static pm_open *free_slot(pm_ledger *s)
     return closed;
 }
 
-static int is_open(const pm_open *o)
-{
-    return o->used && o->incident.open;
-}
-
-static pm_open *open_of(pm_ledger *s, uint32_t scope)
-{
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
-        if (is_open(&s->open[i]) && s->open[i].scope == scope) {
-            return &s->open[i];
-        }
-    }
-    return NULL;
-}
-
-static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
+void pm_incident_say_open(pm_fold *f, const pm_incident *in, uint64_t at)
 {
     char when[PM_TIME_SIZE], kinds[PM_KIND_WORDS];
     pm_draft d;
@@ -73,7 +58,7 @@ static void say_open(pm_fold *f, const pm_incident *in, uint64_t at)
 }
 
 /** Another kind holds: counted once for each incident, for good. */
-static void add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds)
+void pm_incident_add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds)
 {
     for (uint32_t n = 0; n < PM_KINDS; n++) {
         f->state->checkpoint.incidents_by_kind[n] += (kinds & ~in->kinds) >> n & 1;
@@ -81,8 +66,7 @@ static void add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds)
     in->kinds |= kinds;
 }
 
-static pm_open *open_incident(pm_fold *f, uint32_t scope, uint32_t kinds, uint64_t onset,
-                              uint64_t now)
+pm_open *pm_incident_begin(pm_fold *f, uint32_t scope, uint32_t kinds, uint64_t onset, uint64_t now)
 {
     pm_ledger *s = f->state;
     pm_open *o = free_slot(s);
@@ -95,7 +79,7 @@ static pm_open *open_incident(pm_fold *f, uint32_t scope, uint32_t kinds, uint64
     o->scope = scope;
     o->incident.id = s->checkpoint.next_incident++;
     o->incident.open = 1;
-    add_kinds(f, &o->incident, kinds);
+    pm_incident_add_kinds(f, &o->incident, kinds);
     o->incident.onset_us = onset;
     o->incident.detected_us = now;
     o->incident.end_us = onset;
@@ -125,7 +109,7 @@ static pm_open *widen(pm_fold *f, pm_tick *t, uint32_t kinds, uint64_t onset)
     }
     first->scope = PM_SCOPE_SERVER;
     first->incident.vhost[0] = '\0';
-    add_kinds(f, &first->incident, kinds);
+    pm_incident_add_kinds(f, &first->incident, kinds);
     if (onset < first->incident.onset_us) {
         first->incident.onset_us = onset;
     }
@@ -161,29 +145,29 @@ static int fails_again(const pm_open *o, const pm_figures *fig)
 }
 
 /** Not further apart than the time to clear? An incident may also lie in the future: then the clock was set back since. */
-static int touches(const pm_fold *f, const pm_incident *in, uint64_t from_us, uint64_t to_us)
+int pm_incident_touches(const pm_fold *f, const pm_incident *in, uint64_t from_us, uint64_t to_us)
 {
     uint64_t clear_us = f->burst.clear * PM_SECOND;
 
     return from_us < in->end_us + clear_us && in->onset_us < to_us + clear_us;
 }
 
-/** The server was down, and something failed before the time to clear was over: still the same incident. */
+/** A state was over, and something failed before the time to clear was over: still the same incident. */
 static int lingers(const pm_fold *f, const pm_open *o, uint64_t at)
 {
-    return o->used && !o->incident.open && (o->incident.kinds & PM_KIND_DOWN) &&
-           o->scope == PM_SCOPE_SERVER && touches(f, &o->incident, at, at);
+    return o->used && !o->incident.open && (o->incident.kinds & PM_KIND_STATES) &&
+           o->scope == PM_SCOPE_SERVER && pm_incident_touches(f, &o->incident, at, at);
 }
 
-static void reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at)
+void pm_incident_reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at)
 {
     o->incident.open = 1;
     o->incident.closed_us = 0;
-    add_kinds(f, &o->incident, kinds);
-    say_open(f, &o->incident, at);
+    pm_incident_add_kinds(f, &o->incident, kinds);
+    pm_incident_say_open(f, &o->incident, at);
 }
 
-static int reopen_down(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds, uint64_t onset)
+static int reopen_state(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds, uint64_t onset)
 {
     pm_ledger *s = f->state;
 
@@ -191,7 +175,7 @@ static int reopen_down(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t kinds, u
         pm_open *o = &s->open[i];
 
         if (lingers(f, o, onset)) {
-            reopen(f, o, kinds, t->now_us);
+            pm_incident_reopen(f, o, kinds, t->now_us);
             o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_error_us);
             if (kinds & PM_KIND_SLOW) {
                 o->incident.end_us = later(o->incident.end_us, s->scope[scope].last_slow_us);
@@ -212,17 +196,17 @@ static void open_from_verdict(pm_fold *f, pm_tick *t, uint32_t scope, uint32_t k
 {
     pm_open *o;
 
-    if (reopen_down(f, t, scope, kinds, onset)) {
+    if (reopen_state(f, t, scope, kinds, onset)) {
         return;
     }
-    o = open_incident(f, scope, kinds, onset, t->now_us);
+    o = pm_incident_begin(f, scope, kinds, onset, t->now_us);
     if (o == NULL) {
         return;
     }
     o->incident.sequential = t->verdicts[scope].sequential;
     pm_window_look_back(f, t, o);
     pm_sample_offer(f, o, 0);
-    say_open(f, &o->incident, t->now_us);
+    pm_incident_say_open(f, &o->incident, t->now_us);
 }
 
 static int step_slow(const pm_open *o, const pm_figures *fig, const pm_verdict *verdict)
@@ -284,10 +268,14 @@ static void say_closed(pm_fold *f, const pm_incident *in)
 
     pm_draft_begin(&d, PM_EV_INCIDENT_CLOSE, in->closed_us);
     pm_draft_count(&d, "incident", in->id);
-    if (in->kinds == PM_KIND_DOWN) {
-        pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: nobody was served for %s",
-                                      (unsigned long long)in->id,
-                                      pm_time_span(in->unserved_us, span)));
+    if ((in->kinds & ~(uint32_t)PM_KIND_STATES) == 0) {
+        int outage = (in->kinds & PM_KIND_OUTAGE) != 0;
+
+        pm_fold_event(
+            f,
+            pm_draft_end(&d, "Incident %llu closed: %s for %s", (unsigned long long)in->id,
+                         outage ? "nobody was served" : "unreachable",
+                         pm_time_span(outage ? in->unserved_us : in->end_us - in->onset_us, span)));
         return;
     }
     pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: %s for %s%s%s, %s failed",
@@ -338,8 +326,8 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
     const pm_verdict *verdict = &t->verdicts[o->scope];
     pm_incident *in = &o->incident;
 
-    if (in->kinds ==
-        PM_KIND_DOWN) { /* over with the first tick; what fails soon after opens it again */
+    if ((in->kinds & ~(uint32_t)PM_KIND_STATES) ==
+        0) { /* over; what fails soon after opens it again */
         in->open = 0;
         in->closed_us = t->now_us;
         say_closed(f, in);
@@ -474,7 +462,7 @@ static void join_kinds(pm_fold *f, pm_open *o, uint32_t kinds)
 {
     int more = (kinds & ~o->incident.kinds & PM_KIND_UNSERVED) != 0;
 
-    add_kinds(f, &o->incident, kinds);
+    pm_incident_add_kinds(f, &o->incident, kinds);
     for (uint32_t v = 0; more && v < f->live->geo.vhosts; v++) {
         o->vhost_error_mark[v] = pm_scope_fails(o, &f->state->scope[v + 1]);
     }
@@ -568,7 +556,7 @@ void pm_incidents_step(pm_fold *f, pm_tick *t)
         pm_open *o = &s->open[i];
 
         if (is_open(o)) {
-            if (o->incident.down_since_us == 0) {
+            if (o->incident.states == 0) {
                 close_if_quiet(f, t, o);
             }
             refresh(f, t, o);
@@ -637,103 +625,7 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
     carry_doubt(o);
 }
 
-/** Newton's: httpd does not load libm. */
-static double square_root(double x)
-{
-    double r = x > 1 ? x : 1;
-
-    for (int i = 0; i < 64 && x > 0; i++) {
-        r = (r + x / r) / 2;
-    }
-    return x > 0 ? r : 0;
-}
-
-/** The incident that a gap from `from_us` on belongs to: the server's, else a virtual host's, which then is wider;
- *  else one that was closed so shortly before that it would have been extended. */
-static pm_open *touched_by(pm_fold *f, uint64_t from_us, uint64_t to_us)
-{
-    pm_open *found = open_of(f->state, PM_SCOPE_SERVER);
-
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL; i++) {
-        if (is_open(&f->state->open[i])) {
-            found = &f->state->open[i];
-        }
-    }
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL; i++) {
-        pm_open *o = &f->state->open[i];
-
-        if (o->used && touches(f, &o->incident, from_us, to_us)) {
-            found = o;
-        }
-    }
-    return found;
-}
-
-/** One in which nobody is served any more; NULL = none. */
-static pm_open *already_down(const pm_fold *f)
-{
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
-        if (is_open(&f->state->open[i]) && f->state->open[i].incident.down_since_us != 0) {
-            return &f->state->open[i];
-        }
-    }
-    return NULL;
-}
-
 int pm_incident_concerns(const pm_fold *f, uint32_t scope)
 {
     return open_of(f->state, PM_SCOPE_SERVER) != NULL || open_of(f->state, scope) != NULL;
-}
-
-int pm_incident_is_down(const pm_fold *f)
-{
-    return already_down(f) != NULL;
-}
-
-/** The incident to which this belongs: one that is open, or was until now, else a new one; NULL without room. */
-static pm_open *find_down(pm_fold *f, uint64_t from_us, uint64_t to_us)
-{
-    pm_open *o = touched_by(f, from_us, to_us);
-
-    if (o == NULL) {
-        o = open_incident(f, PM_SCOPE_SERVER, PM_KIND_DOWN, from_us, to_us);
-        if (o != NULL) {
-            pm_window_before(f, o);
-            say_open(f, &o->incident, to_us);
-        }
-    }
-    else if (!o->incident.open) {
-        reopen(f, o, PM_KIND_DOWN, to_us);
-    }
-    return o;
-}
-
-void pm_incident_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts)
-{
-    pm_open *o = already_down(f);
-    double per_second;
-
-    if (o != NULL) {
-        from_us = o->incident.end_us; /* so far it is counted */
-    }
-    else {
-        o = find_down(f, from_us, to_us);
-        if (o == NULL) {
-            return;
-        }
-        o->incident.down_since_us = from_us;
-    }
-    if (!lasts) {
-        o->incident.down_since_us = 0;
-    }
-    o->scope = PM_SCOPE_SERVER;
-    o->incident.vhost[0] = '\0';
-    add_kinds(f, &o->incident, PM_KIND_DOWN);
-    o->incident.end_us = later(o->incident.end_us, to_us);
-    o->incident.unserved_us += to_us > from_us ? to_us - from_us : 0;
-    per_second = o->incident.before_requests_per_second;
-    o->incident.expected_requests =
-        (uint64_t)(per_second * ((double)o->incident.unserved_us / 1e6) + 0.5);
-    /* A Poisson count's own standard error; how traffic changes by the hour is not in it. */
-    o->incident.expected_error = square_root((double)o->incident.expected_requests);
 }

@@ -3,6 +3,7 @@
  * incident_private.h: what the parts of an incident share.
  *
  *   incident.c    its life: opened, moved on, closed, taken up by the next run
+ *   incident_state.c  states of the server that no count of failures tells: nobody is served, nobody comes, nobody gets in
  *   window.c      what lies between its onset and its end: counts, latencies, clients, what was usual before
  *   sample.c      failing requests kept whole, and the virtual hosts that failed
  */
@@ -49,6 +50,31 @@ static inline uint64_t pm_scope_fails(const pm_open *o, const pm_scope_state *sc
 {
     return pm_fails(o, scope->errors, scope->refused, scope->redirected);
 }
+
+static inline int is_open(const pm_open *o)
+{
+    return o->used && o->incident.open;
+}
+
+/** The open incident of a scope, NULL = none. */
+static inline pm_open *open_of(pm_ledger *s, uint32_t scope)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        if (is_open(&s->open[i]) && s->open[i].scope == scope) {
+            return &s->open[i];
+        }
+    }
+    return NULL;
+}
+
+/** An incident that begins; NULL without room. It is not said yet. */
+pm_open *pm_incident_begin(pm_fold *f, uint32_t scope, uint32_t kinds, uint64_t onset,
+                           uint64_t now);
+void pm_incident_say_open(pm_fold *f, const pm_incident *in, uint64_t at);
+void pm_incident_add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds);
+/** One that was closed goes on. */
+void pm_incident_reopen(pm_fold *f, pm_open *o, uint32_t kinds, uint64_t at);
+int pm_incident_touches(const pm_fold *f, const pm_incident *in, uint64_t from_us, uint64_t to_us);
 
 /** A scope's name for people: "" for the server. */
 const char *pm_scope_name(const pm_fold *f, uint32_t scope);

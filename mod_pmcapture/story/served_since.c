@@ -62,7 +62,10 @@ static enum pm_served_since judge(const pm_telling *t, const sum *was, const sum
     double expected = was->us > 0 ? (was->requests - was->bad) * is->us / was->us : 0;
     double lost = expected - (is->requests - is->bad);
 
-    if (t->i->kinds == PM_KIND_DOWN) {
+    if (t->i->kinds & PM_KIND_UNREACHABLE) { /* what others were answered says nothing of it */
+        return PM_SERVED_UNKNOWN;
+    }
+    if (!(t->i->kinds & ~PM_KIND_STATES)) {
         return was->requests >= EXPECTED && was->bad * 4 <= was->requests ? PM_SERVED_WELL
                                                                           : PM_SERVED_UNKNOWN;
     }

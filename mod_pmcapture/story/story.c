@@ -118,7 +118,7 @@ const char *pm_story_title(const pm_incident *i, char out[PM_STORY_HEADLINE])
     if (i->vhost[0]) {
         add(out, " on %s", i->vhost);
     }
-    else if (!(i->kinds & PM_KIND_DOWN)) {
+    else if (!(i->kinds & PM_KIND_STATES)) {
         add(out, " on the whole server");
     }
     if (out[0] >= 'a' && out[0] <= 'z') {
@@ -132,8 +132,11 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS];
 
     out[0] = '\0';
-    if (i->kinds & PM_KIND_DOWN) {
+    if (i->kinds & PM_KIND_OUTAGE) {
         add_unserved(out, i);
+    }
+    if (i->kinds & PM_KIND_UNREACHABLE) {
+        add(out, "%s", out[0] ? "; not reachable from outside" : "Not reachable from outside");
     }
     if (i->errors || (i->kinds & (PM_KIND_ERRORS | PM_KIND_UNSERVED))) {
         add(out, "%s", out[0] ? "; " : "");
@@ -149,7 +152,7 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
     if (i->vhost[0]) {
         add(out, " on %s", i->vhost);
     }
-    if (i->kinds != PM_KIND_DOWN) {
+    if (i->kinds & ~PM_KIND_OUTAGE) {
         add(out, i->open ? " in %s so far" : " in %s",
             pm_time_span(pm_story_until(m, i) - i->onset_us, span));
     }
@@ -270,10 +273,12 @@ static const char *onset_text(const pm_telling *t)
                             s->status ? apr_psprintf(t->pool, ", answered %u", s->status) : "",
                             s->backend[0] ? ", backend " : "", s->backend);
     }
-    if (kinds == PM_KIND_DOWN) {
-        return "Last alive; nobody was served after it";
+    if (!(kinds & ~PM_KIND_STATES)) {
+        return kinds & PM_KIND_UNREACHABLE ? "A look from outside failed from then on"
+               : kinds & PM_KIND_SILENCE   ? "The last request; nobody was served after it"
+                                           : "Last alive; nobody was served after it";
     }
-    if (!(kinds & PM_KIND_DOWN)) {
+    if (!(kinds & PM_KIND_STATES)) {
         return first_text(kinds);
     }
     return "It began";
@@ -321,8 +326,9 @@ static void tell_milestones(pm_telling *t, apr_array_header_t *line)
     }
     moment(line, t->until_us, "end",
            apr_psprintf(t->pool, "%s: %s",
-                        i->kinds == PM_KIND_DOWN ? "Served again" : last_text(i->kinds), headline));
-    if (i->closed_us > t->until_us && i->kinds != PM_KIND_DOWN) {
+                        i->kinds & ~(uint32_t)PM_KIND_STATES ? last_text(i->kinds) : "Served again",
+                        headline));
+    if (i->closed_us > t->until_us && (i->kinds & ~(uint32_t)PM_KIND_STATES)) {
         moment(
             line, i->closed_us, "recovered",
             apr_psprintf(t->pool, "Closed: %s for %s",

@@ -9,6 +9,7 @@ from .document import hypotheses, identity
 from .figures import impact
 from .times import format_stamp
 
+STATES = {"down", "silence", "unreachable"}
 PEOPLE = (
     ("Root cause", "What was it really, and why could it happen? Begin with the candidates."),
     ("What went well", "What found it, limited it, or made the repair quick?"),
@@ -241,7 +242,7 @@ class Postmortem:
         what = "The last request that failed in it completed at"
         if {"refused", "redirects"} & set(self.incident["kinds"]) and "errors" not in self.incident["kinds"]:
             what = "Clients were served again after"
-        if self.incident["kinds"] == ["down"]:
+        if STATES.issuperset(self.incident["kinds"]):
             what = "The server answered again, or its next run began, at"
         said = [f"{what} {self.when(self.end, True)}."]
         closed = next(filter(self._closes, self.document.events), None)

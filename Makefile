@@ -41,7 +41,8 @@ endif
 APR_CFLAGS := $(shell pkg-config --cflags apr-1 apr-util-1 2>/dev/null)
 # apr-util's own libraries (LDAP) are its business: pmdump and the module link what httpd loads.
 APR_LIBS := $(filter-out -lldap -llber,$(shell pkg-config --libs apr-1 apr-util-1 2>/dev/null))
-RECORDER_LIBS = $(shell pkg-config --libs libmicrohttpd) -lpthread
+# OpenSSL is the recorder's alone: the module is loaded into httpd.
+RECORDER_LIBS = $(shell pkg-config --libs libmicrohttpd openssl) -lpthread
 TEST_LIBS = $(shell pkg-config --libs cmocka jansson) -lpthread -lm
 
 # A warning that only a newer compiler knows must not end its user's build: it is an error in `make check` alone.
@@ -336,7 +337,7 @@ lint-units: $(PMRECORDER)
 # ---- what is needed to build and test, as Debian calls it ----
 
 PACKAGES := make gcc libc6-dev pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev \
-            libxxhash-dev libmicrohttpd-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
+            libxxhash-dev libmicrohttpd-dev libssl-dev libcmocka-dev libjansson-dev clang python3 python3-jinja2 python3-pytest \
             python3-pytest-xdist python3-hypothesis python3-jsonschema python3-prometheus-client \
             python3-h2 tzdata openssl strace prometheus clang-format cppcheck flake8 mandoc valgrind wrk \
             libfaketime libclang-rt-dev e2fsprogs dpkg-dev apache2 systemd libapache2-mod-security2 \

@@ -122,6 +122,21 @@ apr_status_t pm_snapshot_load(pm_snapshot **out, const char *path, pm_error *err
 /** Would they be saved as the same bytes? */
 int pm_snapshot_same(const pm_snapshot *a, const pm_snapshot *b);
 
+/* ---- reading it ---- */
+
+/** A directive, or one that opens a container; texts are the snapshot's, none is NULL but `label` of what opens none.
+ *  Arguments are there with PM_CONFIG_FULL alone, but for those of what opens a container. */
+typedef struct pm_config_line {
+    uint32_t container; /* that it stands in; 0 = the main server */
+    uint32_t opens;     /* the container that it opens, 0 = none */
+    const char *directive, *args;
+    const char *label; /* of the container that it opens: the ServerName of a virtual host */
+    const char *file;
+    uint32_t line;
+} pm_config_line;
+/** Each, in the order of the configuration. */
+void pm_snapshot_each(const pm_snapshot *s, void (*found)(void *ctx, const pm_config_line *line), void *ctx);
+
 /* ---- the difference ---- */
 
 typedef struct pm_config_diff pm_config_diff;

@@ -14,7 +14,7 @@
  */
 PM_EVENT(SERVER_START, "server.start", PM_INFO, PM_BY_PARENT,
          PM_IS_CHANGE | PM_IS_STORY | PM_AGAINST_CONFIGURATION,
-         PM_CAUSE(PM_FAILING, PM_MINUTES(1), 0, 45, NULL, PM_FALLS, 0),
+         PM_CAUSE(PM_FAILING | PM_SHUT_OUT, PM_MINUTES(1), 0, 45, NULL, PM_FALLS, 0),
          "httpd started",
          M(pid, COUNT, "process id of httpd's parent"))
 
@@ -42,7 +42,7 @@ PM_EVENT(CONFIG_LOAD, "config.load", PM_INFO, PM_BY_RECORDER, PM_IS_STORY | PM_A
 
 PM_EVENT(CONFIG_RELOAD, "config.reload", PM_INFO, PM_BY_RECORDER,
          PM_IS_CHANGE | PM_IS_STORY | PM_IS_ALTERING | PM_AGAINST_CONFIGURATION,
-         PM_CAUSE(PM_FAILING | PM_KIND_DOWN, PM_MINUTES(1), 0, 50, NULL, PM_FALLS, 0),
+         PM_CAUSE(PM_FAILING | PM_KIND_DOWN | PM_SHUT_OUT, PM_MINUTES(1), 0, 50, NULL, PM_FALLS, 0),
          "the configuration was loaded again",
          M(kind, TEXT, "graceful or restart")
          M(generation, COUNT, "number of the configuration in this run")
@@ -51,7 +51,7 @@ PM_EVENT(CONFIG_RELOAD, "config.reload", PM_INFO, PM_BY_RECORDER,
 
 PM_EVENT(CONFIG_CHANGED, "config.changed", PM_INFO, PM_BY_RECORDER,
          PM_IS_CHANGE | PM_IS_STORY | PM_IS_ALTERING | PM_AGAINST_CONFIGURATION | PM_AGAINST_DEPLOYMENT,
-         PM_CAUSE(PM_FAILING | PM_KIND_DOWN, PM_MINUTES(10), 0, 92, NULL, PM_WEAKENS, 0),
+         PM_CAUSE(PM_FAILING | PM_KIND_DOWN | PM_SHUT_OUT, PM_MINUTES(10), 0, 92, NULL, PM_WEAKENS, 0),
          "what was loaded differs from the configuration before",
          M(generation, COUNT, "number of the configuration in this run")
          M(added, DIRECTIVES, "directives as they are now, secrets masked")
@@ -143,7 +143,12 @@ PM_EVENT(FILE_CHANGED, "file.changed", PM_INFO, PM_BY_RECORDER,
          PM_FILE_MEMBERS)
 
 PM_EVENT(TRAFFIC_SILENCE, "traffic.silence", PM_WARNING, PM_BY_RECORDER, PM_IS_FLOOD | PM_IS_SIGN, PM_NO_CAUSE,
-         "no request came for long", PM_NO_MEMBERS)
+         "usual requests do not come, or come again",
+         M(seconds, SECONDS, "how long none came")
+         M(expected, COUNT, "requests that were usual in that time")
+         M(connections, COUNT, "that brought no request")
+         N(probe, TEXT, "what a look from outside found; null: none did yet")
+         M(resolved, FLAG, "clients ask again"))
 
 PM_EVENT(CLOCK_STEP, "clock.step", PM_WARNING, PM_BY_RECORDER, PM_IS_FLOOD | PM_IS_SIGN | PM_AGAINST_MACHINE,
          PM_NO_CAUSE,
@@ -175,3 +180,26 @@ PM_EVENT(NOTE, "note", PM_INFO, PM_BY_RECORDER | PM_BY_COMMAND, PM_IS_CHANGE | P
          M(arrival, TIME, "of the oldest of them")
          M(path, TEXT, "that cannot be looked at")
          M(since, TIME, "from then on"))
+
+PM_EVENT(LISTENER_CHANGED, "listener.changed", PM_INFO, PM_BY_RECORDER,
+         PM_IS_CHANGE | PM_IS_STORY | PM_AGAINST_CONFIGURATION,
+         PM_CAUSE(PM_SHUT_OUT, PM_MINUTES(10), 0, 80, NULL, PM_WEAKENS, 0),
+         "httpd listens on other addresses since a load",
+         M(generation, COUNT, "number of the configuration in this run")
+         M(added, TEXTS, "addresses on which it did not listen before")
+         M(removed, TEXTS, "addresses on which it listens no more"))
+
+PM_EVENT(PROBE_FAILED, "probe.failed", PM_CRITICAL, PM_BY_RECORDER, PM_IS_FLOOD | PM_IS_SIGN,
+         PM_CAUSE(PM_SHUT_OUT, PM_MINUTES(1), 0, 60, NULL, PM_STANDS, 0),
+         "a look from outside failed, or does no more",
+         M(listener, TEXT, "address that was asked, or virtual host")
+         M(how, TEXT, "what the look found")
+         N(detail, TEXT, "what the library said; the name that a certificate is for")
+         M(resolved, FLAG, "looks are answered again"))
+
+PM_EVENT(CERT_EXPIRING, "cert.expiring", PM_WARNING, PM_BY_RECORDER, PM_IS_SIGN, PM_NO_CAUSE,
+         "a certificate that is shown is about to end", PM_CERTIFICATE_MEMBERS)
+
+PM_EVENT(CERT_EXPIRED, "cert.expired", PM_CRITICAL, PM_BY_RECORDER, PM_IS_STORY,
+         PM_CAUSE(PM_KIND_UNREACHABLE, PM_MINUTES(1), 0, 96, NULL, PM_STANDS, 0),
+         "a certificate that is shown has ended", PM_CERTIFICATE_MEMBERS)

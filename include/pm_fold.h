@@ -21,9 +21,11 @@
 #include "pm_capture.h"
 #include "pm_control.h"
 #include "pm_live.h"
+#include "pm_outside.h"
 #include "pm_served.h"
+#include "pm_silence.h"
 
-#define PM_LEDGER_MAGIC 0x3545544154534d50ull /* "PMSTATE5" */
+#define PM_LEDGER_MAGIC 0x3645544154534d50ull /* "PMSTATE6" */
 #define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
 #define PM_MINUTES_KEPT 60u
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
@@ -101,6 +103,16 @@ typedef struct pm_second {
     uint32_t waits; /* a minute that has ended and is to be written */
 } pm_second;
 
+/** Silence: what is usual, and how this one stands. */
+typedef struct pm_quiet {
+    pm_silence silence;
+    uint64_t accepted, brought; /* connections, absolute, at the last tick */
+    uint64_t usual_us;          /* when day and week were looked up in this silence; 0 = not yet */
+    uint64_t held_us;           /* how long it was when it began to hold */
+    double day, week;
+    uint32_t in_flight, told; /* requests under way when it began; its story is on record */
+} pm_quiet;
+
 typedef struct pm_ledger {
     uint64_t magic, size;
     uint64_t run;
@@ -135,6 +147,7 @@ typedef struct pm_ledger {
     uint64_t random;
     pm_open open[PM_INCIDENTS_OPEN];
     pm_heavy_ledger heavy;
+    pm_quiet quiet;
     char vhost_name[PM_VHOSTS_MAX][PM_KEY]; /* whose the scopes are, as the last handover said */
     uint32_t scopes, pad2; /* room: virtual hosts + 1 */
     pm_scope_state scope[];
@@ -162,6 +175,7 @@ typedef struct pm_fold {
     void (*say)(void *ctx, int severity, const char *sentence); /* to the error log */
     void *ctx;
     struct pm_watch *watch; /* pm_watch.h; NULL = nothing is watched */
+    pm_outside *outside;    /* NULL = nobody looks from outside */
     /* the tick's working memory, this process's own */
     struct pm_tick *tick;
 } pm_fold;

@@ -19,8 +19,9 @@
 #include "pm_served.h"
 #include "pm_error.h"
 #include "pm_listen.h"
+#include "pm_probe.h"
 
-#define PM_HANDOVER_VERSION 1u
+#define PM_HANDOVER_VERSION 2u
 
 enum pm_handover_kind {
     PM_HANDOVER_LOAD = 1, /* a configuration was loaded */
@@ -81,6 +82,9 @@ typedef struct pm_handover_block {
     pm_burst_rule burst;
     pm_slow_rule slow;
     pm_served_rule served;
+    pm_probe_rule probe;
+    uint32_t listeners, listeners_more; /* that there was no room for */
+    pm_listener listener[PM_LISTENERS_MAX];
     char capture_path[512], server_root[512];
     char live_path[512], old_path[PM_OLD_REGIONS][512];
     char software[64], mpm[16], module_version[16], trouble[256];

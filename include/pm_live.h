@@ -36,7 +36,7 @@
 #include "pm_ring.h"
 
 #ifndef PM_LIVE_LAYOUT
-#define PM_LIVE_LAYOUT 4
+#define PM_LIVE_LAYOUT 5
 #endif
 
 #define PM_LIVE_MAGIC 0x314556494c4d50ull /* "PMLIVE1" */
@@ -47,6 +47,8 @@
 #define PM_SAMPLES_PER_TICK 64u
 #define PM_NO_FLIGHT UINT32_MAX
 #define PM_NOTES_PER_TICK 8u
+#define PM_PROBES 256u /* connections of the recorder's own that httpd may still meet */
+#define PM_DOORS 64u  /* listeners whose connections are counted apart, by their place in the handover + 1; 0: the others */
 #define PM_NAMED 4096u /* requests in flight whose path is known; a newer one may take an older one's place */
 enum { PM_NOTE_MOVED, PM_NOTE_LINE, PM_NOTES }; /* what workers may note, each so often */
 
@@ -95,6 +97,8 @@ typedef struct pm_live_header {
     _Alignas(64) _Atomic uint64_t flights_untracked;
     _Alignas(64) pm_ring_head journal;
     pm_ring_head samples;
+    _Alignas(64) _Atomic uint32_t probing;  /* 1: some of the next are in use */
+    _Atomic uint64_t probe[PM_PROBES]; /* pm_live_origin of what is not to be counted; 0 = none */
 } pm_live_header;
 _Static_assert(sizeof(pm_live_header) <= 4096, "the header is one page");
 
@@ -102,7 +106,7 @@ typedef struct pm_stripe {
     _Atomic uint64_t status[PM_STATUS_SLOTS];
     _Atomic uint64_t bytes;
     _Atomic uint64_t max_us;
-#if PM_LIVE_LAYOUT > 4
+#if PM_LIVE_LAYOUT > 5
     _Atomic uint64_t spare[33]; /* what a later version might add: the upgrade test builds it */
 #endif
     _Alignas(64) _Atomic uint64_t hist[PM_POOLS][PM_HIST_BUCKETS];
@@ -112,6 +116,12 @@ typedef struct pm_stripe {
 typedef struct pm_vhost_count {
     _Atomic uint64_t requests, errors, slow, refused, redirected;
 } pm_vhost_count;
+
+/** Connections of one listener in one stripe. What was accepted and is neither open nor brought a request was closed
+ *  without one. */
+typedef struct pm_door_count {
+    _Atomic uint64_t accepted, brought; /* a request at least */
+} pm_door_count;
 
 typedef struct pm_vhost_epoch {
     _Atomic uint64_t first_error_us; /* earliest arrival among failures; 0 = none */
@@ -232,6 +242,7 @@ typedef struct pm_live {
     pm_heavy *heavy;
     pm_hosts *hosts;
     pm_named *named;
+    pm_door_count *doors; /* [vhost_stripe][PM_DOORS] */
 } pm_live;
 
 /** A hash of what comes from outside, keyed by the region: nobody can choose texts that collide. Never 0. */
@@ -350,6 +361,16 @@ static inline pm_vhost_count *pm_live_vhost_counts(const pm_live *live, uint32_t
 {
     return &live->vhost_counts[(stripe & (live->geo.vhost_stripes - 1)) * live->geo.vhosts];
 }
+
+static inline pm_door_count *pm_live_doors(const pm_live *live, uint32_t stripe)
+{
+    return &live->doors[(stripe & (live->geo.vhost_stripes - 1)) * PM_DOORS];
+}
+
+/** A connection's origin, as it stands in probe[]: never 0. `address` has 16 bytes, as a pm_listener's. */
+uint64_t pm_live_origin(const pm_live *live, const uint8_t address[16], uint16_t port);
+/** Is this connection a probe? */
+int pm_live_is_probe(const pm_live *live, const uint8_t address[16], uint16_t port);
 
 static inline uint32_t pm_live_pool(const pm_live *live, uint32_t vhost)
 {

@@ -10,6 +10,7 @@
 
 #include "pm_capture.h"
 #include "pm_detect.h"
+#include "pm_probe.h"
 #include "pm_served.h"
 
 /** A whole number, decimal. */
@@ -39,5 +40,7 @@ int pm_value_slow(const char *arg, pm_slow_rule *rule, uint32_t *set);
 int pm_value_served(const char *arg, pm_served_rule *rule, uint32_t *set);
 /** One of PMCaptureRetention: "minutes=7d". */
 int pm_value_retention(const char *arg, pm_retention *keep);
+/** One of PMCaptureProbe: "auto", "off", "every=60s", "url=http://host/path". */
+int pm_value_probe(const char *arg, pm_probe_rule *rule);
 
 #endif

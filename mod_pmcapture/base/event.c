@@ -34,8 +34,14 @@
     N(from, IDENTITY, "of what was there")                                                         \
     N(to, IDENTITY, "of what is there")                                                            \
     M(link, TEXT, "what a symbolic link points to")
+#define PM_CERTIFICATE_MEMBERS                                                                     \
+    M(vhost, TEXT, "that shows it")                                                                \
+    N(path, TEXT, "of its file; null: not known")                                                  \
+    M(not_after, TIME, "its end")                                                                  \
+    N(newer_on_disk, FLAG, "its file holds a newer one, which is not loaded; null: not known")
 #define PM_MINUTES(n) ((n)*60 * PM_SECOND)
 #define PM_FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_UNSERVED)
+#define PM_SHUT_OUT (PM_KIND_SILENCE | PM_KIND_UNREACHABLE) /* a running server is not reached */
 #define PM_NO_CAUSE PM_CAUSE(0, 0, 0, 0, NULL, PM_STANDS, 0)
 #define PM_CAUSE(kinds, before, after, weight, kind, refuted, by_path)                             \
     {                                                                                              \

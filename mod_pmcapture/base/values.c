@@ -195,3 +195,40 @@ int pm_value_retention(const char *arg, pm_retention *keep)
     }
     return 0;
 }
+
+/** A URL whose host and path can stand in a request as they are. */
+static int is_url(const char *url)
+{
+    size_t len = strlen(url);
+
+    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
+        len >= PM_PROBE_URL || strchr(url, '@') != NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (url[i] <= ' ' || url[i] > '~') {
+            return 0;
+        }
+    }
+    url = strchr(url, ':') + 3;
+    return url[0] != '\0' && url[0] != '/';
+}
+
+int pm_value_probe(const char *arg, pm_probe_rule *rule)
+{
+    const char *v;
+
+    if (strcasecmp(arg, "auto") == 0 || strcasecmp(arg, "off") == 0) {
+        rule->mode = strcasecmp(arg, "off") == 0 ? PM_PROBE_OFF : PM_PROBE_AUTO;
+        return 1;
+    }
+    if ((v = value_of(arg, "every")) != NULL) {
+        rule->mode = PM_PROBE_EVERY;
+        return pm_value_seconds(v, CLEAR_MAX, &rule->every);
+    }
+    if ((v = value_of(arg, "url")) != NULL && is_url(v)) {
+        strcpy(rule->url, v);
+        return 1;
+    }
+    return 0;
+}

@@ -6,6 +6,7 @@
  *   config_mask.c   what is a secret, and how it is hidden
  *   config_scan.c   files: their hash, what they include, where Defines and modules stand
  *   config_store.c  the snapshot as a file
+ *   config_lines.c  its directives, one after the other
  *   config_diff.c   what differs between two
  *   config_tell.c   the difference in words and as JSON
  */

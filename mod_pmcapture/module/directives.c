@@ -300,6 +300,20 @@ static const char *set_recorder(cmd_parms *cmd, void *dir, const char *arg)
     return err;
 }
 
+static const char *set_probe(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL && !pm_value_probe(arg, &pm_config->probe)) {
+        err =
+            bad(cmd, arg,
+                "write auto, off, every=T (1 to 86400 seconds), or url=U (http://host/path, up to "
+                "255 bytes, nothing to be escaped)");
+    }
+    return err;
+}
+
 static const char *set_listen(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -353,6 +367,8 @@ const command_rec pm_commands[] = {
         "PMCaptureRecorder", set_recorder, NULL, RSRC_CONF,
         "auto, off, the path of the recorder program that is started, or unix:PATH of a recorder "
         "service"),
+    AP_INIT_ITERATE("PMCaptureProbe", set_probe, NULL, RSRC_CONF,
+                    "auto, off, or every=T, and url=U: how httpd is looked at from outside"),
     AP_INIT_ITERATE("PMCaptureListen", set_listen, NULL, RSRC_CONF,
                     "ADDR:PORT or unix:PATH where the recorder itself serves its pages"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

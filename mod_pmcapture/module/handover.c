@@ -124,6 +124,8 @@ int pm_block_make(apr_pool_t *p, server_rec *s)
     apr_cpystrn(b->mpm, ap_show_mpm(), sizeof(b->mpm));
     apr_cpystrn(b->module_version, PM_VERSION, sizeof(b->module_version));
     apr_cpystrn(b->trouble, pm.trouble, sizeof(b->trouble));
+    b->probe = pm_config->probe;
+    b->listeners = pm_listeners_list(b->listener, PM_LISTENERS_MAX, &b->listeners_more);
     describe_scoreboard(&b->scoreboard);
     describe_vhosts(b, s);
     describe_paths(b);

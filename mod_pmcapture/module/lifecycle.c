@@ -119,6 +119,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     }
     if (pm.live.header != NULL) {
         pm_vhosts_number(pconf, ptemp, s);
+        pm_connections_prepare();
         pm_load_begin(pconf, ptemp, s);
         pm_eventlog_open(pconf, s);
         /* Else the scoreboard is made after post_config, and the recorder reads it. */

@@ -5,6 +5,7 @@
  *   mod_pmcapture.c   the module: hook table, command table
  *   directives.c      the directives
  *   record.c          requests -> live region (the hot path), samples
+ *   connections.c     listeners, connections that bring no request, the recorder's probes
  *   where.c           what a request was about: route, Host, backend, who asked
  *   answered.c        whether httpd itself answered a request that failed
  *   moved.c           a Host that another virtual host serves since a reload
@@ -76,6 +77,7 @@ typedef struct pm_global {
     apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     apr_array_header_t *listen; /* PMCaptureListen: of const char *; NULL = none */
     enum pm_config_detail diff; /* PMCaptureConfigDiff */
+    pm_probe_rule probe;        /* PMCaptureProbe */
 } pm_global;
 
 /** Per server. A rule's members that were given are bits in *_set: they are merged one by one. */
@@ -106,7 +108,9 @@ typedef struct pm_conn {
     const server_rec *server;                 /* that its last request was for; NULL = none came */
     uint64_t noted;                           /* epoch in which its client was counted there */
     uint64_t threshold_us;                    /* of that server: what is quicker is not slow */
-    uint32_t who, pad;                        /* as pm_flight's, in that server */
+    uint32_t who;                             /* as pm_flight's, in that server */
+    uint32_t probe;                           /* 1: the recorder's own, which counts for nothing */
+    pm_door_count *door;                      /* of its listener, until it brings a request */
     _Atomic uint32_t *incident;
     pm_vhost_count *count; /* of that server, in the stripe; its latencies */
     _Atomic uint64_t *hist;
@@ -160,6 +164,16 @@ void pm_request_excluded(request_rec *r);
 int pm_request_done(request_rec *r);
 int pm_connection_opened(conn_rec *c, void *socket);
 void pm_register_filters(void);
+
+/* connections.c */
+/** In post_config. */
+void pm_connections_prepare(void);
+/** What httpd listens on, as many as there is room for; and how many `more`. */
+uint32_t pm_listeners_list(pm_listener *to, uint32_t room, uint32_t *more);
+/** One of a client, or of the recorder. */
+void pm_connection_begins(const conn_rec *c, pm_conn *pc);
+/** Its first request is there. */
+void pm_connection_brings(pm_conn *pc);
 
 /* where.c */
 /** Once in a process, or in one that it is forked from. */

@@ -122,11 +122,16 @@ static pm_conn *make_conn(conn_rec *c)
 
 int pm_connection_opened(conn_rec *c, void *socket)
 {
+    pm_conn *pc;
+
     (void)socket;
     if (pm.live.header == NULL) {
         return DECLINED;
     }
-    make_conn(c);
+    pc = make_conn(c);
+    if (c->master == NULL) { /* streams of HTTP/2 are no connections */
+        pm_connection_begins(c, pc);
+    }
     return OK;
 }
 
@@ -162,6 +167,21 @@ static inline void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
     ap_set_module_config(r->request_config, &pm_module, flight);
 }
 
+static void brings_request(const conn_rec *c, pm_conn *pc)
+{
+    pm_conn *whole = c->master != NULL ? conn_of(c->master) : pc;
+
+    if (whole != NULL) {
+        pm_connection_brings(whole);
+    }
+}
+
+static __attribute__((noinline)) int begin_unrecorded(const request_rec *r, pm_conn *pc)
+{
+    brings_request(r->connection, pc);
+    return DECLINED;
+}
+
 /** Its slot is taken, or it is no GET, or its server another one than the last request's. */
 static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
 {
@@ -169,6 +189,10 @@ static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
     pm_flight *flight;
     int placed = pm_process_has_place();
 
+    brings_request(r->connection, pc);
+    if (pc->probe) {
+        return DECLINED;
+    }
     if (placed) {
         number = pm_live_arrived(&pm.live, (uint32_t)(pc->slot - pm.live.flights),
                                  (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost);
@@ -197,8 +221,11 @@ int pm_request_arrived(request_rec *r)
     pm_flight *slot;
 
     /* The hook runs again for an internal redirect: the request is the first one's. */
-    if (pc == NULL || r->prev != NULL || !pm_is_recorded(r)) {
+    if (pc == NULL || r->prev != NULL) {
         return DECLINED;
+    }
+    if (!pm_is_recorded(r)) {
+        return begin_unrecorded(r, pc);
     }
     slot = pc->slot;
     if (r->method_number != M_GET || pc->server != r->server || r->uri == NULL ||
@@ -411,6 +438,9 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
     if (pm.live.header == NULL) {
         return DECLINED;
     }
+    if (pc != NULL && pc->probe) {
+        return DONE; /* which ends the hook: no module after this one logs it */
+    }
     while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
         final = final->next;
     }
@@ -427,8 +457,10 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
 
 static __attribute__((noinline)) int done_unrecorded(const request_rec *r)
 {
-    leave(r, conn_of(r->connection));
-    return DECLINED;
+    pm_conn *pc = conn_of(r->connection);
+
+    leave(r, pc);
+    return pc != NULL && pc->probe ? DONE : DECLINED;
 }
 
 /** A good, quick reply to a client that was seen in this second and virtual host already, and no incident: there is

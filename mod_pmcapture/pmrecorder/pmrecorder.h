@@ -9,6 +9,8 @@
  *   work.c        that process: a tick a second
  *   generation.c  what httpd has handed over with a configuration, mapped and ready
  *   load.c        what a load of the configuration brought
+ *   outside.c     what is looked at from outside, and when; listeners.c: where the configuration has it
+ *   prober.c      the thread that looks (prober.h)
  *   eventlog.c    PMCaptureEventLog
  *   serve.c       pages over HTTP (page.h: what they answer)
  *   log.c         httpd's error log
@@ -107,6 +109,18 @@ int pm_load_step(pm_generation *g, int now);
 /* eventlog.c */
 /** After a tick. */
 void pm_eventlog_tick(pm_generation *g);
+
+/* outside.c */
+/** This generation's listeners are looked at from here on, and no more what the one before handed over. */
+void pm_outside_take(pm_generation *g);
+/** Its configuration is gathered: where its listeners stand in it, and which speak TLS. */
+void pm_outside_loaded(pm_generation *g);
+/** Before a tick: what was seen since the last one, and what is to be looked at. */
+void pm_outside_tick(pm_generation *g);
+
+/* listeners.c */
+/** Fill in what the configuration says of the listeners, and its virtual hosts with TLS. */
+void pm_listeners_place(pm_generation *g, pm_outside *o);
 
 /* serve.c */
 /** From here on pages are this generation's, on the sockets that it was handed; NULL = nobody's. When it returns no page

@@ -130,6 +130,7 @@ static void take(work *w, pm_handover *h)
         dup2(g->handed.fd[PM_FD_ERROR_LOG], STDERR_FILENO); /* the one before may be rotated away */
     }
     pm_serve(g);
+    pm_outside_take(g);
     if (w->g != NULL) {
         if (w->begun && !w->loaded) {
             pm_load_step(w->g, 1);
@@ -241,6 +242,7 @@ static void take_load(work *w)
 
     if (!w->loaded && pm_load_step(g, 0)) {
         w->loaded = 1;
+        pm_outside_loaded(g);
         if (g->watch != NULL) {
             g->fold.server.watched |= PM_WATCHED_FILES;
             g->fold.watch = pm_watch_begin(g->watch, g->watch_last, &g->fold, g->pool);
@@ -323,6 +325,7 @@ static int tick(work *w)
     uint32_t one = 1;
     int leaving = all_gone(w) || is_stopping(w);
 
+    pm_outside_tick(g);
     pm_fold_tick(&g->fold, pm_time_now(), pm_time_monotonic());
     pm_eventlog_tick(g);
     free_ended(w);

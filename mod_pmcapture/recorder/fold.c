@@ -366,6 +366,10 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
         pm_watch_tick(f->watch, f, now_us, monotonic_us);
     }
     judge_scopes(f, t);
+    if (f->outside != NULL) {
+        pm_reach_step(f, t);
+    }
+    pm_silence_tick(f, t, &second->row);
     pm_incidents_step(f, t);
     add_to_minute(f, t, &second->row);
     pm_crashes_step(f, t);
@@ -685,6 +689,7 @@ apr_status_t pm_fold_begin(pm_fold *f, uint64_t now_us, uint64_t monotonic_us, a
     s->checkpoint.server.trouble[0] = '\0';
     resume_incidents(f, last.heartbeat_us, pool);
     remember_rows(f, now_us, pool);
+    pm_silence_remember(f, now_us);
     if (last.run != 0 && last.run != s->run) {
         recover(f, last.heartbeat_us, now_us);
         if (!is_same_server(&last, &f->server)) {

@@ -8,6 +8,8 @@
  *   crashes.c    children that died -> events
  *   workers.c    no idle worker left -> events
  *   stuck.c      requests that do not end -> notes
+ *   reach.c      what looks from outside say -> events, incidents of kind unreachable
+ *   silence.c    does usual traffic not come (pm_silence.h); silence_tell.c: its incident and story
  *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
  *   fold.c       the tick, and how a run begins
@@ -123,6 +125,17 @@ void pm_incident_resume(pm_fold *f, const pm_incident *incident, const pm_sample
 /** What the parent noted of children that died becomes events, at most one every few seconds. */
 void pm_crashes_step(pm_fold *f, pm_tick *t);
 void pm_workers_step(pm_fold *f, pm_tick *t, const pm_row *row);
+
+/** What the last look from outside says. */
+void pm_reach_step(pm_fold *f, const pm_tick *t);
+/** " (since generation 4, ports.conf:5)" of a listener, and of the PROXY header that is expected there; "" = not known. */
+const char *pm_outside_place(const pm_outside_listener *l, char out[PM_KEY + 64]);
+const char *pm_outside_proxy_place(const pm_outside *o, const pm_outside_listener *l,
+                                   char out[PM_KEY + 64]);
+/** Does usual traffic not come? */
+void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row);
+/** The minutes on record are what is usual. */
+void pm_silence_remember(pm_fold *f, uint64_t now_us);
 
 /** A request in flight: is it a minute old since this tick? */
 void pm_stuck_see(pm_fold *f, pm_tick *t, uint32_t flight, uint64_t arrival);

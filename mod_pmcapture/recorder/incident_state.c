@@ -76,8 +76,7 @@ static pm_open *holder(const pm_fold *f, uint32_t kind, uint32_t scope)
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         pm_open *o = &f->state->open[i];
 
-        if (is_open(o) && (o->incident.states & kind) != 0 &&
-            (o->scope == scope || o->scope == PM_SCOPE_SERVER)) {
+        if (is_open(o) && (o->incident.states & kind) != 0 && o->scope == scope) {
             return o;
         }
     }

@@ -68,7 +68,7 @@ pm_live_geometry pm_live_plan(uint32_t cores, uint32_t workers, uint32_t process
 /** Offsets of the areas that follow the header page; the last one is the size. */
 typedef struct area_offsets {
     uint64_t stripes, children, vhost_counts, vhosts, sketches, flights, journal, samples, heavy,
-        hosts, named, size;
+        hosts, named, doors, size;
 } area_offsets;
 
 static area_offsets lay_out(const pm_live_geometry *geo)
@@ -87,7 +87,8 @@ static area_offsets lay_out(const pm_live_geometry *geo)
     at.heavy = align_up(at.samples + pm_ring_bytes(geo->samples, sizeof(pm_live_sample)), 64);
     at.hosts = align_up(at.heavy + sizeof(pm_heavy), 64);
     at.named = at.hosts + sizeof(pm_hosts);
-    at.size = align_up(at.named + sizeof(pm_named) * PM_NAMED, PAGE);
+    at.doors = align_up(at.named + sizeof(pm_named) * PM_NAMED, 64);
+    at.size = align_up(at.doors + sizeof(pm_door_count) * PM_DOORS * geo->vhost_stripes, PAGE);
     return at;
 }
 
@@ -197,6 +198,7 @@ static void set_areas(pm_live *live)
     live->heavy = (void *)(base + at.heavy);
     live->hosts = (void *)(base + at.hosts);
     live->named = (void *)(base + at.named);
+    live->doors = (void *)(base + at.doors);
 }
 
 static void fill_header(pm_live *live, const uint8_t capture_id[16], uint64_t run)

@@ -25,6 +25,9 @@
 #define SLACK_US                                                                                   \
     (10 * PM_SECOND) /* what a crash left, or the next run finds out, is written a moment later */
 #define DIRECTIVES_MAX 8 /* named beside a change */
+#define SHUT_OUT (PM_KIND_SILENCE | PM_KIND_UNREACHABLE)
+#define FOUND_US                                                                                   \
+    (60 * PM_SECOND) /* a silence begins with the last request, before what ended them */
 #define FAILING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_UNSERVED)
 
 /* ---- candidates that are events ---- */
@@ -32,6 +35,12 @@
 static const pm_reach *reach_of(uint32_t type)
 {
     return &pm_event_fact_of(type)->reach;
+}
+
+static uint64_t reach_after(const pm_telling *t, const pm_reach *reach)
+{
+    return (reach->kinds & t->i->kinds & SHUT_OUT) && reach->after_us < FOUND_US ? FOUND_US
+                                                                                 : reach->after_us;
 }
 
 static int in_reach(const pm_telling *t, uint32_t type, const pm_event *e)
@@ -44,7 +53,7 @@ static int in_reach(const pm_telling *t, uint32_t type, const pm_event *e)
     }
     if (e->at_us > onset) { /* what came after the end explains nothing; a repair is such a move */
         return e->at_us <= t->until_us + (e->type == PM_EV_ROUTE_MOVED ? 0 : SLACK_US) &&
-               (reach->after_us == PM_EVER || e->at_us - onset <= reach->after_us);
+               e->at_us - onset <= reach_after(t, reach);
     }
     if (e->type == PM_EV_DEPENDENCY_MISSING && !pm_story_still_missing(t->m, e, onset)) {
         return 0;
@@ -59,7 +68,7 @@ static uint64_t distance(const pm_telling *t, const pm_event *e)
 
 static int score_of(const pm_telling *t, const pm_reach *rule, const pm_event *e)
 {
-    uint64_t reach = e->at_us > t->i->onset_us ? rule->after_us : rule->before_us;
+    uint64_t reach = e->at_us > t->i->onset_us ? reach_after(t, rule) : rule->before_us;
 
     /* What came after the first failure may have made it worse; it did not begin it. */
     int late = e->at_us > t->i->onset_us && (t->i->kinds & FAILING) ? LATE * 1000 : 0;
@@ -139,6 +148,49 @@ static int is_of(const group *g, const pm_event *e)
     return g->path.text == NULL || pm_json_same(pm_event_value(e, "path"), g->path);
 }
 
+/* A directive by which a server that runs is reached, or not. */
+static int is_of_reach(pm_json_value name)
+{
+    static const char *const whole[] = {"Listen", "ServerName", "Protocols"};
+    static const char *const begins[] = {"RemoteIPProxyProtocol", "SSL", "<VirtualHost"};
+    char text[64];
+
+    if (!pm_json_to_text(name, text, sizeof(text))) {
+        return 0;
+    }
+    for (size_t n = 0; n < sizeof(whole) / sizeof(whole[0]); n++) {
+        if (strcasecmp(text, whole[n]) == 0 ||
+            strncasecmp(text, begins[n], strlen(begins[n])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int decides_reach(const pm_telling *t, const pm_event *e)
+{
+    static const char *const lists[] = {"added", "removed"};
+
+    for (int l = 0; l < 2 && (t->i->kinds & SHUT_OUT) && e->type == PM_EV_CONFIG_CHANGED; l++) {
+        pm_json_value key = {NULL, 0}, item = {NULL, 0}, from = pm_event_value(e, lists[l]);
+
+        while (pm_json_next(from, &key, &item)) {
+            if (is_of_reach(pm_json_find(item, "directive"))) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* A change that can do this stands before one that cannot. */
+static int is_nearer(const pm_telling *t, const pm_event *e, const pm_event *than)
+{
+    int can = decides_reach(t, e), could = decides_reach(t, than);
+
+    return can != could ? can : distance(t, e) < distance(t, than);
+}
+
 static void gather(const pm_telling *t, uint32_t type, pm_slice s, group *g)
 {
     g->seqs = apr_palloc(t->pool, EVIDENCE_MAX * sizeof(*g->seqs));
@@ -148,7 +200,7 @@ static void gather(const pm_telling *t, uint32_t type, pm_slice s, group *g)
         if (!in_reach(t, type, e) || !is_of(g, e)) {
             continue;
         }
-        if (!g->nearest || distance(t, e) < distance(t, g->nearest)) {
+        if (!g->nearest || is_nearer(t, e, g->nearest)) {
             g->nearest = e;
         }
         if (g->count < EVIDENCE_MAX) {
@@ -173,7 +225,8 @@ static void add_candidate(pm_telling *t, apr_array_header_t *found, const group 
     const pm_event *e = g->nearest;
     const pm_reach *rule = reach_of(e->type);
     pm_since since = served_since(t, rule, e);
-    int score = score_of(t, rule, e) + (rule->by_path ? exactness(e) : 0);
+    int score = score_of(t, rule, e) + (rule->by_path ? exactness(e) : 0) +
+                (decides_reach(t, e) ? EXACT * 1000 : 0);
     const char *text = without_stop(t, e->text), *near = pm_story_nearness(t, e->at_us), *details;
 
     if (since.served == PM_SERVED_WELL && rule->refuted == PM_FALLS) {

@@ -124,7 +124,7 @@ def other_layout():
     build = BUILD / "layout4"
     build.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(["flock", build / "lock", "make", f"-j{os.cpu_count()}", "-C", PROJECT, f"BUILD={build}",
-                           "EXTRA_CFLAGS=-DPM_LIVE_LAYOUT=5", "all"],
+                           "EXTRA_CFLAGS=-DPM_LIVE_LAYOUT=6", "all"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return build

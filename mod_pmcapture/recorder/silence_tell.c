@@ -1,0 +1,286 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * silence_tell.c: silence as a tick sees it: its figures, its incident, and its story, which waits for a look from outside.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "fold_private.h"
+#include "pm_time.h"
+
+#define TELL_US (15 * PM_SECOND) /* the story waits so long for a look from outside */
+#define AROUND_US (1800 * PM_SECOND)
+#define DAY_US (86400 * PM_SECOND)
+
+/* ---- figures ---- */
+
+static void add_client(pm_silence_figures *to, uint32_t tag)
+{
+    for (uint32_t i = 0; i < PM_SILENCE_CLIENTS && tag != 0 && to->client[i] != tag; i++) {
+        if (to->client[i] == 0) {
+            to->client[i] = tag;
+            return;
+        }
+    }
+}
+
+static void take_people(const pm_tick *t, pm_silence_figures *to)
+{
+    const pm_figures *all = &t->figures[PM_SCOPE_SERVER];
+
+    for (uint32_t i = 0; i < PM_OK_CLIENTS; i++) {
+        add_client(to, all->ok_clients[i]);
+    }
+    for (uint32_t b = 0; b < PM_CLIENT_BUCKETS; b++) {
+        if (all->errors_by_client[b] != 0) {
+            add_client(to, all->failing_client[b]);
+        }
+    }
+}
+
+static void sum_doors(const pm_live *live, uint64_t *accepted, uint64_t *brought)
+{
+    *accepted = *brought = 0;
+    for (uint32_t s = 0; s < live->geo.vhost_stripes; s++) {
+        const pm_door_count *door = pm_live_doors(live, s);
+
+        for (uint32_t d = 0; d < PM_DOORS; d++) {
+            *brought += atomic_load_explicit(&door[d].brought, memory_order_relaxed);
+            *accepted += atomic_load_explicit(&door[d].accepted, memory_order_relaxed);
+        }
+    }
+}
+
+static uint32_t grown(uint64_t *last, uint64_t now)
+{
+    uint64_t by = now > *last ? now - *last : 0;
+
+    *last = now;
+    return by < UINT32_MAX ? (uint32_t)by : UINT32_MAX;
+}
+
+/** Clients a minute at this time so long ago; -1 = not on record. */
+static double usual_then(pm_fold *f, uint64_t now, uint64_t before)
+{
+    double clients = 0, minutes = 0;
+    apr_pool_t *pool;
+    pm_row *rows;
+    size_t count = 0;
+
+    if (now < before + AROUND_US || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return -1;
+    }
+    if (pm_capture_minutes(f->capture, now - before - AROUND_US, now - before + AROUND_US, &rows,
+                           &count, pool) != APR_SUCCESS) {
+        count = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        clients += rows[i].clients != PM_UNKNOWN ? rows[i].clients : 0;
+        minutes += rows[i].clients != PM_UNKNOWN;
+    }
+    apr_pool_destroy(pool);
+    return minutes >= 5 ? clients / minutes : -1;
+}
+
+static void take_figures(pm_fold *f, const pm_tick *t, const pm_row *row, pm_silence_figures *to)
+{
+    pm_quiet *q = &f->state->quiet;
+    uint64_t accepted, brought;
+
+    to->at_us = t->now_us;
+    to->span_us = t->span_us;
+    take_people(t, to);
+    sum_doors(f->live, &accepted, &brought);
+    to->accepted = grown(&q->accepted, accepted);
+    to->brought = grown(&q->brought, brought);
+    if (q->silence.quiet_us == 0 || row->in_flight < q->in_flight) {
+        q->in_flight = row->in_flight;
+    }
+    to->arrived = row->in_flight > q->in_flight;
+    if (q->silence.quiet_us == 0) {
+        q->usual_us = 0;
+    }
+    else if (q->usual_us == 0 && q->silence.quiet_us > 5 * PM_SECOND) {
+        q->usual_us = t->now_us;
+        q->day = usual_then(f, t->now_us, DAY_US);
+        q->week = usual_then(f, t->now_us, 7 * DAY_US);
+    }
+    to->day = q->usual_us != 0 ? q->day : -1;
+    to->week = q->usual_us != 0 ? q->week : -1;
+}
+
+/* ---- its story ---- */
+
+/** What a look that began after the silence says of it, in so many words; 0: none did yet. */
+static int outside_words(const pm_outside *o, uint64_t began_us, char *out, size_t room,
+                         const char **how)
+{
+    char name[PM_LISTENER_NAME], place[PM_KEY + 64], span[PM_TIME_SIZE];
+    const pm_outside_listener *show = NULL;
+
+    for (uint32_t i = 0; i < o->count; i++) {
+        const pm_outside_listener *l = &o->listener[i];
+
+        if (l->seen.at_us <= began_us || l->seen.reach == PM_REACH_UNKNOWN) {
+            continue;
+        }
+        /* what is bad before what is good, what expects a header or is new before what answers as ever */
+        if (show == NULL ||
+            (!pm_reach_is_good(l->seen.reach) && pm_reach_is_good(show->seen.reach)) ||
+            (l->seen.reach == PM_REACH_PROXY && show->seen.reach == PM_REACH_ANSWERS) ||
+            (l->since != 0 && show->since == 0 && l->seen.reach == show->seen.reach)) {
+            show = l;
+        }
+    }
+    if (show == NULL) {
+        return 0;
+    }
+    pm_listener_name(&show->listener, name);
+    *how = pm_reach_key(show->seen.reach);
+    if (show->seen.reach == PM_REACH_PROXY) {
+        snprintf(out, room, "%s closes each connection: a PROXY header is expected%s", name,
+                 pm_outside_proxy_place(o, show, place));
+    }
+    else if (!pm_reach_is_good(show->seen.reach)) {
+        snprintf(out, room, "%s %s%s", name, pm_reach_phrase(show->seen.reach),
+                 pm_outside_place(show, place));
+    }
+    else if (o->gone[0] != '\0' && show->since != 0) {
+        snprintf(out, room, "httpd listens on %s%s%s, and no more on %s", name,
+                 o->count == 1 ? " only" : "", pm_outside_place(show, place), o->gone);
+    }
+    else if (o->gone[0] != '\0') {
+        snprintf(out, room, "httpd listens no more on %s", o->gone);
+    }
+    else {
+        snprintf(out, room,
+                 "%s answers its own machine in %s: what is in front of it is broken, or "
+                 "nobody comes",
+                 name, pm_time_span(show->seen.took_us, span));
+    }
+    return 1;
+}
+
+/** Requests a second before the silence. */
+static double usual_rate(const pm_ledger *s, uint64_t began_us)
+{
+    uint64_t requests = 0, us = 0;
+
+    for (uint32_t i = 0; i < PM_SECONDS_KEPT; i++) {
+        const pm_row *row = &s->seconds[i].row;
+
+        if (row->span_us != 0 && row->at_us < began_us) {
+            requests += row->requests;
+            us += row->span_us;
+        }
+    }
+    for (uint32_t i = 0; us < 60 * PM_SECOND && i < PM_MINUTES_KEPT; i++) {
+        requests += s->minutes[i].row.requests;
+        us += s->minutes[i].row.span_us;
+    }
+    return us > 0 ? (double)requests * 1e6 / (double)us : 0;
+}
+
+static void say_silence(pm_fold *f, const pm_silence_verdict *v, const char *how, const char *words)
+{
+    double expected = usual_rate(f->state, v->began_us) * (double)v->quiet_us / 1e6;
+    char span[PM_TIME_SIZE], bare[96] = "";
+    pm_draft d;
+
+    if (v->bare != 0) {
+        snprintf(bare, sizeof(bare), ", and %u connections that brought none", v->bare);
+    }
+    pm_draft_begin(&d, PM_EV_TRAFFIC_SILENCE, v->began_us);
+    pm_draft_seconds(&d, "seconds", v->quiet_us / 1000 * 1000);
+    pm_draft_count(&d, "expected", (uint64_t)(expected + 0.5));
+    pm_draft_count(&d, "connections", v->bare);
+    pm_draft_text(&d, "probe", how);
+    pm_draft_flag(&d, "resolved", 0);
+    pm_fold_event(f, pm_draft_end(&d, "No request for %s where about %.0f were usual%s%s%s",
+                                  pm_time_span(v->quiet_us, span), expected, bare,
+                                  words[0] != '\0' ? "; " : "", words));
+}
+
+static void say_over(pm_fold *f, const pm_tick *t, uint64_t began_us)
+{
+    char span[PM_TIME_SIZE];
+    uint64_t us = t->now_us > began_us ? t->now_us - began_us : 0;
+    pm_draft d;
+
+    pm_draft_begin(&d, PM_EV_TRAFFIC_SILENCE, t->now_us);
+    pm_draft_seconds(&d, "seconds", us / 1000 * 1000);
+    pm_draft_flag(&d, "resolved", 1);
+    d.event.severity = PM_INFO;
+    pm_fold_event(
+        f, pm_draft_end(&d, "Clients ask again, after %s of silence", pm_time_span(us, span)));
+}
+
+static void tell(pm_fold *f, const pm_silence_verdict *v)
+{
+    pm_quiet *q = &f->state->quiet;
+    char words[640] = "";
+    const char *how = NULL;
+
+    if (!q->told && (f->outside == NULL || f->outside->mode == PM_PROBE_OFF ||
+                     outside_words(f->outside, v->began_us, words, sizeof(words), &how) ||
+                     v->quiet_us > q->held_us + TELL_US)) {
+        q->told = 1;
+        say_silence(f, v, how, words);
+    }
+}
+
+/* ---- the step ---- */
+
+static int is_suspicious(pm_fold *f, const pm_silence_verdict *v)
+{
+    int failing = 0;
+
+    for (uint32_t i = 0; i < f->outside->count; i++) {
+        failing |= f->outside->listener[i].bad != 0 || f->outside->listener[i].told;
+    }
+    return v->holds || v->likely || failing || f->state->exhausted_ticks >= 3 ||
+           pm_incident_any_open(f);
+}
+
+void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
+{
+    pm_quiet *q = &f->state->quiet;
+    pm_silence_figures figures = {.at_us = 0};
+    pm_silence_verdict v;
+    int held = q->silence.holds != 0;
+    uint64_t began = q->silence.began_us;
+
+    take_figures(f, t, row, &figures);
+    pm_silence_step(&q->silence, &figures, &v);
+    if (f->outside != NULL) {
+        f->outside->wanted = (uint32_t)is_suspicious(f, &v);
+    }
+    if (v.holds) {
+        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.began_us, t->now_us, 1};
+
+        q->held_us = held ? q->held_us : v.quiet_us;
+        q->told = held ? q->told : 0;
+        pm_incident_state(f, &silence);
+        tell(f, &v);
+    }
+    else if (held || (v.again && pm_incident_in_state(f, PM_KIND_SILENCE, PM_SCOPE_SERVER))) {
+        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, t->from_us, t->from_us, 0};
+
+        pm_incident_state(f, &silence);
+        say_over(f, t, held ? began : t->from_us);
+    }
+}
+
+void pm_silence_remember(pm_fold *f, uint64_t now_us)
+{
+    for (uint32_t i = 1; i <= PM_MINUTES_KEPT; i++) {
+        /* slots go by the minute's number: from the oldest on */
+        uint64_t number = now_us / (60 * PM_SECOND) + i;
+        const pm_row *row = &f->state->minutes[number % PM_MINUTES_KEPT].row;
+
+        if (row->span_us != 0 && row->clients != PM_UNKNOWN) {
+            pm_silence_recall(&f->state->quiet.silence, (uint32_t)(row->span_us / PM_SECOND),
+                              row->clients);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+"""The recorder looks at httpd's own listeners from outside: what it finds, and that it leaves no trace."""
+import os
+import signal
+import socket
+import time
+
+from harness import document
+from harness.companion import pmcapture
+from harness.document import events, seconds
+from harness.httpd import QUICK_RULES
+from harness.ports import free_port
+from test_silence import Clients, not_blamed, open_incident, told
+
+
+def test_a_probe_counts_for_nothing_and_is_in_no_log(new_httpd, mpm):
+    others = [free_port() for _ in range(3)]
+    config = "".join(f"Listen 127.0.0.1:{port}\n" for port in others) + f"""
+Listen [::1]:{others[0]}
+LogFormat "%h %r" all
+CustomLog "logs/all.log" all
+<VirtualHost 127.0.0.1:{others[1]}>
+    PMCapture Off
+    CustomLog "logs/all.log" all
+</VirtualHost>
+"""
+    httpd = new_httpd(mpm=mpm, pm=QUICK_RULES + "PMCaptureProbe every=1\n", config=config).start()
+    for _ in range(5):
+        httpd.get("/")
+    document.ticked(httpd, 8, limit=60)
+    found = document.settled(httpd)
+    assert document.status_totals(found) == httpd.access_log.totals()
+    assert "OPTIONS" not in (httpd.root / "logs/all.log").read_text()
+    assert found["incidents"] == [] and not events(found, "probe.failed")
+    rows = found["series"]["rows"]
+    requests = found["series"]["columns"].index("requests")
+    assert sum(row[requests] for row in rows) == 5
+
+
+def test_a_client_that_asks_as_the_probe_does_is_counted(new_httpd):
+    httpd = new_httpd(pm=QUICK_RULES + "PMCaptureProbe every=1\n").start()
+    document.ticked(httpd, 3)
+    with socket.create_connection(("127.0.0.1", httpd.port), 10) as client:
+        client.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nUser-Agent: pmrecorder\r\nConnection: close\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    assert document.status_totals(document.settled(httpd)) == {"200": 1}
+    assert httpd.access_log.totals() == {"200": 1}
+
+
+def test_a_server_that_accepts_and_does_not_answer_is_unreachable(new_httpd):
+    httpd = new_httpd(mpm="prefork").start()
+    with Clients("127.0.0.1", httpd.port) as clients:
+        clients.served(45 * 20)
+        stopped, begin = httpd.workers(), time.time()
+        for pid in [httpd.parent, *stopped]:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            incident = open_incident(httpd, "unreachable", 120)
+            failed = told(httpd, "probe.failed", how="no_answer")
+            assert failed["data"]["listener"] == f"127.0.0.1:{httpd.port}" and failed["severity"] == "critical"
+            assert "accepts, and does not answer within 5 s (conf/httpd.conf:" in failed["text"]
+            assert seconds(incident["onset"]) - begin < 30
+            not_blamed(incident, "backend", "config.changed")
+            assert pmcapture("check", "-f", httpd.capture).returncode == 1
+        finally:
+            for pid in [*stopped, httpd.parent]:
+                os.kill(pid, signal.SIGCONT)
+        clients.served(40)
+        document.wait_for_document(httpd, lambda found: all(one["state"] == "closed" for one in found["incidents"]),
+                                   120, "it is over")
+    told(httpd, "probe.failed", resolved=True)
+    document.validate(document.from_file(httpd.capture))
+    clients_saw = len([1 for _, status in clients.replies if status == 200])
+    assert httpd.access_log.totals()["200"] >= clients_saw
+    assert "OPTIONS" not in httpd.access_log.path.read_text()

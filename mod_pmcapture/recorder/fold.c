@@ -368,6 +368,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     judge_scopes(f, t);
     if (f->outside != NULL) {
         pm_reach_step(f, t);
+        pm_certificates_step(f, t);
     }
     pm_silence_tick(f, t, &second->row);
     pm_incidents_step(f, t);

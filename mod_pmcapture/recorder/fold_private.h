@@ -9,6 +9,7 @@
  *   workers.c    no idle worker left -> events
  *   stuck.c      requests that do not end -> notes
  *   reach.c      what looks from outside say -> events, incidents of kind unreachable
+ *   certificates.c  those that end, or have -> events, incidents of kind unreachable
  *   silence.c    does usual traffic not come (pm_silence.h); silence_tell.c: its incident and story
  *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
@@ -132,6 +133,8 @@ void pm_reach_step(pm_fold *f, const pm_tick *t);
 const char *pm_outside_place(const pm_outside_listener *l, char out[PM_KEY + 64]);
 const char *pm_outside_proxy_place(const pm_outside *o, const pm_outside_listener *l,
                                    char out[PM_KEY + 64]);
+/** Certificates that end, or have. */
+void pm_certificates_step(pm_fold *f, const pm_tick *t);
 /** Does usual traffic not come? */
 void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row);
 /** The minutes on record are what is usual. */

@@ -1,0 +1,116 @@
+"""Certificates as they are served: when they end, what lies on disk, and what clients get then."""
+import shutil
+import subprocess
+import time
+from datetime import datetime, timezone
+
+from harness import document
+from harness.companion import pmcapture
+from harness.document import seconds
+from harness.ports import free_port
+from test_silence import open_incident, told
+
+
+def stamp(when):
+    return datetime.fromtimestamp(when, timezone.utc).strftime("%Y%m%d%H%M%SZ")
+
+
+def make_ca(folder):
+    folder.mkdir()
+    (folder / "index.txt").write_text("")
+    (folder / "index.txt.attr").write_text("unique_subject = no\n")
+    (folder / "serial").write_text("01\n")
+    (folder / "ca.cnf").write_text(f"""
+[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+""")
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=test authority", "-newkey", "ec",
+                    "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", folder / "ca.key", "-out", folder / "ca.crt"],
+                   check=True, capture_output=True)
+    return folder
+
+
+def make_certificate(ca, name, begin, end, pem):
+    """Write a file that holds a key, and a certificate for that name."""
+    key, request, certificate = ca / f"{name}.key", ca / f"{name}.csr", ca / f"{name}.crt"
+    subprocess.run(["openssl", "req", "-new", "-nodes", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+                    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key, "-out", request],
+                   check=True, capture_output=True)
+    subprocess.run(["openssl", "ca", "-batch", "-config", ca / "ca.cnf", "-cert", ca / "ca.crt", "-keyfile",
+                    ca / "ca.key", "-startdate", stamp(begin), "-enddate", stamp(end), "-in", request,
+                    "-out", certificate, "-notext"], check=True, capture_output=True)
+    pem.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return pem
+
+
+def tls_site(port, name, pem):
+    return f"""
+<VirtualHost *:{port}>
+    ServerName {name}
+    SSLEngine on
+    SSLCertificateFile "{pem}"
+</VirtualHost>
+"""
+
+
+def refused_by_client(ca, name, port):
+    done = subprocess.run(["curl", "-s", "-S", "--noproxy", "*", "--cacert", ca / "ca.crt", "--resolve",
+                           f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/"], capture_output=True, text=True)
+    return "expired" in done.stderr
+
+
+def test_a_certificate_that_was_renewed_and_not_loaded_is_told_ahead_and_at_its_end(new_httpd, tmp_path):
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"))     # the recorder may read its folder
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    pem, good = httpd.root / "conf/a.pem", httpd.root / "conf/good.pem"
+    end = int(now + 75)
+    make_certificate(ca, "a.test", now - 3600, end, pem)
+    pem.chmod(0o644)
+    make_certificate(ca, "b.test", now - 3600, now + 86400 * 300, good)
+    good.chmod(0o644)
+    httpd.config = f"Listen 127.0.0.1:{port}\n" + tls_site(port, "a.test", pem) + tls_site(port, "b.test", good)
+    httpd.start()
+    secret = pem.read_text().split("-----")[2].strip().splitlines()[0]
+    expiring = told(httpd, "cert.expiring")
+    assert expiring["data"]["vhost"] == f"a.test:{port}" and expiring["data"]["path"] == str(pem)
+    assert abs(seconds(expiring["data"]["not_after"]) - end) < 1 and expiring["severity"] == "warning"
+    make_certificate(ca, "a.test", now - 60, now + 86400 * 60, tmp_path / "new.pem")
+    shutil.copyfile(tmp_path / "new.pem", pem)         # renewed, and nobody reloads
+    incident = open_incident(httpd, "unreachable", 200)
+    expired = told(httpd, "cert.expired", 100)
+    assert refused_by_client(ca, "a.test", port) and not refused_by_client(ca, "b.test", port)
+    assert incident["scope"]["vhost"] == f"a.test:{port}" and incident["kinds"] == ["unreachable"]
+    assert abs(seconds(incident["onset"]) - end) < 1.5
+    assert expired["data"]["vhost"] == f"a.test:{port}" and expired["data"]["newer_on_disk"] is True
+    assert "newer one, which is not loaded" in expired["text"]
+    found = document.from_handler(httpd)
+    document.validate(found)
+    incident, = found["incidents"]
+    assert incident["causes"][0]["kind"] == "cert.expired"
+    assert not {cause["kind"] for cause in incident["causes"]} & {"traffic", "backend", "workers"}
+    assert pmcapture("check", "-f", httpd.capture).returncode == 1
+    assert secret.encode() not in httpd.capture.read_bytes(), "nothing of the key is kept"
+    httpd.reload()
+    document.wait_closed(httpd, limit=120)
+    assert not refused_by_client(ca, "a.test", port)
+
+
+def test_a_certificate_for_months_says_nothing(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    pem = make_certificate(ca, "a.test", now - 3600, now + 86400 * 90, tmp_path / "a.pem")
+    pem.chmod(0o600)    # of which only root may read the file
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"),
+                      config=f"Listen 127.0.0.1:{port}\n" + tls_site(port, "a.test", pem)).start()
+    found = document.ticked(httpd, 25, limit=90)
+    assert found["incidents"] == []
+    assert not [event for event in found["events"] if event["type"].startswith(("cert.", "probe."))]
+    assert "OPTIONS" not in httpd.access_log.path.read_text()

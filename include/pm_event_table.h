@@ -18,7 +18,8 @@ PM_EVENT(SERVER_START, "server.start", PM_INFO, PM_BY_PARENT,
          "httpd started",
          M(pid, COUNT, "process id of httpd's parent"))
 
-PM_EVENT(SERVER_STOP, "server.stop", PM_INFO, PM_BY_PARENT, PM_IS_CHANGE | PM_IS_STORY, PM_NO_CAUSE,
+PM_EVENT(SERVER_STOP, "server.stop", PM_INFO, PM_BY_PARENT, PM_IS_CHANGE | PM_IS_STORY,
+         PM_CAUSE(PM_KIND_DOWN | PM_KIND_STOPPED, PM_MINUTES(10), PM_MINUTES(1), 80, NULL, PM_STANDS, 0),
          "httpd was stopped in order", PM_NO_MEMBERS)
 
 PM_EVENT(SERVER_UNCLEAN, "server.unclean", PM_CRITICAL, PM_BY_RECORDER,
@@ -29,7 +30,7 @@ PM_EVENT(SERVER_UNCLEAN, "server.unclean", PM_CRITICAL, PM_BY_RECORDER,
          M(gap, SECONDS, "from it to this start"))
 
 PM_EVENT(HOST_REBOOT, "host.reboot", PM_WARNING, PM_BY_RECORDER, PM_IS_CHANGE | PM_IS_STORY | PM_AGAINST_MACHINE,
-         PM_CAUSE(PM_KIND_DOWN, PM_MINUTES(1), PM_EVER, 90, NULL, PM_STANDS, 0),
+         PM_CAUSE(PM_KIND_DOWN | PM_KIND_STOPPED, PM_MINUTES(1), PM_EVER, 90, NULL, PM_STANDS, 0),
          "the machine was started anew since the last run",
          M(from, TEXT, "boot id of the last run")
          M(to, TEXT, "boot id now"))
@@ -173,6 +174,7 @@ PM_EVENT(NOTE, "note", PM_INFO, PM_BY_RECORDER | PM_BY_COMMAND, PM_IS_CHANGE | P
          "a person's own line, or something else that is worth saying",
          M(incident, COUNT, "id of the incident that it belongs to")
          M(user, TEXT, "who wrote it; missing: the recorder itself")
+         M(maintenance, FLAG, "it announces maintenance: a stop in the half hour after it is no outage")
          M(message, TEXT, "the whole of it, where it is not its text")
          M(command, TEXT, "program that said it")
          M(result, TEXT, "what systemd said of the service")

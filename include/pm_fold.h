@@ -127,6 +127,7 @@ typedef struct pm_ledger {
     uint64_t crashes_counted, crashes_said, crash_said_us;
     uint64_t exhausted_since_us, exhausted_ticks; /* no worker idle */
     uint64_t failures_seen; /* up to this event's seq they are counted */
+    uint64_t stop_seen;     /* up to this one no start has failed since the stop */
     uint32_t epoch;
     uint32_t minutes_wait; /* some do */
     uint32_t said, told; /* generation + 1 whose load is in the file; and whose files are in the table, too */
@@ -169,6 +170,7 @@ typedef struct pm_fold {
     const char *const *vhost_defined;
     uint32_t samples; /* kept per incident */
     uint32_t clients; /* 0 = PMCaptureClients off */
+    uint64_t stopped_us; /* PMCaptureStopped: so long after a stop it is an outage; 0 = never */
     pm_server server; /* what the module knows; the tick fills in the rest */
     uint64_t unloaded_us; /* when a reload let httpd go on without the module; 0 = it did not */
     void (*workers)(void *ctx, uint32_t *busy, uint32_t *idle, uint32_t *limit);
@@ -194,9 +196,11 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us);
 /** Once a second in a tick's place, after the last tick, when the server has vanished or ended itself: an incident tells
  *  that nobody is served, and lasts until the next run's pm_fold_begin. The server's heartbeat stays its last sign of life. */
 void pm_fold_down(pm_fold *f, uint64_t now_us);
-/** Once a second in a tick's place, after the last tick, when the server was stopped in order: 1 when a start has failed
- *  since, so that the stop was not meant to last: from here on pm_fold_down is called. */
-int pm_fold_stopped(pm_fold *f);
+/** Once a second in a tick's place, after the last tick, when the server was stopped in order: once PMCaptureStopped's time
+ *  is over an incident tells that nobody is served, and lasts until the next run's pm_fold_begin. Nothing is written until
+ *  then, and little is read. 1 when a start has failed since, so that the stop was not meant to last: from here on
+ *  pm_fold_down is called. */
+int pm_fold_stopped(pm_fold *f, uint64_t now_us);
 /** 1 when pm_fold_down was called, by whichever process, and no run has begun since. */
 int pm_fold_is_down(const pm_fold *f);
 /** Put an event (pm_draft_end) into the queue that the next tick writes. */

@@ -73,6 +73,7 @@ typedef struct pm_handover_block {
     uint32_t version, vhosts; /* room for virtual hosts, as in the region */
     uint32_t generation, first, graceful, pad;
     uint64_t load_us, started_us, reload_us;
+    uint64_t stopped_us; /* PMCaptureStopped; 0 = Off */
     uint64_t parent_start;
     uint32_t parent_pid, samples, clients, diff; /* clients: 0 = off; diff: enum pm_config_detail */
     uint32_t log_level;                          /* of httpd's error log, as syslog's */

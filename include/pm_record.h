@@ -65,7 +65,8 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
     KIND(REFUSED, "refused", "clients refused", "clients got 4xx instead of what they used to get")             \
     KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")         \
     KIND(SILENCE, "silence", "silence", "the usual traffic did not come, or brought no request")                \
-    KIND(UNREACHABLE, "unreachable", "server unreachable", "a look from outside failed, though the server ran")
+    KIND(UNREACHABLE, "unreachable", "server unreachable", "a look from outside failed, though the server ran") \
+    KIND(STOPPED, "stopped", "server stopped", "the server was stopped in order, and not started again")
 enum pm_kind_number {
 #define PM_KIND(constant, ...) PM_KIND_NUMBER_##constant,
     PM_INCIDENT_KINDS(PM_KIND)
@@ -80,7 +81,7 @@ enum pm_kind {
 };
 #define PM_KIND_UNSERVED (PM_KIND_REFUSED | PM_KIND_REDIRECTS) /* requests were answered, but not as clients wanted */
 /* States, which last or not, whatever requests say; and those in which nobody is served at all. */
-#define PM_KIND_OUTAGE (PM_KIND_DOWN | PM_KIND_SILENCE)
+#define PM_KIND_OUTAGE (PM_KIND_DOWN | PM_KIND_SILENCE | PM_KIND_STOPPED)
 #define PM_KIND_STATES (PM_KIND_OUTAGE | PM_KIND_UNREACHABLE)
 #define PM_KIND_ROOM 16            /* counters of kinds in a checkpoint */
 _Static_assert(PM_KINDS <= PM_KIND_ROOM, "each has a counter");

@@ -38,6 +38,8 @@ int pm_value_burst(const char *arg, pm_burst_rule *rule, uint32_t *set);
 int pm_value_slow(const char *arg, pm_slow_rule *rule, uint32_t *set);
 /** One of PMCaptureServed: "ratio=20%", "Off". */
 int pm_value_served(const char *arg, pm_served_rule *rule, uint32_t *set);
+/** That of PMCaptureStopped: "after=60s"; "Off" is 0. */
+int pm_value_stopped(const char *arg, uint64_t *us);
 /** One of PMCaptureRetention: "minutes=7d". */
 int pm_value_retention(const char *arg, pm_retention *keep);
 /** One of PMCaptureProbe: "auto", "off", "every=60s", "url=http://host/path". */

@@ -13,6 +13,7 @@
 
 #define COUNT_MAX 1000000000u
 #define CLEAR_MAX 86400u
+#define STOPPED_MAX (30u * 86400u)
 
 int pm_value_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
@@ -175,6 +176,18 @@ static int kept(const char *text, uint64_t unit, uint64_t least, uint64_t most, 
     }
     *out = us / unit;
     return *out >= least && *out <= most;
+}
+
+int pm_value_stopped(const char *arg, uint64_t *us)
+{
+    const char *v = value_of(arg, "after");
+    uint32_t seconds = 0;
+
+    if (strcasecmp(arg, "Off") != 0 && (v == NULL || !pm_value_seconds(v, STOPPED_MAX, &seconds))) {
+        return 0;
+    }
+    *us = seconds * PM_SECOND;
+    return 1;
 }
 
 int pm_value_retention(const char *arg, pm_retention *keep)

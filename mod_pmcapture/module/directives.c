@@ -19,6 +19,7 @@ void pm_global_defaults(apr_pool_t *pconf)
     pm_config->keep = PM_RETENTION_DEFAULT;
     pm_config->clients = PM_CLIENTS_MASKED;
     pm_config->samples = 32;
+    pm_config->stopped_us = 60 * PM_SECOND;
 }
 
 /* ---- per server, per directory ---- */
@@ -230,6 +231,17 @@ static const char *set_samples(cmd_parms *cmd, void *dir, const char *arg)
     return err;
 }
 
+static const char *set_stopped(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL && !pm_value_stopped(arg, &pm_config->stopped_us)) {
+        err = bad(cmd, arg, "write Off or after=T (1 second to 30 days)");
+    }
+    return err;
+}
+
 static const char *set_config_diff(cmd_parms *cmd, void *dir, const char *arg)
 {
     static const char *const names[] = {"full", "names", "off"};
@@ -357,6 +369,8 @@ const command_rec pm_commands[] = {
                   "On or Off: keep query strings in samples"),
     AP_INIT_TAKE1("PMCaptureSamples", set_samples, NULL, RSRC_CONF,
                   "failing requests kept whole per incident, 0 to 256"),
+    AP_INIT_TAKE1("PMCaptureStopped", set_stopped, NULL, RSRC_CONF,
+                  "after=T, or Off: how long after an orderly stop it is an incident"),
     AP_INIT_TAKE1("PMCaptureConfigDiff", set_config_diff, NULL, RSRC_CONF,
                   "full, names or off: what is kept of a change of the configuration"),
     AP_INIT_ITERATE("PMCaptureWatch", set_watch, NULL, RSRC_CONF,

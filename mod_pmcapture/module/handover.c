@@ -114,6 +114,7 @@ int pm_block_make(apr_pool_t *p, server_rec *s)
     b->load_us = pm_load_at(&b->first, &b->graceful);
     b->started_us = kept->started_us;
     b->reload_us = kept->reload_us;
+    b->stopped_us = pm_config->stopped_us;
     b->parent_pid = (uint32_t)kept->parent;
     b->parent_start = pm.live.parent_start;
     b->samples = pm_config->samples;

@@ -73,6 +73,7 @@ typedef struct pm_global {
     int query;
     const char *event_log; /* PMCaptureEventLog; NULL = none */
     const char *recorder;  /* PMCaptureRecorder: a path, "unix:PATH", "off"; NULL = auto */
+    uint64_t stopped_us;   /* PMCaptureStopped; 0 = Off */
     uint32_t samples;
     apr_array_header_t *watch;  /* of pm_watch_path; NULL = none */
     apr_array_header_t *listen; /* PMCaptureListen: of const char *; NULL = none */

@@ -276,6 +276,7 @@ static void fill_fold(pm_generation *g)
                         .vhost_defined = defined,
                         .samples = b->samples,
                         .clients = b->clients,
+                        .stopped_us = b->stopped_us,
                         .workers = count_workers,
                         .say = say,
                         .ctx = g};

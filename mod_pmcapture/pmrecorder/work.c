@@ -296,7 +296,8 @@ static void stay_down(work *w)
     }
 }
 
-/** httpd was stopped in order, which is nobody's outage, until a start fails. A service stays. */
+/** httpd was stopped in order, which is nobody's outage, until a start fails or PMCaptureStopped's time is over. A service
+ *  stays. */
 static void stay_stopped(work *w)
 {
     pm_generation *g = w->g;
@@ -305,7 +306,7 @@ static void stay_stopped(work *w)
     while (!told_to_go && w->g == g) {
         uint64_t now = pm_time_now();
 
-        if (pm_fold_stopped(&g->fold)) {
+        if (pm_fold_stopped(&g->fold, now)) {
             stay_down(w);
             return;
         }

@@ -569,6 +569,15 @@ int pm_fold_is_down(const pm_fold *f)
     return pm_incident_in_state(f, PM_KIND_DOWN, PM_SCOPE_SERVER);
 }
 
+/** Write what is open; a second in which there is no server is none of its record. */
+static void keep_incidents(pm_fold *f, pm_tick *t, uint64_t now_us)
+{
+    t->tick = f->state->checkpoint.tick;
+    t->now_us = now_us;
+    t->set_us = f->state->set_us;
+    pm_keep_tick(f, t);
+}
+
 void pm_fold_down(pm_fold *f, uint64_t now_us)
 {
     pm_tick *t = working_memory(f);
@@ -588,27 +597,45 @@ void pm_fold_down(pm_fold *f, uint64_t now_us)
         be_down(f, now_us, now_us, 1);
     }
     apr_pool_destroy(pool);
-    t->tick =
-        f->state->checkpoint.tick; /* a second in which there is no server is none of its record */
-    t->now_us = now_us;
-    t->set_us = f->state->set_us;
-    pm_keep_tick(f, t);
+    keep_incidents(f, t, now_us);
 }
 
-int pm_fold_stopped(pm_fold *f)
+/** A start that failed since, when somebody has written something since the last look. */
+static int start_failed(pm_fold *f, const pm_server *last, apr_pool_t *pool)
 {
-    pm_ledger *s = f->state;
-    ending end = {.stopped_us = 0};
-    apr_pool_t *pool;
+    uint64_t newest = pm_capture_last_event(f->capture);
+    ending end;
 
-    if (pm_capture_last_event(f->capture) == s->checkpoint.last_event ||
-        apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+    if (newest <= f->state->stop_seen) {
         return 0;
     }
-    end = find_ending(f, &s->checkpoint.server, pool);
-    s->checkpoint.last_event = pm_capture_last_event(f->capture);
-    apr_pool_destroy(pool);
+    f->state->stop_seen = newest;
+    end = find_ending(f, last, pool);
     return end.start != NULL || end.failed != NULL;
+}
+
+int pm_fold_stopped(pm_fold *f, uint64_t now_us)
+{
+    const pm_server *last = &f->state->checkpoint.server;
+    pm_tick *t = working_memory(f);
+    apr_pool_t *pool;
+    int failed;
+
+    if (t == NULL || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
+        return 0;
+    }
+    failed = start_failed(f, last, pool);
+    if (failed) {
+        pm_stopped_end(f, now_us); /* from here on it is down */
+    }
+    else {
+        pm_stopped_begin(f, last, now_us, pool);
+    }
+    apr_pool_destroy(pool);
+    if (pm_stopped_lasts(f)) {
+        keep_incidents(f, t, now_us);
+    }
+    return failed;
 }
 
 static void say_unclean(pm_fold *f, const ending *end, uint64_t last_alive, uint64_t now)
@@ -642,9 +669,14 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
     if (end.stopped_us == 0) {
         say_unclean(f, &end, served_until(f, last, &end, pool), now);
     }
-    else if (end.start != NULL || end.failed != NULL || pm_incident_any_open(f)) {
+    else if (end.start != NULL || end.failed != NULL ||
+             (pm_incident_any_open(f) && !pm_stopped_lasts(f))) {
         be_down(f, end.stopped_us, now, 0);
     }
+    else {
+        pm_stopped_begin(f, last, now, pool);
+    }
+    pm_stopped_end(f, now);
 }
 
 static void say_reboot(pm_fold *f, const pm_server *last)

@@ -107,6 +107,11 @@ typedef struct pm_state {
 void pm_incident_state(pm_fold *f, const pm_state *s);
 /** Does one last? */
 int pm_incident_in_state(const pm_fold *f, uint32_t kind, uint32_t scope);
+/** stopped.c: the last run ended in order, and that has become an outage, or goes on as one: it lasts until now. */
+void pm_stopped_begin(pm_fold *f, const pm_server *last, uint64_t now_us, apr_pool_t *pool);
+/** It is over. */
+void pm_stopped_end(pm_fold *f, uint64_t now_us);
+int pm_stopped_lasts(const pm_fold *f);
 /** Is an incident open, of whatever scope? */
 static inline int pm_incident_any_open(const pm_fold *f)
 {

@@ -172,8 +172,8 @@ static const char *no_traffic_surge(pm_telling *t)
     double during = pm_rate_during(t);
     double at_most = during + (double)most_in_flight(t) / pm_served_seconds(t);
 
-    if ((i->kinds & PM_KIND_DOWN) || i->before_us < PM_LEAST_HISTORY_US || usual <= 0 ||
-        !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
+    if ((i->kinds & (PM_KIND_DOWN | PM_KIND_STOPPED)) || i->before_us < PM_LEAST_HISTORY_US ||
+        usual <= 0 || !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
         pm_row_rate(t, pm_story_back(i->onset_us, PM_MINUTE_US), i->onset_us) > 1.5 * usual ||
         any_rush(t, usual) || !all_were_let_in(t)) {
         return NULL;
@@ -357,8 +357,8 @@ static const char *no_machine(pm_telling *t)
     uint64_t from = watched_from(t, PM_MINUTE_US);
     char span[PM_TIME_SIZE];
 
-    if ((t->i->kinds & PM_KIND_DOWN) || from == PM_EVER || !every_second(t, from, t->until_us) ||
-        any_event(t, from, PM_AGAINST_MACHINE)) {
+    if ((t->i->kinds & (PM_KIND_DOWN | PM_KIND_STOPPED)) || from == PM_EVER ||
+        !every_second(t, from, t->until_us) || any_event(t, from, PM_AGAINST_MACHINE)) {
         return NULL;
     }
     return apr_psprintf(
@@ -412,7 +412,7 @@ static const char *unknown_traffic(pm_telling *t)
     if (t->i->before_us < PM_LEAST_HISTORY_US) {
         return "no 5 s of traffic are on record before the onset";
     }
-    return (t->i->kinds & PM_KIND_DOWN) || all_were_let_in(t)
+    return (t->i->kinds & (PM_KIND_DOWN | PM_KIND_STOPPED)) || all_were_let_in(t)
                ? NULL
                : "how much waited for a worker is not known: at times none was idle, or "
                  "how many were is not on record";

@@ -56,6 +56,9 @@ static apr_status_t add_note(const pm_addition *add, pm_capture *c, pm_error *er
         pm_draft_count(&d, "incident", add->incident);
     }
     pm_draft_text(&d, "user", user);
+    if (add->maintenance) {
+        pm_draft_flag(&d, "maintenance", 1);
+    }
     pm_text_clean(d.event.text, sizeof(d.event.text), add->note, length);
     if (strcmp(d.event.text, add->note) != 0) { /* cut, or made harmless: here is all of it */
         pm_draft_text(&d, "message", add->note);

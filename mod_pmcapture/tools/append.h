@@ -18,6 +18,7 @@ typedef struct pm_addition {
     const char *unit;
     uint64_t at_us;    /* of the note; 0 = now */
     uint64_t incident; /* that the note belongs to; 0 = none */
+    int maintenance;   /* it announces that */
 } pm_addition;
 
 /** Add it to the file, and print the event as one line of JSON; nothing when there was nothing to add. */

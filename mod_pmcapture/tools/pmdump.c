@@ -30,6 +30,7 @@ static const char usage[] =
     "  --help                 this\n\n"
     "Or add an event to FILE, and print it:\n"
     "  --note TEXT            a person's line in the timeline\n"
+    "  --maintenance TEXT     likewise, and it announces maintenance: a stop then is no outage\n"
     "  --at T                 when it was, if not now\n"
     "  --incident N           the incident that it belongs to\n"
     "  --service-result \"RESULT CODE STATUS\"\n"
@@ -84,6 +85,10 @@ static int take_option(command *c, const char *option, const char *value)
     if (value == NULL) {
         snprintf(err.text, sizeof(err.text), "%.40s wants a value, or is no option", option);
         return complain(err.text);
+    }
+    if (strcmp(option, "--maintenance") == 0) {
+        c->add.maintenance = 1;
+        option = "--note";
     }
     if (take_text(c, option, value)) {
         return 0;

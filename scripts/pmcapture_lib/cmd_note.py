@@ -12,6 +12,7 @@ EXAMPLES = """\
   pmcapture note "rolled the virtual host back"       now
   pmcapture note 7 "their router was it"              belongs to incident 7, whenever written
   pmcapture note -1 "called the provider" --at 21:34  to the newest incident, at that time
+  pmcapture note --maintenance "new disk"             a stop in the next half hour is no outage
   sudo pmcapture note "restarted php-fpm"             the capture file is root's"""
 
 
@@ -24,6 +25,11 @@ def add_arguments(parser):
         help="the incident that it belongs to, as the list numbers them; -1 is the newest",
     )
     parser.add_argument("text", metavar="TEXT", help="the note, in quotes")
+    parser.add_argument(
+        "--maintenance",
+        action="store_true",
+        help="announce maintenance: a stop in the half hour after it is no incident",
+    )
     parser.add_argument("--at", metavar="T", help="when it was, if not now")
 
 
@@ -33,7 +39,7 @@ def run(session):
         raise Trouble(
             f"{source.name} is no capture file, and only there a note can be kept; name one with -f"
         )
-    options = [("note", args.text)]
+    options = [("maintenance" if args.maintenance else "note", args.text)]
     if args.id is not None:
         options.append(("incident", str(find(source, args.id)[1]["id"])))
     if args.at:

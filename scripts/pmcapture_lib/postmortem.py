@@ -9,7 +9,7 @@ from .document import hypotheses, identity
 from .figures import impact
 from .times import format_stamp
 
-STATES = {"down", "silence", "unreachable"}
+STATES = {"down", "stopped", "silence", "unreachable"}
 PEOPLE = (
     ("Root cause", "What was it really, and why could it happen? Begin with the candidates."),
     ("What went well", "What found it, limited it, or made the repair quick?"),

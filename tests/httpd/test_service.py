@@ -131,6 +131,29 @@ def test_a_start_that_fails_after_a_stop_is_down_at_once(served, mpm):
     assert final["id"] == incident["id"]
 
 
+def test_a_stop_that_nobody_ends_is_an_incident_while_it_lasts(served, mpm):
+    httpd = served(mpm)
+    httpd.pm += "PMCaptureStopped after=3s\n"
+    httpd.service.start()
+    httpd.start()
+    httpd.get("/")
+    document.settled(httpd)
+    httpd.stop()
+    assert page_state(httpd, "stopped", 3)["incidents"] == []
+    found = wait_for(lambda: (found := page(httpd))["incidents"] and found, 10, "the incident is open")
+    incident, = found["incidents"]
+    assert incident["kinds"] == ["stopped"] and incident["state"] == "open"
+    stop, = events(found, "server.stop")
+    assert seconds(incident["onset"]) == pytest.approx(seconds(stop["at"]), abs=0.01)
+    assert seconds(incident["detected"]) - seconds(stop["at"]) < 8
+    assert incident["causes"][0]["kind"] == "server.stop"
+    httpd.start()
+    httpd.get("/")
+    final, = document.wait_closed(httpd)["incidents"]
+    assert final["id"] == incident["id"] and final["kinds"] == ["stopped"]
+    assert_exact(httpd)
+
+
 def test_before_httpd_was_ever_started_history_is_served(served):
     httpd = served()
     port = free_port()

@@ -18,7 +18,8 @@ static void hold(bench *b, uint32_t kind, uint32_t scope, uint64_t from, int las
 
 static void a_state_is_one_incident_from_its_onset_to_its_end(void **state)
 {
-    static const uint32_t kinds[] = {PM_KIND_DOWN, PM_KIND_SILENCE, PM_KIND_UNREACHABLE};
+    static const uint32_t kinds[] = {PM_KIND_DOWN, PM_KIND_SILENCE, PM_KIND_STOPPED,
+                                     PM_KIND_UNREACHABLE};
 
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         bench *b = make_bench(*state);

@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * caller.c: the person behind this process.
+ * caller.c: the person behind this process, and what another process is.
  */
 #include <fcntl.h>
 #include <pwd.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "pm_caller.h"
@@ -42,4 +42,172 @@ void pm_caller_user(char out[PM_USER_SIZE])
     else {
         snprintf(out, PM_USER_SIZE, "%lu", (unsigned long)uid);
     }
+}
+
+/* ---- another process ---- */
+
+/** "/proc/4711/stat": sprintf is not to be called by a signal handler. */
+static void put_path(char out[40], pid_t pid, const char *file)
+{
+    char digits[12];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + pid % 10);
+        pid /= 10;
+    } while (pid > 0);
+    memcpy(out, "/proc/", 6);
+    out += 6;
+    while (n > 0) {
+        *out++ = digits[--n];
+    }
+    *out++ = '/';
+    memcpy(out, file, strlen(file) + 1);
+}
+
+static size_t read_some(pid_t pid, const char *file, char *out, size_t size)
+{
+    char path[40];
+    ssize_t n;
+    int fd;
+
+    put_path(path, pid, file);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, out, size - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    n = n > 0 ? n : 0;
+    out[n] = '\0';
+    return (size_t)n;
+}
+
+void pm_process_look(pm_process *process, pid_t pid)
+{
+    char stat[256], *name, *end;
+    size_t n;
+
+    process->pid = pid;
+    process->parent = 0;
+    process->name[0] = '\0';
+    /* First what goes first when a process ends. */
+    process->length =
+        (uint32_t)read_some(pid, "cmdline", process->arguments, sizeof(process->arguments));
+    read_some(pid, "stat", stat, sizeof(stat));
+    /* "4711 (name) S 1 …"; the name may hold anything, so the last bracket ends it. */
+    name = strchr(stat, '(');
+    end = strrchr(stat, ')');
+    if (name == NULL || end == NULL || end < name) {
+        return;
+    }
+    n = (size_t)(end - name - 1);
+    n = n < sizeof(process->name) - 1 ? n : sizeof(process->name) - 1;
+    memcpy(process->name, name + 1, n);
+    process->name[n] = '\0';
+    for (end += end[1] == ' ' && end[2] != '\0' && end[3] == ' ' ? 4 : 0;
+         *end >= '0' && *end <= '9'; end++) {
+        process->parent = process->parent * 10 + (*end - '0');
+    }
+}
+
+/* ---- its name ---- */
+
+static int is_one_of(const char *word, const char *const words[])
+{
+    for (size_t i = 0; words[i] != NULL; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_shell(const char *name)
+{
+    static const char *const shells[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", NULL};
+
+    return is_one_of(name, shells);
+}
+
+static int is_interpreter(const char *name)
+{
+    static const char *const begins[] = {"python", "perl", "ruby", "php", "node"};
+
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+        const char *rest = name + strlen(begins[i]);
+
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0 &&
+            strspn(rest, "0123456789.") == strlen(rest)) {
+            return 1;
+        }
+    }
+    return is_shell(name);
+}
+
+static int is_verb(const char *word)
+{
+    static const char *const verbs[] = {
+        "start",   "stop",         "restart", "reload",      "graceful",       "graceful-stop",
+        "install", "reinstall",    "remove",  "purge",       "autoremove",     "upgrade",
+        "update",  "full-upgrade", "renew",   "deconfigure", "failed-upgrade", "dist-upgrade",
+        "kill",    "down",         "up",      "configure",   "try-restart",    NULL};
+
+    return is_one_of(word, verbs);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+/** The next argument; NULL = that was the last one. */
+static const char *next_argument(const pm_process *process, const char *at)
+{
+    const char *next = at + strlen(at) + 1;
+
+    return next < process->arguments + process->length ? next : NULL;
+}
+
+/** The script that an interpreter was given; NULL = a module, or text that may be anything. */
+static const char *script_of(const pm_process *process, const char *interpreter)
+{
+    static const char *const text[] = {"-c", "-m", "-r", NULL};
+    const char *at = process->arguments;
+
+    while ((at = next_argument(process, at)) != NULL && at[0] == '-') {
+        if (is_one_of(at, text) || (strcmp(at, "-e") == 0 && !is_shell(interpreter))) {
+            return NULL;
+        }
+    }
+    return at;
+}
+
+void pm_process_command(const pm_process *process, char out[PM_COMMAND_SIZE])
+{
+    const char *at = process->arguments, *script, *name, *verb;
+    const char *k = "";
+
+    name = base_name(at);
+    if (process->length == 0 || strpbrk(at, ": ") != NULL) {
+        name = process->name; /* it has written over its arguments, as "sshd: root@pts/0" */
+    }
+    name += name[0] == '-'; /* a login shell */
+    if (strspn(name, "0123456789") == strlen(name)) {
+        name = ""; /* it was executed by a descriptor */
+    }
+    if (is_interpreter(name) && (script = script_of(process, name)) != NULL) {
+        at = script;
+        name = base_name(script);
+    }
+    for (verb = next_argument(process, at); verb != NULL && !is_verb(verb);
+         verb = next_argument(process, verb)) {
+        k = strcmp(verb, "-k") == 0 ? "-k " : "";
+    }
+    if (name[0] == '\0') {
+        verb = NULL;
+    }
+    snprintf(out, PM_COMMAND_SIZE, "%.48s%s%s%.20s", name, verb != NULL ? " " : "",
+             verb != NULL ? k : "", verb != NULL ? verb : "");
 }

@@ -106,7 +106,7 @@ class Screen:
             self.row("OPEN", one_line(incident, self.zone), "red")
         outage = unfinished(self.document, self.zone)
         if outage:
-            self.row("DOWN", outage, "red")
+            self.row("STOPPED" if self.document["server"]["state"] == "stopped" else "DOWN", outage, "red")
         elif not still:
             self.row("Incident", "none is open", "green")
         done = [i for i in incidents if i["state"] == "closed"]

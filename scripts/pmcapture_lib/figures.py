@@ -2,6 +2,9 @@
 """An incident's figures, as the server words them: in a line, and as the rows of the impact."""
 from . import text
 
+UNSERVED = {"down", "stopped"}  # kinds in which there is no server
+STOPPED = 60  # seconds after an orderly stop that are worth a word
+
 
 def without_module(server, zone):
     """A reload took its LoadModule line away, and nobody sees the server any more."""
@@ -17,6 +20,14 @@ def brief(incident):
 def unfinished(document, zone):
     """An outage that goes on has no number in the list yet; without a word the one before it looks like it."""
     server = document["server"]
+    told = [i for i in document.incidents if i["state"] != "closed" and UNSERVED.intersection(i["kinds"])]
+    if told and server["state"] in UNSERVED and not server["orphaned"]:
+        return f"nobody has been served since {zone.show(server['heartbeat'])}: incident {told[-1]['id']} goes on"
+    if server["state"] == "stopped" and server["heartbeat"] and document["generated"]:
+        lasts = (document["generated"] - server["heartbeat"]).total_seconds()
+        if lasts < STOPPED:
+            return None
+        return f"nobody has been served for {text.duration(lasts)}: httpd was stopped, and not started again"
     if server["state"] != "down" or server["orphaned"]:
         return None
     return (

@@ -69,6 +69,8 @@ def _looks_saved(path):
 def _why(path, problem):
     if problem.errno in (errno.EACCES, errno.EPERM):
         return f"{path}: permission denied; use sudo, or let chgrp give the file a group of yours"
+    if problem.errno == errno.ENOENT and not os.path.isdir(os.path.dirname(path) or "."):
+        return f"{path}: its folder is missing; where that is the folder of httpd's logs, httpd cannot start"
     if problem.errno == errno.ENOENT:
         return f"{path}: no such file; PMCaptureFile in Apache's configuration names the right one"
     return f"{path} cannot be read: {problem.strerror}"

@@ -80,6 +80,7 @@ enum pm_member_kind {
     PM_MEMBER_TEXTS,               /* a list of texts */
     /* structures, described in the JSON Schema ($defs) under these names */
     PM_MEMBER_IDENTITY, PM_MEMBER_PLACE, PM_MEMBER_DIRECTIVES, PM_MEMBER_FILES, PM_MEMBER_MODULES, PM_MEMBER_COUNTS,
+    PM_MEMBER_SENDER, PM_MEMBER_CALLERS, PM_MEMBER_PID_FILE,
     PM_MEMBER_KINDS
 };
 const char *pm_member_kind_name(enum pm_member_kind kind); /* "text" */

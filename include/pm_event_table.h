@@ -20,7 +20,9 @@ PM_EVENT(SERVER_START, "server.start", PM_INFO, PM_BY_PARENT,
 
 PM_EVENT(SERVER_STOP, "server.stop", PM_INFO, PM_BY_PARENT, PM_IS_CHANGE | PM_IS_STORY,
          PM_CAUSE(PM_KIND_DOWN | PM_KIND_STOPPED, PM_MINUTES(10), PM_MINUTES(1), 80, NULL, PM_STANDS, 0),
-         "httpd was stopped in order", PM_NO_MEMBERS)
+         "httpd was stopped in order",
+         M(kind, TEXT, "stop or graceful-stop")
+         PM_SENDER_MEMBERS)
 
 PM_EVENT(SERVER_UNCLEAN, "server.unclean", PM_CRITICAL, PM_BY_RECORDER,
          PM_IS_CHANGE | PM_IS_STORY | PM_AGAINST_CONFIGURATION | PM_AGAINST_CRASHES | PM_AGAINST_MACHINE,

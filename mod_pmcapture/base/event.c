@@ -12,7 +12,10 @@
 
 #define M(key, kind, meaning) {#key, PM_MEMBER_##kind, 0, meaning},
 #define N(key, kind, meaning) {#key, PM_MEMBER_##kind, 1, meaning},
-#define PM_NO_MEMBERS
+#define PM_SENDER_MEMBERS                                                                          \
+    N(signal, TEXT, "that was sent; null: none was seen")                                          \
+    N(sender, SENDER, "of the signal; null: the kernel, or not of this pid namespace")             \
+    M(callers, CALLERS, "who called the sender, from it outwards")
 #define PM_REFUSAL_MEMBERS                                                                         \
     M(message, TEXT, "what httpd said")                                                            \
     M(file, TEXT, "of the line that it objects to")                                                \
@@ -24,7 +27,9 @@
     M(uid, COUNT, "whose it ran as")                                                               \
     N(sudo_user, TEXT, "who became that user by sudo")                                             \
     M(parent_pid, COUNT, "of the process that gave it")                                            \
-    M(server_running, FLAG, "a server of this capture was running")
+    M(server_running, FLAG, "a server of this capture was running")                                \
+    M(pid_file, PID_FILE, "it names a process that is not the server")                             \
+    PM_SENDER_MEMBERS
 #define PM_FILE_MEMBERS                                                                            \
     M(path, TEXT, "of the file or folder")                                                         \
     M(named_by, TEXT, "directive, file and line")                                                  \
@@ -93,8 +98,8 @@ const char *pm_severity_name(uint32_t severity)
 const char *pm_member_kind_name(enum pm_member_kind kind)
 {
     static const char *const names[PM_MEMBER_KINDS] = {
-        "text",     "count", "number",     "seconds", "time",    "flag",  "texts",
-        "identity", "place", "directives", "files",   "modules", "counts"};
+        "text",  "count",      "number", "seconds", "time",   "flag",   "texts",   "identity",
+        "place", "directives", "files",  "modules", "counts", "sender", "callers", "pid_file"};
 
     return names[kind];
 }

@@ -23,9 +23,9 @@ static void end_configuration(pm_retained *kept)
 {
     if (pm_ends_in_order()) {
         pm_draft d;
+        char data[PM_STOP_DATA];
 
-        pm_draft_begin(&d, PM_EV_SERVER_STOP, pm_time_now());
-        pm_write_event(pm_draft_end(&d, "httpd was stopped"));
+        pm_write_event(pm_signals_stop(&d, data));
         pm_recorder_stop();
         /* The recorder's last tick has not; one that is still here does it itself, and may be waiting for a disk that
          * hangs: httpd's end does not. */
@@ -74,6 +74,7 @@ static apr_status_t configuration_goes(void *unused)
             pm.old[i].header = NULL;
         }
     }
+    pm_signals_leave();
     pm_guard_remove();
     return APR_SUCCESS;
 }
@@ -112,6 +113,7 @@ int pm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         pm_guard_add(&pm.old[i]);
     }
     pm_guard_install();
+    pm_signals_prepare();
     find_run_dir(pconf);
     pm_capture_file_find(pconf, s);
     if (pm.capture != NULL && pm_region_find(s, kept, &err) != APR_SUCCESS) {
@@ -158,6 +160,7 @@ int pm_monitor(apr_pool_t *p, server_rec *s)
     (void)p;
     (void)s;
     pm_guard_install();
+    pm_signals_watch();
     pm_region_remove_drained(pm_retained_get());
     pm_recorder_check();
     pm_watch_monitor();
@@ -176,6 +179,7 @@ static void leave_parent(const pm_retained *kept)
     }
     pm.control = NULL;
     pm_recorder_leave();
+    pm_signals_leave();
     pm_refused_leave();
     pm_config_leave();
     pm_watch_leave();
@@ -197,6 +201,9 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
     /* With -X the process that serves is the parent, too, and needs all that at its end. */
     if (kept->parent != getpid()) {
         leave_parent(kept);
+    }
+    else {
+        pm_signals_watch();
     }
     pm_guard_install();
     if (pm.live.header != NULL) {

@@ -24,6 +24,10 @@
  *   handover.c        what it is handed over (recorder.h)
  *   service.c         a recorder that is a service of its own (service.h)
  *   scoreboard.c      httpd's scoreboard, where the recorder can read it
+ *   signals.c         who asked httpd to stop
+ *   pid_file.c        the process that the PID file names
+ *   shortage.c        what the machine had no more of when a start failed
+ *   command.c         what this process was started as
  *   refused.c         what httpd said before it refused a configuration, or ended
  *   process.c         a worker's place in the live region
  *   children.c        worker processes that died
@@ -317,6 +321,47 @@ void pm_register_refused(apr_pool_t *pconf);
 void pm_refused_leave(void);
 /** Does the server end because somebody asked it to? For cleanups of the configuration's pool. */
 int pm_ends_in_order(void);
+
+/* signals.c */
+/** In the parent, in post_config: from now on the senders of signals are noted. */
+void pm_signals_prepare(void);
+/** In the parent, when the MPM may have installed its handlers. Async-signal-safe. */
+void pm_signals_watch(void);
+/** The MPM's handlers alone; nothing of this module may be called any more. In a worker, too. */
+void pm_signals_leave(void);
+/** httpd stops in order: how, by whom, and since when nobody new is served. */
+#define PM_STOP_DATA 2048
+const pm_event *pm_signals_stop(pm_draft *d, char data[PM_STOP_DATA]);
+/** Who asked for the reload that ended the server: members of an event's data, and " (SIGHUP from pid 4711 (…))"; nothing
+ *  when that is not known. */
+void pm_signals_put_reload(pm_draft *d);
+const char *pm_signals_reload_words(char text[PM_EVENT_TEXT]);
+
+/* pid_file.c */
+/** Whom httpd takes for the running server, before it acts on that. */
+void pm_pid_file_look(apr_pool_t *p);
+/** 1 when that is a process, and not the server that wrote the file. */
+int pm_pid_file_misleads(void);
+/** "… names pid 4711, which is `sleep`, not httpd". */
+const char *pm_pid_file_words(apr_pool_t *p);
+/** A member of an event's data. */
+void pm_pid_file_put(pm_draft *d);
+
+/* command.c */
+#define PM_OWN_COMMAND 64
+typedef struct pm_own_command {
+    char word[16];             /* after -k; "" = none */
+    char name[PM_OWN_COMMAND]; /* as somebody called it */
+} pm_own_command;
+void pm_command_of_own(pm_own_command *own);
+
+/* shortage.c */
+/** An error of the system was logged. Async-signal-safe. */
+void pm_shortage_heard(apr_status_t status, const char *message);
+/** Nothing was short so far. */
+void pm_shortage_forget(void);
+/** "2 of 2 semaphore sets in use, 2 by www-data: "; "" when nothing was short. */
+const char *pm_shortage_words(apr_pool_t *p);
 
 /* process.c */
 /** A worker begins: it takes a place in the live region. */

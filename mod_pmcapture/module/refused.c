@@ -9,7 +9,7 @@
 #include "module.h"
 
 #include <apr_strings.h>
-#include <fcntl.h>
+#include <errno.h>
 #include <http_main.h>
 #include <mpm_common.h>
 #include <stdlib.h>
@@ -22,8 +22,6 @@
 #include "retained.h"
 
 #define MESSAGE_MAX 4096u
-#define ARGUMENTS_MAX 4096
-#define NAME_MAX_KEPT 64
 #define PATH_ROOM 2048
 #define YOUNG_US (10 * PM_SECOND)
 #define FRESH_US (3 * PM_SECOND)
@@ -117,6 +115,9 @@ static void hear_child(uint64_t now)
 
     if (!heard.fatal && pm_last_words(now - RUNNING_GAP_US, words)) {
         keep(words);
+        if (words[0] == '(' && strtol(words + 1, NULL, 10) == EIDRM) {
+            keep("its semaphore was removed, by ipcrm or by logind's RemoveIPC");
+        }
     }
     heard.fatal = 1;
 }
@@ -131,6 +132,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
     }
     if (heard.stage >= READY) {
         pm_child_logged(message);
+        pm_signals_watch();
     }
     if (is_noise(info->format) ||
         (info->level > APLOG_ERR && !(info->s == NULL && info->startup))) {
@@ -141,6 +143,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
         heard.used = 0;
     }
     heard.last_us = now;
+    pm_shortage_heard(info->status, message);
     heard.errors |= info->level <= APLOG_ERR;
     if (heard.stage >= READY && info->format != NULL && strncmp(info->format, "AH00050", 7) == 0) {
         hear_child(now);
@@ -161,66 +164,7 @@ static void reach(enum stage stage)
     heard.used = 0;
     heard.errors = 0;
     heard.text[0] = '\0';
-}
-
-/* ---- who did what ---- */
-
-/** NUL-separated arguments of a process; returns their length. */
-static size_t arguments_of(pid_t pid, char out[ARGUMENTS_MAX])
-{
-    char path[32];
-    ssize_t n;
-    int fd;
-
-    apr_snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? 0 : read(fd, out, ARGUMENTS_MAX - 2);
-    if (fd >= 0) {
-        close(fd);
-    }
-    n = n > 0 ? n : 0;
-    out[n] = out[n + 1] = '\0';
-    return (size_t)n;
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL ? slash + 1 : path;
-}
-
-/** The word after -k, or "-kWORD"; "" when there is none. */
-static const char *signal_word(const char *arguments, size_t length)
-{
-    for (const char *a = arguments; a < arguments + length; a += strlen(a) + 1) {
-        if (strncmp(a, "-k", 2) == 0) {
-            return a[2] != '\0' ? a + 2 : a + 3;
-        }
-    }
-    return "";
-}
-
-/** "apachectl graceful" when such a script runs us, else "apache2 -k graceful". */
-static void name_command(char out[NAME_MAX_KEPT], const char *own, const char *word)
-{
-    char arguments[ARGUMENTS_MAX];
-    size_t length = arguments_of(getppid(), arguments);
-
-    for (const char *a = arguments; a < arguments + length; a += strlen(a) + 1) {
-        const char *name = base_name(a), *verb = a + strlen(a) + 1;
-
-        if ((strcmp(name, "apachectl") == 0 || strcmp(name, "apache2ctl") == 0) &&
-            verb < arguments + length) {
-            apr_snprintf(out, NAME_MAX_KEPT, "%s %.40s", name, verb);
-            return;
-        }
-    }
-    if (ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
-        apr_snprintf(out, NAME_MAX_KEPT, "%.40s -t", base_name(own));
-        return;
-    }
-    apr_snprintf(out, NAME_MAX_KEPT, "%.40s%s%.16s", base_name(own), word[0] ? " -k " : "", word);
+    pm_shortage_forget();
 }
 
 /* ---- the event ---- */
@@ -229,8 +173,9 @@ typedef struct refusal {
     uint32_t type;
     int running; /* a server of this capture */
     int command; /* a person's or a program's, not the server itself */
-    char by[NAME_MAX_KEPT], user[PM_USER_SIZE];
-    const char *message;
+    pm_own_command by;
+    char user[PM_USER_SIZE];
+    const char *message, *short_of;
     pm_draft draft;
     char data[8 * MESSAGE_MAX]; /* a byte may take six */
 } refusal;
@@ -258,14 +203,23 @@ static void put_place(pm_draft *d, const char *message)
     pm_draft_count(d, "line", strtoull(at, NULL, 10));
 }
 
-/** Is the configuration at fault? It is not when a second server is started, nor when a worker cannot go on. */
+/** Is the configuration at fault? It is not when a second server is started, nor when a worker cannot go on, nor when
+ *  the machine has no more of something. */
 static void put_fault(pm_draft *d, const refusal *r)
 {
+    int good = heard.fatal || heard.stage == CHECKED || r->short_of[0] != '\0';
+
     if (r->type == PM_EV_CONFIG_FAILED || heard.fatal) {
         pm_draft_flag(d, "reload", !heard.fatal);
     }
-    if (r->type != PM_EV_START_FAILED) {
-        pm_draft_flag(d, "configuration", !heard.fatal && heard.stage != CHECKED);
+    if (r->type != PM_EV_START_FAILED || good) {
+        pm_draft_flag(d, "configuration", !good);
+    }
+    if (heard.stage == CHECKED) {
+        pm_pid_file_put(d);
+    }
+    if (r->type == PM_EV_CONFIG_FAILED && !heard.fatal) {
+        pm_signals_put_reload(d);
     }
 }
 
@@ -278,7 +232,7 @@ static void fill_data(refusal *r)
     put_place(d, r->message);
     put_fault(d, r);
     if (r->command) {
-        pm_draft_text(d, "command", r->by);
+        pm_draft_text(d, "command", r->by.name);
         pm_draft_text(d, "user", r->user);
         pm_draft_count(d, "uid", getuid());
         pm_draft_text(d, "sudo_user", getenv("SUDO_USER"));
@@ -290,7 +244,8 @@ static void fill_data(refusal *r)
 /** What was said before there was a log begins with the program's name. */
 static const char *without_program(const char *message)
 {
-    const char *name = base_name(ap_server_argv0);
+    const char *slash = strrchr(ap_server_argv0, '/');
+    const char *name = slash != NULL ? slash + 1 : ap_server_argv0;
     size_t n = strlen(name);
 
     return strncmp(message, name, n) == 0 && strncmp(message + n, ": ", 2) == 0 ? message + n + 2
@@ -304,18 +259,21 @@ static void fill_text(refusal *r)
     char span[PM_TIME_SIZE];
 
     if (r->type == PM_EV_CONFIG_FAILED) {
-        pm_draft_end(d, "%s: %s", heard.fatal ? "httpd ended itself" : "A reload ended the server",
-                     message);
+        char by[PM_EVENT_TEXT];
+
+        pm_draft_end(d, "%s%s%s: %s", heard.fatal ? "httpd ended itself" : "A reload",
+                     heard.fatal ? "" : pm_signals_reload_words(by),
+                     heard.fatal ? "" : " ended the server", message);
     }
     else if (heard.fatal) {
         pm_draft_end(d, "httpd ended itself %s after it had started: %s",
                      pm_time_span(pm_time_now() - pm_retained_get()->started_us, span), message);
     }
     else if (r->type == PM_EV_START_FAILED) {
-        pm_draft_end(d, "httpd could not start (%s, by %s): %s", r->by, r->user, message);
+        pm_draft_end(d, "httpd could not start (%s, by %s): %s", r->by.name, r->user, message);
     }
     else {
-        pm_draft_end(d, "%s, by %s, was refused%s: %s", r->by, r->user,
+        pm_draft_end(d, "%s, by %s, was refused%s: %s", r->by.name, r->user,
                      r->running ? ", the server runs on" : "", message);
     }
 }
@@ -372,8 +330,9 @@ static void write_refusal(pm_capture *c, const pm_checkpoint *cp, refusal *r, ap
 /* ---- the judgement ---- */
 
 /** What became of this process, from how far it came; PM_EV_NONE when all is well. */
-static uint32_t judge(const refusal *r, const char *word, int server_itself)
+static uint32_t judge(const refusal *r, int server_itself)
 {
+    const char *word = r->by.word;
     int starts = word[0] == '\0' || strcmp(word, "start") == 0 || strcmp(word, "restart") == 0 ||
                  strcmp(word, "graceful") == 0;
     int only_check = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL;
@@ -384,9 +343,13 @@ static uint32_t judge(const refusal *r, const char *word, int server_itself)
                    : PM_EV_CONFIG_FAILED;
     }
     if (heard.stage == CHECKED) {
-        /* The configuration is good, and a command had its way, but for a start beside a server. */
+        /* The configuration is good, and a command had its way, but for a start beside a server, or what went to
+         * a process that is none. */
         int start = !only_check && (word[0] == '\0' || strcmp(word, "start") == 0);
 
+        if (!only_check && pm_pid_file_misleads()) {
+            return r->running ? PM_EV_CONFIG_REJECTED : starts ? PM_EV_START_FAILED : PM_EV_NONE;
+        }
         return !start                  ? PM_EV_NONE
                : r->running            ? PM_EV_CONFIG_REJECTED
                : r->message[0] != '\0' ? PM_EV_START_FAILED
@@ -411,27 +374,41 @@ static void capture_path(char out[PATH_ROOM], const pm_first_parent *served)
     }
 }
 
+/** What httpd said; where it said nothing, what is known. */
+static const char *message_of(const refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
+{
+    int start = r->by.word[0] == '\0' || strcmp(r->by.word, "start") == 0;
+
+    if (heard.stage == CHECKED && pm_pid_file_misleads()) {
+        return apr_pstrcat(pool, pm_pid_file_words(pool),
+                           !start       ? ": it got the signal"
+                           : r->running ? ""
+                                        : "; remove that file",
+                           NULL);
+    }
+    if (heard.text[0] == '\0') {
+        return heard.stage == CHECKED
+                   ? apr_psprintf(pool, "httpd (pid %u) already runs", cp->server.pid)
+                   : "why is not on record";
+    }
+    return apr_pstrcat(pool, r->short_of, heard.text, NULL);
+}
+
 /** All that the event says, but for what the file knows. */
 static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
 {
-    char arguments[ARGUMENTS_MAX];
     int server_itself = served_get()->parent == getpid();
-    size_t length = arguments_of(getpid(), arguments);
-    const char *word = signal_word(arguments, length);
 
+    pm_command_of_own(&r->by);
     r->running = !server_itself && is_running(&cp->server);
     r->command = !server_itself;
     r->message = heard.text;
-    r->type = judge(r, word, server_itself);
+    r->short_of = pm_shortage_words(pool);
+    r->type = judge(r, server_itself);
     if (r->type == PM_EV_NONE) {
         return;
     }
-    if (r->message[0] == '\0') {
-        r->message = heard.stage == CHECKED
-                         ? apr_psprintf(pool, "httpd (pid %u) already runs", cp->server.pid)
-                         : "why is not on record";
-    }
-    name_command(r->by, arguments, word);
+    r->message = message_of(r, cp, pool);
     pm_caller_user(r->user);
 }
 
@@ -529,9 +506,11 @@ static int checked(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
 {
     (void)pconf;
     (void)plog;
-    (void)ptemp;
     (void)s;
     reach(CHECKED);
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        pm_pid_file_look(ptemp); /* as httpd does next */
+    }
     return OK;
 }
 

@@ -143,6 +143,9 @@ const pm_retention *pm_capture_retention(const pm_capture *c);
 /** Take the writers' lock, waiting at most `wait_us` (polling); APR_EAGAIN when another process has it. */
 apr_status_t pm_capture_lock(pm_capture *c, uint64_t wait_us);
 void pm_capture_unlock(pm_capture *c);
+/** Look at every block for the true end of both rings of events, and note it, waiting at most `wait_us` for the lock. After
+ *  a power cut: then what is noted may be older than the blocks by more than a writer mends. It reads 8 MiB. */
+apr_status_t pm_capture_find_tail(pm_capture *c, uint64_t wait_us);
 
 /** The file as it should be? Checks that its size and headers are still the ones of the handle (a truncated
  *  file is extended again and its headers are rewritten; the error still says so, once), and that the
@@ -171,6 +174,8 @@ apr_status_t pm_capture_sync(pm_capture *c);                /* fdatasync */
 
 /** The newest valid checkpoint; APR_NOTFOUND when there is none yet (then *cp is all zero). */
 apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp);
+/** Its server alone: a small part of it. */
+apr_status_t pm_capture_server(pm_capture *c, pm_server *server);
 
 /** Rows with from_us <= at_us < to_us, in order of at_us, seconds (the ring and the pinned ones, each tick
  *  once) or minutes. */

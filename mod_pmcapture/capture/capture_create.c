@@ -406,7 +406,7 @@ apr_status_t pm_capture_create(pm_capture **out, const char *path, const pm_rete
     c->owns_fd = c->writable = 1;
     c->real_path = pm_cap_real_path(k.fd, pool);
     pm_cap_open_lock(c, 1);
-    rv = pm_cap_find_tail(c);
+    rv = pm_cap_need_tail(c);
     pm_capture_unlock(c);
     if (rv != APR_SUCCESS) {
         pm_capture_close(c);

@@ -183,10 +183,20 @@ static int scan(pm_capture *c)
     return noted && c->last_event == last && memcmp(c->next, next, sizeof(next)) == 0;
 }
 
-/* After a power cut the note may be older than the blocks by more than rolling forward can mend. */
-apr_status_t pm_cap_find_tail(pm_capture *c)
+apr_status_t pm_cap_need_tail(pm_capture *c)
 {
-    return scan(c) ? APR_SUCCESS : note_tail(c);
+    return tail_noted(c) || scan(c) ? APR_SUCCESS : note_tail(c);
+}
+
+apr_status_t pm_capture_find_tail(pm_capture *c, uint64_t wait_us)
+{
+    apr_status_t rv = pm_capture_lock(c, wait_us);
+
+    if (rv == APR_SUCCESS) {
+        rv = scan(c) ? APR_SUCCESS : note_tail(c);
+        pm_capture_unlock(c);
+    }
+    return rv;
 }
 
 uint64_t pm_capture_last_event(pm_capture *c)

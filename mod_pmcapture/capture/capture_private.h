@@ -241,8 +241,8 @@ apr_status_t pm_cap_check_kind(int fd, const char *path, struct stat *st, pm_err
 
 /** Write event->seq as it is. */
 apr_status_t pm_cap_write_event(pm_capture *c, const pm_event *event);
-/** Look at every block for the true end of both rings, and note it. */
-apr_status_t pm_cap_find_tail(pm_capture *c);
+/** Where no end of the rings is noted, look for it and note it. */
+apr_status_t pm_cap_need_tail(pm_capture *c);
 
 /* ---- capture_write.c ---- */
 

@@ -3,6 +3,7 @@
  * capture_read.c: checkpoint, rows, incidents and samples out of a capture file that a writer may be
  * changing meanwhile, or that anybody may have damaged (events: capture_event.c).
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ uint64_t pm_cap_pinned_offset(const pm_capture *c, uint64_t slot, uint32_t part)
 
 /* ---- checkpoint ---- */
 
-static enum pm_found load_checkpoint(pm_capture *c, int which, pm_checkpoint *cp)
+/* The first `wanted` bytes of it. */
+static enum pm_found load_checkpoint(pm_capture *c, int which, void *into, size_t wanted)
 {
     pm_head head;
     enum pm_found found = pm_cap_load(c, c->layout.checkpoint[which], c->scratch,
@@ -42,13 +44,15 @@ static enum pm_found load_checkpoint(pm_capture *c, int which, pm_checkpoint *cp
 
     if (found == PM_SOUND) {
         memcpy(&head, c->scratch, sizeof(head));
-        found = pm_cap_unpack(cp, sizeof(*cp), c->scratch + sizeof(head), head.length) ? PM_SOUND
-                                                                                       : PM_DAMAGED;
+        found = pm_cap_unpack_first(into, wanted, sizeof(pm_checkpoint), c->scratch + sizeof(head),
+                                    head.length)
+                    ? PM_SOUND
+                    : PM_DAMAGED;
     }
     return found;
 }
 
-apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
+static apr_status_t newest_checkpoint(pm_capture *c, void *into, size_t wanted)
 {
     pm_head heads[2];
     int first = pm_cap_newer(c, c->layout.checkpoint[0], c->layout.checkpoint[1],
@@ -57,16 +61,36 @@ apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
     enum pm_found found = PM_EMPTY;
 
     for (int i = 0; i < 2 && found != PM_SOUND; i++) {
-        found = load_checkpoint(c, i == 0 ? first : !first, cp);
+        found = load_checkpoint(c, i == 0 ? first : !first, into, wanted);
         damaged += found == PM_DAMAGED;
     }
     pm_cap_note_damage(c, PM_AREA_CHECKPOINT, damaged);
     if (found != PM_SOUND) {
-        memset(cp, 0, sizeof(*cp));
+        memset(into, 0, wanted);
         return APR_NOTFOUND;
     }
-    pm_cap_clean_server(&cp->server);
     return APR_SUCCESS;
+}
+
+apr_status_t pm_capture_checkpoint(pm_capture *c, pm_checkpoint *cp)
+{
+    apr_status_t rv = newest_checkpoint(c, cp, sizeof(*cp));
+
+    pm_cap_clean_server(&cp->server);
+    return rv;
+}
+
+apr_status_t pm_capture_server(pm_capture *c, pm_server *server)
+{
+    struct {
+        uint8_t before[offsetof(pm_checkpoint, server)];
+        pm_server server;
+    } head;
+    apr_status_t rv = newest_checkpoint(c, &head, sizeof(head));
+
+    pm_cap_clean_server(&head.server);
+    *server = head.server;
+    return rv;
 }
 
 /* ---- rows ---- */

@@ -19,6 +19,14 @@
 APLOG_USE_MODULE(pmcapture);
 
 #define AWAY_MS 500
+#define TAIL_WAIT_US 5000000u
+#define KEPT_KEY "mod_pmcapture/capture/1"
+
+/** In process-lifetime memory (see retained.h): the file of the last generation. */
+typedef struct kept_file {
+    char path[512];
+    uint64_t dev, ino;
+} kept_file;
 
 static ssize_t program_of(uint32_t pid, char name[32])
 {
@@ -61,21 +69,17 @@ static void see_region(void *ctx, const char *path, uint64_t run)
  *  same. */
 static int is_served(pm_capture *c, const char *path, apr_pool_t *p)
 {
-    pm_checkpoint *cp = calloc(1, sizeof(*cp));
     char run_dir[PATH_MAX];
     ssize_t n = readlink(apr_pstrcat(p, path, ".run", NULL), run_dir, sizeof(run_dir) - 1);
+    pm_server s;
     struct stat st;
     int served = 0;
 
-    if (cp != NULL && pm_capture_checkpoint(c, cp) == APR_SUCCESS &&
-        fstat(pm_capture_fd(c), &st) == 0) {
-        const pm_server *s = &cp->server;
-
-        served = s->stopped_us == 0 && s->pid != (uint32_t)getpid() && s->pid_start != 0 &&
-                 s->file_ino == (uint64_t)st.st_ino && s->pid_namespace == pm_pid_namespace() &&
-                 pm_process_start(s->pid) == s->pid_start;
+    if (pm_capture_server(c, &s) == APR_SUCCESS && fstat(pm_capture_fd(c), &st) == 0) {
+        served = s.stopped_us == 0 && s.pid != (uint32_t)getpid() && s.pid_start != 0 &&
+                 s.file_ino == (uint64_t)st.st_ino && s.pid_namespace == pm_pid_namespace() &&
+                 pm_process_start(s.pid) == s.pid_start;
     }
-    free(cp);
     if (n > 0) {
         run_dir[n] = '\0';
         pm_live_find(run_dir, pm_capture_id(c), see_region, &served);
@@ -153,6 +157,61 @@ static void give_group(apr_pool_t *p, int fd, const char *path)
     }
 }
 
+static kept_file *kept_get(void)
+{
+    kept_file *kept = ap_retained_data_get(KEPT_KEY);
+
+    return kept != NULL ? kept : ap_retained_data_create(KEPT_KEY, sizeof(*kept));
+}
+
+/** Is it the one that this server's recorder has been at work on since the last load? Then no other server has it. */
+static int is_kept(const char *path)
+{
+    const kept_file *kept = kept_get();
+    struct stat st;
+
+    return pm_retained_get()->recorder > 0 && strcmp(kept->path, path) == 0 &&
+           lstat(path, &st) == 0 && (uint64_t)st.st_dev == kept->dev &&
+           (uint64_t)st.st_ino == kept->ino;
+}
+
+static void keep_file(const char *path)
+{
+    kept_file *kept = kept_get();
+    struct stat st;
+
+    if (strlen(path) < sizeof(kept->path) && fstat(pm_capture_fd(pm.capture), &st) == 0) {
+        apr_cpystrn(kept->path, path, sizeof(kept->path));
+        kept->dev = (uint64_t)st.st_dev;
+        kept->ino = (uint64_t)st.st_ino;
+    }
+}
+
+/** Was the file written last on another boot, or is it a copy? What was written before a power cut may not be there. */
+static int may_lack_ends(pm_capture *c)
+{
+    pm_server s;
+    struct stat st;
+    char boot[40];
+
+    pm_boot_id(boot);
+    return pm_capture_server(c, &s) != APR_SUCCESS || boot[0] == '\0' ||
+           strcmp(s.boot_id, boot) != 0 || fstat(pm_capture_fd(c), &st) != 0 ||
+           s.file_ino != (uint64_t)st.st_ino || s.file_dev != (uint64_t)st.st_dev;
+}
+
+static apr_status_t find_tail(const char *path, pm_error *err)
+{
+    apr_status_t rv =
+        may_lack_ends(pm.capture) ? pm_capture_find_tail(pm.capture, TAIL_WAIT_US) : APR_SUCCESS;
+
+    if (rv != APR_SUCCESS) {
+        pm_capture_close(pm.capture);
+        return pm_fail_os(err, rv, "cannot write to capture file %s", path);
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
                                  const pm_retention *keep, pm_error *err)
 {
@@ -160,10 +219,11 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
     char notice[512] = "";
     pm_capture *other;
     apr_status_t rv;
+    int known = is_kept(path);
 
     want.samples = pm_config->samples;
     /* Before anything is done to it: other sizes would mean a new file in its place. */
-    if (pm_capture_open_append(&other, path, p, NULL) == APR_SUCCESS) {
+    if (!known && pm_capture_open_append(&other, path, p, NULL) == APR_SUCCESS) {
         int used = in_use(other, path, p);
 
         pm_capture_close(other);
@@ -173,6 +233,9 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
         }
     }
     rv = pm_capture_create(&pm.capture, path, &want, p, notice, err);
+    if (rv == APR_SUCCESS && !known) {
+        rv = find_tail(path, err);
+    }
     if (rv != APR_SUCCESS) {
         pm.capture = NULL;
         return rv;
@@ -182,6 +245,7 @@ static apr_status_t open_capture(apr_pool_t *p, server_rec *s, const char *path,
         apr_cpystrn(pm.trouble, notice, sizeof(pm.trouble)); /* the page says it, too */
     }
     give_group(p, pm_capture_fd(pm.capture), path);
+    keep_file(path);
     pm.capture_path = path;
     return APR_SUCCESS;
 }

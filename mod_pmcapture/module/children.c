@@ -158,6 +158,9 @@ void pm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
     (void)slot;
     pm_guard_install();
     pm_signals_watch();
+    if (status == MPM_CHILD_STARTED) {
+        pm_load_gather(s);
+    }
     if (status != MPM_CHILD_EXITED || pm.control == NULL) {
         return;
     }

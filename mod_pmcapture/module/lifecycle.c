@@ -158,9 +158,10 @@ int pm_pre_mpm(apr_pool_t *process_pool, ap_scoreboard_e type)
 int pm_monitor(apr_pool_t *p, server_rec *s)
 {
     (void)p;
-    (void)s;
     pm_guard_install();
     pm_signals_watch();
+    /* as long as no worker of the old generation ends, none of the new one may begin */
+    pm_load_gather(s);
     pm_region_remove_drained(pm_retained_get());
     pm_recorder_check();
     pm_watch_monitor();
@@ -197,7 +198,6 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
 {
     const pm_retained *kept = pm_retained_get();
 
-    (void)s;
     /* With -X the process that serves is the parent, too, and needs all that at its end. */
     if (kept->parent != getpid()) {
         leave_parent(kept);
@@ -205,6 +205,7 @@ void pm_child_init(apr_pool_t *pchild, server_rec *s)
     else {
         pm_signals_watch();
     }
+    pm_load_gather(s);
     pm_guard_install();
     if (pm.live.header != NULL) {
         pm_process_begin(pchild);

@@ -31,6 +31,7 @@ APLOG_USE_MODULE(pmcapture);
 static struct {
     uint64_t at_us;
     int first, graceful;
+    int ungathered; /* nobody gathers it yet */
 } load;
 
 static apr_proc_t gatherer, former;
@@ -117,15 +118,16 @@ static void watch_over(apr_proc_t *proc, pid_t pid, apr_pool_t *pconf)
     apr_proc_other_child_register(proc, gatherer_ended, proc, NULL, pconf);
 }
 
-static void start_gatherer(apr_pool_t *pconf, server_rec *s)
+void pm_load_gather(server_rec *s)
 {
     pm_retained *kept = pm_retained_get();
+    apr_pool_t *pconf = pm.pconf;
     pid_t pid;
 
-    if (kept->gatherer > 0 && waitpid(kept->gatherer, NULL, WNOHANG) == 0) {
-        watch_over(&former, kept->gatherer, pconf);
+    if (!load.ungathered || pm.live.header == NULL || kept->parent != getpid()) {
+        return;
     }
-    kept->gatherer = 0;
+    load.ungathered = 0;
     forks = 1;
     pid = fork();
     forks = 0;
@@ -169,7 +171,11 @@ void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     pm_lines_prepare();
     pm_config_prepare(pconf, ptemp, s);
     pm_watch_prepare(pconf, ptemp, s);
-    start_gatherer(pconf, s);
+    if (kept->gatherer > 0 && waitpid(kept->gatherer, NULL, WNOHANG) == 0) {
+        watch_over(&former, kept->gatherer, pconf); /* the last load's is still at work */
+    }
+    kept->gatherer = 0;
+    load.ungathered = 1;
 }
 
 uint64_t pm_load_at(uint32_t *first, uint32_t *graceful)

@@ -281,10 +281,13 @@ void pm_region_each(void (*act)(int *fd));
 void pm_region_leave(void);
 
 /* load.c */
-/** In the parent, in post_config, when capture file and live region are there: what this load brought is gathered. */
+/** In the parent, in post_config, when capture file and live region are there: what this load brought is to be gathered. */
 void pm_load_begin(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 /** 1 while it forks the gatherer. */
 int pm_load_forks(void);
+/** Gather it, once. When a worker was forked: a page that the parent writes to after a fork is a page fault each, and a second
+ *  fork at the same time costs none more. */
+void pm_load_gather(server_rec *s);
 /** When it was; the server's first one? else, graceful? */
 uint64_t pm_load_at(uint32_t *first, uint32_t *graceful);
 

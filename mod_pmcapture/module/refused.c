@@ -313,14 +313,14 @@ static int is_repeated(pm_capture *c, const pm_event *event, apr_pool_t *pool)
     return 0;
 }
 
-static void write_refusal(pm_capture *c, const pm_checkpoint *cp, refusal *r, apr_pool_t *pool)
+static void write_refusal(pm_capture *c, const pm_server *last, refusal *r, apr_pool_t *pool)
 {
     pm_event *e = &r->draft.event;
 
     fill_data(r);
     fill_text(r);
     if (r->type == PM_EV_CONFIG_FAILED || (r->type == PM_EV_START_FAILED && heard.fatal)) {
-        e->run = cp->server.run; /* that is how it ended */
+        e->run = last->run; /* that is how it ended */
     }
     if (r->type != PM_EV_CONFIG_REJECTED || !is_repeated(c, e, pool)) {
         pm_capture_append(c, e, NULL);
@@ -375,7 +375,7 @@ static void capture_path(char out[PATH_ROOM], const pm_first_parent *served)
 }
 
 /** What httpd said; where it said nothing, what is known. */
-static const char *message_of(const refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
+static const char *message_of(const refusal *r, const pm_server *last, apr_pool_t *pool)
 {
     int start = r->by.word[0] == '\0' || strcmp(r->by.word, "start") == 0;
 
@@ -387,20 +387,19 @@ static const char *message_of(const refusal *r, const pm_checkpoint *cp, apr_poo
                            NULL);
     }
     if (heard.text[0] == '\0') {
-        return heard.stage == CHECKED
-                   ? apr_psprintf(pool, "httpd (pid %u) already runs", cp->server.pid)
-                   : "why is not on record";
+        return heard.stage == CHECKED ? apr_psprintf(pool, "httpd (pid %u) already runs", last->pid)
+                                      : "why is not on record";
     }
     return apr_pstrcat(pool, r->short_of, heard.text, NULL);
 }
 
 /** All that the event says, but for what the file knows. */
-static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
+static void describe(refusal *r, const pm_server *last, apr_pool_t *pool)
 {
     int server_itself = served_get()->parent == getpid();
 
     pm_command_of_own(&r->by);
-    r->running = !server_itself && is_running(&cp->server);
+    r->running = !server_itself && is_running(last);
     r->command = !server_itself;
     r->message = heard.text;
     r->short_of = pm_shortage_words(pool);
@@ -408,7 +407,7 @@ static void describe(refusal *r, const pm_checkpoint *cp, apr_pool_t *pool)
     if (r->type == PM_EV_NONE) {
         return;
     }
-    r->message = message_of(r, cp, pool);
+    r->message = message_of(r, last, pool);
     pm_caller_user(r->user);
 }
 
@@ -416,17 +415,17 @@ static void put_on_record(apr_pool_t *pool)
 {
     char path[PATH_ROOM];
     refusal *r = apr_pcalloc(pool, sizeof(*r));
-    pm_checkpoint *cp = apr_pcalloc(pool, sizeof(*cp));
+    pm_server last;
     pm_capture *c;
 
     capture_path(path, served_get());
     if (path[0] == '\0' || pm_capture_open_append(&c, path, pool, NULL) != APR_SUCCESS) {
         return; /* never made: there is no history that this could belong to */
     }
-    pm_capture_checkpoint(c, cp);
-    describe(r, cp, pool);
+    pm_capture_server(c, &last);
+    describe(r, &last, pool);
     if (r->type != PM_EV_NONE) {
-        write_refusal(c, cp, r, pool);
+        write_refusal(c, &last, r, pool);
     }
     pm_capture_close(c);
 }
@@ -439,7 +438,8 @@ static void child_started(server_rec *s, pid_t pid, ap_generation_t gen, int slo
     (void)pid;
     (void)gen;
     (void)slot;
-    if (status == MPM_CHILD_STARTED) {
+    if (status == MPM_CHILD_STARTED &&
+        heard.stage != RUNNING) { /* a write after a fork is a fault */
         heard.stage = RUNNING;
     }
 }

@@ -126,17 +126,16 @@ static long group_of(const char *path)
     return stat(path, &st) == 0 ? (long)st.st_gid : -1;
 }
 
-static pm_live_geometry plan(server_rec *s)
+static pm_live_geometry plan(uint32_t vhosts, long cores)
 {
     int processes = 0, threads = 0;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &processes);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     processes = processes > 0 ? processes : 256;
     threads = threads > 0 ? threads : 1;
     return pm_live_plan(cores > 0 ? (uint32_t)cores : 1, (uint32_t)(processes * threads),
-                        (uint32_t)processes, pm_vhosts_count(s) + 1);
+                        (uint32_t)processes, vhosts);
 }
 
 static void retire(pm_retained *kept)
@@ -305,20 +304,16 @@ static int create_control(pm_retained *kept, uint64_t run)
 
 static uint64_t last_run(void)
 {
-    pm_checkpoint *cp = calloc(1, sizeof(*cp));
-    uint64_t run = 0;
+    pm_server last;
 
-    if (cp != NULL && pm_capture_checkpoint(pm.capture, cp) == APR_SUCCESS) {
-        run = cp->server.run;
-    }
-    free(cp);
-    return run;
+    return pm_capture_server(pm.capture, &last) == APR_SUCCESS ? last.run : 0;
 }
 
 apr_status_t pm_region_find(server_rec *s, pm_retained *kept, pm_error *err)
 {
-    pm_live_geometry want = plan(s);
-    old_regions found = {kept, last_run()};
+    uint32_t vhosts = pm_vhosts_count(s) + 1;
+    pm_live_geometry want = plan(vhosts, 1);
+    old_regions found = {kept, 0};
     uint64_t run;
     apr_status_t rv;
 
@@ -326,6 +321,8 @@ apr_status_t pm_region_find(server_rec *s, pm_retained *kept, pm_error *err)
         adopt_old(kept, &found.run);
         return APR_SUCCESS;
     }
+    want = plan(vhosts, sysconf(_SC_NPROCESSORS_ONLN)); /* a file is read for that */
+    found.run = last_run();
     if (kept->control.base != NULL) {
         /* Of a region that was destroyed before its first tick nothing else tells. */
         uint64_t last = ((const pm_control *)kept->control.base)->run;

@@ -322,6 +322,31 @@ static void lost_note_of_the_rings_end_is_found_again(void **state)
     }
 }
 
+/* What a power cut may leave: an old note of the end, and a block behind it that never came to the disk. */
+static void end_behind_a_lost_block_is_found_by_looking_at_every_block(void **state)
+{
+    fixture *f = *state;
+    pm_capture *c = create(f, SMALL);
+    uint64_t size = pm_capture_size(&SMALL);
+    uint8_t note[4096], zeros[1024] = {0};
+    char *file = apr_palloc(f->pool, size);
+
+    put_event(c, 1, PM_EV_NOTE, 0);
+    int fd = pm_capture_fd(c);
+    assert_int_equal(pread(fd, note, sizeof(note), 8192), sizeof(note));
+    for (uint64_t n = 2; n <= 5; n++) {
+        put_event(c, n, PM_EV_NOTE, 0);
+    }
+    assert_int_equal(pread(fd, file, size, 0), size);
+    char *second = memmem(file, size, "event 2", 7);
+    assert_non_null(second);
+    assert_int_equal(pwrite(fd, zeros, 1024, (second - file) / 1024 * 1024), 1024);
+    assert_int_equal(pwrite(fd, note, sizeof(note), 8192), sizeof(note));
+    assert_int_equal(pm_capture_last_event(c), 1);
+    assert_int_equal(pm_capture_find_tail(c, 1000000), APR_SUCCESS);
+    assert_int_equal(pm_capture_last_event(reopen(f)), 5);
+}
+
 static void torn_event_is_skipped_and_its_number_not_used_again(void **state)
 {
     fixture *f = *state;
@@ -475,6 +500,7 @@ int main(void)
         CASE(lock_waits_no_longer_than_it_may),
         CASE(events_of_many_processes_are_numbered_without_gap_or_double),
         CASE(lost_note_of_the_rings_end_is_found_again),
+        CASE(end_behind_a_lost_block_is_found_by_looking_at_every_block),
         CASE(torn_event_is_skipped_and_its_number_not_used_again),
         CASE(blocks_of_two_torn_events_are_not_put_together),
         CASE(file_deleted_moved_or_replaced_in_use_is_said_each_time),

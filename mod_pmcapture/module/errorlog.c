@@ -5,7 +5,7 @@
  * The hook runs in any thread of any process, in the parent perhaps in a signal handler: no lock, no memory, no
  * log. What CGI, FastCGI and PHP write comes this way, too. (What httpd says before it ends is refused.c's.)
  */
-#include "module.h"
+#include "watch.h"
 
 #include <apr_strings.h>
 #include <unistd.h>
@@ -106,6 +106,9 @@ void pm_line_logged(const ap_errorlog_info *info, const char *message)
         return;
     }
     pm_backend_heard(number, info->status);
+    if (info->level == APLOG_ALERT && info->r != NULL && number == 0) {
+        pm_htaccess_broken(info->r, message);
+    }
     vhost = info->s != NULL ? pm_conf_of(info->s)->vhost : 0;
     if (number != 0) {
         group = pm_live_hash(&pm.live, &number, sizeof(number));

@@ -29,7 +29,6 @@ static void register_hooks(apr_pool_t *pconf)
 
     ap_hook_pre_connection(pm_connection_opened, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(pm_request_arrived, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_open_htaccess(pm_htaccess_opened, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* First: also of a request that another handler takes, it must learn what a <Location> says. */
     ap_hook_handler(pm_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_error_log(pm_line_logged, NULL, NULL, APR_HOOK_MIDDLE);

@@ -100,25 +100,36 @@ typedef struct pm_dir_conf {
     int record; /* -1 = not given */
 } pm_dir_conf;
 
-/** A connection: its request under way, and what is found out once rather than with each request. */
-typedef struct pm_conn {
-    request_rec *r;                           /* NULL = none */
-    pm_flight *flight;                        /* its slot; NULL = none */
-    uint64_t first_out_us;                    /* when the reply began; 0 = not yet */
-    uint64_t waited_us;                       /* for the client's request body */
-    const char *htaccess_dir, *htaccess_name; /* that it was the last to look for */
-    pm_flight *slot;                          /* where its requests are in flight, most times */
-    pm_named *named;                          /* what for, in that slot */
-    pm_stripe *stripe;                        /* where they are counted */
-    const server_rec *server;                 /* that its last request was for; NULL = none came */
-    uint64_t noted;                           /* epoch in which its client was counted there */
-    uint64_t threshold_us;                    /* of that server: what is quicker is not slow */
-    uint32_t who;                             /* as pm_flight's, in that server */
-    uint32_t probe;                           /* 1: the recorder's own, which counts for nothing */
-    pm_door_count *door;                      /* of its listener, until it brings a request */
-    _Atomic uint32_t *incident;
+/** Where requests for one server are counted: found out once rather than with each request. */
+typedef struct pm_place {
+    const server_rec *server;  /* NULL = none yet */
+    _Atomic uint64_t noted;    /* epoch in which its client was counted there */
+    _Atomic uint64_t quick_us; /* what takes no longer is neither slow nor the longest */
+    apr_sockaddr_t *client;    /* the connection's */
+    pm_stripe *stripe;
     pm_vhost_count *count; /* of that server, in the stripe; its latencies */
     _Atomic uint64_t *hist;
+    _Atomic uint32_t *incident;
+    uint32_t who;           /* as pm_flight's */
+    _Atomic uint32_t taken; /* by the first stream of an HTTP/2 connection (PM_PLACE_*) */
+} pm_place;
+enum { PM_PLACE_FREE, PM_PLACE_BUSY, PM_PLACE_KNOWN };
+
+/** A request under way. A connection has one of these, and more while requests are pipelined. */
+typedef struct pm_conn {
+    request_rec *r;        /* NULL = none */
+    pm_flight *flight;     /* its slot; NULL = none */
+    uint64_t first_out_us; /* when the reply began; 0 = not yet */
+    uint64_t waited_us;    /* for the client's request body */
+    ap_filter_t *sending;  /* whose ctx this is, as long as the handler may have more to send */
+    pm_place *place;       /* its own, or the one that the streams of a connection share */
+    pm_flight *slot;       /* where its requests are in flight, most times */
+    pm_named *named;       /* what for, in that slot */
+    struct pm_conn
+        *more; /* for a request that arrives before this one is done; NULL = none came yet */
+    pm_door_count *door;   /* of its listener, until it brings a request; NULL = it did */
+    uint32_t probe;        /* 1: the recorder's own, which counts for nothing */
+    pm_place own, streams; /* the latter for those of HTTP/2 */
 } pm_conn;
 
 /** This process's view; set in post_config, inherited by every child. */

@@ -22,6 +22,12 @@ static pm_conn *conn_of(const conn_rec *c)
     return c->conn_config != NULL ? ap_get_module_config(c->conn_config, &pm_module) : NULL;
 }
 
+/** A request's own; NULL = it is not recorded. */
+static pm_conn *record_of(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &pm_module);
+}
+
 /* ---- whom a request waits for ---- */
 
 static void set_state(pm_flight *flight, uint32_t state)
@@ -29,10 +35,16 @@ static void set_state(pm_flight *flight, uint32_t state)
     atomic_store_explicit(&flight->state, state, memory_order_relaxed);
 }
 
+/** As ap_pass_brigade, which looks besides for the end of a request's own filters: none follow here. */
+static inline apr_status_t pass(ap_filter_t *next, apr_bucket_brigade *bb)
+{
+    return next != NULL ? next->frec->filter_func.out_func(next, bb) : ap_pass_brigade(next, bb);
+}
+
 static __attribute__((noinline)) apr_status_t pass_working(ap_filter_t *f, apr_bucket_brigade *bb,
                                                            pm_conn *pc)
 {
-    apr_status_t rv = ap_pass_brigade(f->next, bb);
+    apr_status_t rv = pass(f->next, bb);
 
     if (pc->flight != NULL) {
         set_state(pc->flight,
@@ -48,8 +60,11 @@ static inline apr_status_t pass_sending(ap_filter_t *f, apr_bucket_brigade *bb, 
     set_state(pc->flight, PM_FLIGHT_SENDING);
     /* An empty brigade's last bucket is its head, which has no type: ap_pass_brigade looks at it, too. With the end of
      * the reply, or of the request, the handler's work is done; what remains is sending. */
-    return AP_BUCKET_IS_EOR(last) || APR_BUCKET_IS_EOS(last) ? ap_pass_brigade(f->next, bb)
-                                                             : pass_working(f, bb, pc);
+    if (APR_BUCKET_IS_EOS(last) || AP_BUCKET_IS_EOR(last)) {
+        f->ctx = NULL;
+        return pass(f->next, bb);
+    }
+    return pass_working(f, bb, pc);
 }
 
 /** As pass_sending, of a request whose first byte was long in coming: when did it? */
@@ -65,8 +80,8 @@ static apr_status_t watch_sending(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     pm_conn *pc = f->ctx;
 
-    if (pc->flight == NULL) {
-        return ap_pass_brigade(f->next, bb);
+    if (pc == NULL) {
+        return pass(f->next, bb);
     }
     if (pc->first_out_us == 0) {
         uint64_t arrival = (uint64_t)pc->r->request_time;
@@ -107,18 +122,42 @@ void pm_register_filters(void)
     body_filter = ap_register_input_filter("PMCAPTURE_BODY", watch_body, NULL, AP_FTYPE_PROTOCOL);
 }
 
-static pm_conn *make_conn(conn_rec *c)
+/** Of a stream of HTTP/2, which is a connection for one request: what ap_add_output_filter does, without its search for the
+ *  place among a request's filters. */
+static ap_filter_t *add_to_stream(conn_rec *c, ap_filter_t *f)
 {
-    pm_conn *pc = apr_pcalloc(c->pool, sizeof(*pc));
-    uint32_t stripe = pm_live_stripe(&pm.live, (uint64_t)c->id);
+    ap_filter_t **at = &c->output_filters;
 
-    pc->stripe = pm_live_stripe_at(&pm.live, stripe);
+    f->frec = sending_filter;
+    f->r = NULL;
+    f->c = c;
+    while (*at != NULL && (*at)->frec->ftype < AP_FTYPE_CONNECTION) {
+        at = &(*at)->next;
+    }
+    f->next = *at;
+    *at = f;
+    return f;
+}
+
+static pm_conn *make_conn(const conn_rec *c, pm_conn *pc)
+{
+    pc->r = NULL;
+    pc->flight = NULL;
+    pc->more = NULL;
+    pc->door = NULL;
+    pc->probe = 0;
+    pc->place = &pc->own;
     pc->slot = &pm.live.flights[(uint64_t)c->id * 0x9e3779b1u >> 8 & (pm.live.geo.flights - 1)];
     pc->named = pm_live_named(&pm.live, pc->slot);
-    ap_set_module_config(c->conn_config, &pm_module, pc);
-    ap_add_output_filter_handle(sending_filter, pc, NULL, c);
+    pc->own.server = NULL;
+    pc->streams.taken = PM_PLACE_FREE;
     return pc;
 }
+
+typedef struct stream {
+    pm_conn conn;
+    ap_filter_t filter;
+} stream;
 
 int pm_connection_opened(conn_rec *c, void *socket)
 {
@@ -128,28 +167,68 @@ int pm_connection_opened(conn_rec *c, void *socket)
     if (pm.live.header == NULL) {
         return DECLINED;
     }
-    pc = make_conn(c);
-    if (c->master == NULL) { /* streams of HTTP/2 are no connections */
-        pm_connection_begins(c, pc);
+    if (c->master != NULL) {
+        stream *of = apr_palloc(c->pool, sizeof(*of));
+
+        pc = make_conn(c, &of->conn);
+        pc->sending = add_to_stream(c, &of->filter);
+        pc->sending->ctx = NULL;
     }
+    else {
+        pc = make_conn(c, apr_palloc(c->pool, sizeof(*pc)));
+        pc->sending = ap_add_output_filter_handle(sending_filter, NULL, NULL, c);
+        pm_connection_begins(c, pc); /* streams of HTTP/2 are no connections */
+    }
+    ap_set_module_config(c->conn_config, &pm_module, pc);
     return OK;
 }
 
 /* ---- arrival ---- */
 
-/** What the connection's next requests for the same server need not look for. Servers last as long as the process. */
-static void learn_server(pm_conn *pc, const conn_rec *c, const server_rec *server)
+/** Servers last as long as the process. */
+static void learn_server(pm_place *place, const conn_rec *c, const server_rec *server)
 {
     const pm_server_conf *conf = pm_conf_of(server);
+    uint32_t stripe = pm_live_stripe(&pm.live, (uint64_t)c->id);
 
-    pc->server = server;
-    pc->noted = UINT64_MAX;
-    pc->threshold_us = conf->slow.threshold_us;
-    pc->who = pm_flight_who(pm.child, conf->vhost);
-    pc->incident = &pm.live.vhosts[conf->vhost].incident;
-    pc->count =
-        &pm_live_vhost_counts(&pm.live, pm_live_stripe(&pm.live, (uint64_t)c->id))[conf->vhost];
-    pc->hist = pc->stripe->hist[pm_live_pool(&pm.live, conf->vhost)];
+    place->server = server;
+    place->noted = UINT64_MAX;
+    place->quick_us = 0;
+    place->client = c->client_addr;
+    place->stripe = pm_live_stripe_at(&pm.live, stripe);
+    place->who = pm_flight_who(pm.child, conf->vhost);
+    place->incident = &pm.live.vhosts[conf->vhost].incident;
+    place->count = &pm_live_vhost_counts(&pm.live, stripe)[conf->vhost];
+    place->hist = place->stripe->hist[pm_live_pool(&pm.live, conf->vhost)];
+}
+
+/** The streams of a connection run in many threads: the first one learns for all that ask the same server. */
+static pm_place *shared_place(pm_conn *pc, const conn_rec *c, const server_rec *server)
+{
+    pm_conn *master = conn_of(c->master);
+    uint32_t is = PM_PLACE_FREE;
+
+    if (master == NULL) {
+        return &pc->own;
+    }
+    if (atomic_compare_exchange_strong(&master->streams.taken, &is, PM_PLACE_BUSY)) {
+        learn_server(&master->streams, c->master, server);
+        atomic_store_explicit(&master->streams.taken, PM_PLACE_KNOWN, memory_order_release);
+        is = PM_PLACE_KNOWN;
+    }
+    return is == PM_PLACE_KNOWN && master->streams.server == server ? &master->streams : &pc->own;
+}
+
+/** As shared_place finds it, most times. */
+static inline void share_place(pm_conn *pc, const conn_rec *c, const server_rec *server)
+{
+    const pm_conn *master = conn_of(c->master);
+
+    if (master != NULL &&
+        atomic_load_explicit(&master->streams.taken, memory_order_acquire) == PM_PLACE_KNOWN &&
+        master->streams.server == server) {
+        pc->place = (pm_place *)&master->streams;
+    }
 }
 
 static int has_body(const request_rec *r)
@@ -162,9 +241,7 @@ static inline void begin(request_rec *r, pm_conn *pc, pm_flight *flight)
     pc->r = r;
     pc->flight = flight;
     pc->first_out_us = pc->waited_us = 0;
-    pc->htaccess_dir = NULL;
-    /* The request remembers it, too: when requests are pipelined, the next one arrives before it is done. */
-    ap_set_module_config(r->request_config, &pm_module, flight);
+    ap_set_module_config(r->request_config, &pm_module, pc);
 }
 
 static void brings_request(const conn_rec *c, pm_conn *pc)
@@ -182,24 +259,42 @@ static __attribute__((noinline)) int begin_unrecorded(const request_rec *r, pm_c
     return DECLINED;
 }
 
-/** Its slot is taken, or it is no GET, or its server another one than the last request's. */
+/** When requests are pipelined the next one arrives before the last one is done. */
+static pm_conn *free_record(pm_conn *pc, const conn_rec *c)
+{
+    while (pc->r != NULL) {
+        if (pc->more == NULL) {
+            pc->more = make_conn(c, apr_palloc(c->pool, sizeof(*pc)));
+            pc->more->sending = pc->sending;
+        }
+        pc = pc->more;
+    }
+    return pc;
+}
+
+/** Its slot is taken, or it is no GET, or its server another one than the last request's, or that is not done yet. */
 static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
 {
+    const conn_rec *c = r->connection;
     uint32_t number = PM_NO_FLIGHT;
     pm_flight *flight;
     int placed = pm_process_has_place();
 
-    brings_request(r->connection, pc);
+    brings_request(c, pc);
     if (pc->probe) {
         return DECLINED;
     }
+    pc = free_record(pc, c);
     if (placed) {
         number = pm_live_arrived(&pm.live, (uint32_t)(pc->slot - pm.live.flights),
                                  (uint64_t)r->request_time, pm.child, pm_conf_of(r->server)->vhost);
     }
     flight = number != PM_NO_FLIGHT ? &pm.live.flights[number] : NULL;
-    if (placed && pc->server != r->server) {
-        learn_server(pc, r->connection, r->server);
+    if (placed && pc->place->server != r->server) {
+        pc->place = c->master != NULL ? shared_place(pc, c, r->server) : &pc->own;
+        if (pc->place == &pc->own) {
+            learn_server(pc->place, c, r->server);
+        }
     }
     begin(r, pc, flight);
     if (flight != NULL && r->uri != NULL) {
@@ -208,16 +303,19 @@ static __attribute__((noinline)) int begin_unusual(request_rec *r, pm_conn *pc)
     if (has_body(r)) {
         ap_add_input_filter_handle(body_filter, pc, r, r->connection);
     }
-    if (r->method_number == M_CONNECT && flight != NULL) {
-        set_state(flight, PM_FLIGHT_TUNNEL);
-        pc->flight = NULL; /* it stays one */
+    if (flight != NULL && r->method_number == M_CONNECT) {
+        set_state(flight, PM_FLIGHT_TUNNEL); /* it stays one */
+    }
+    else if (flight != NULL) {
+        pc->sending->ctx = pc;
     }
     return DECLINED;
 }
 
 int pm_request_arrived(request_rec *r)
 {
-    pm_conn *pc = conn_of(r->connection);
+    const conn_rec *c = r->connection;
+    pm_conn *pc = conn_of(c);
     pm_flight *slot;
 
     /* The hook runs again for an internal redirect: the request is the first one's. */
@@ -227,34 +325,39 @@ int pm_request_arrived(request_rec *r)
     if (!pm_is_recorded(r)) {
         return begin_unrecorded(r, pc);
     }
+    if (c->master != NULL) {
+        share_place(pc, c, r->server);
+    }
     slot = pc->slot;
-    if (r->method_number != M_GET || pc->server != r->server || r->uri == NULL ||
-        !pm_flight_take(slot, (uint64_t)r->request_time, pc->who)) {
+    if (r->method_number != M_GET || pc->place->server != r->server || pc->r != NULL ||
+        r->uri == NULL || !pm_flight_take(slot, (uint64_t)r->request_time, pc->place->who)) {
         return begin_unusual(r, pc);
     }
     begin(r, pc, slot);
+    pc->sending->ctx = pc;
     pm_live_name(pc->named, (uint64_t)r->request_time, r->uri);
     return DECLINED;
 }
 
 static inline void leave(const request_rec *r, pm_conn *pc)
 {
-    pm_flight *flight = ap_get_module_config(r->request_config, &pm_module);
-
-    if (flight != NULL) {
-        pm_flight_leave(flight, (uint64_t)r->request_time);
+    if (pc->flight != NULL) {
+        pm_flight_leave(pc->flight, (uint64_t)r->request_time);
     }
-    if (pc != NULL && pc->r == r) {
-        pc->r = NULL;
-        pc->flight = NULL;
+    if (pc->sending->ctx == pc) { /* its reply had no end */
+        pc->sending->ctx = NULL;
     }
+    pc->r = NULL;
+    pc->flight = NULL;
 }
 
 /** It was taken for one that counts when it arrived: those that do not leave the table. */
 void pm_request_excluded(request_rec *r)
 {
-    if (r->prev == NULL && r->main == NULL) {
-        leave(r, conn_of(r->connection));
+    pm_conn *pc = record_of(r);
+
+    if (r->prev == NULL && r->main == NULL && pc != NULL) {
+        leave(r, pc);
         ap_set_module_config(r->request_config, &pm_module, NULL);
     }
 }
@@ -282,14 +385,14 @@ static uint64_t client_was_busy(const conn_rec *c)
 static __attribute__((noinline)) int is_slow(const request_rec *r, const request_rec *final,
                                              uint64_t took_us, uint64_t threshold_us)
 {
-    const pm_conn *pc = conn_of(r->connection);
+    const pm_conn *pc = record_of(r);
     uint64_t client_us = 0, busy_us, sending_us = took_us;
 
     if (final->status == HTTP_SWITCHING_PROTOCOLS || r->method_number == M_CONNECT ||
         final->status == HTTP_REQUEST_TIME_OUT) {
         return 0;
     }
-    if (pc != NULL && pc->r == r) {
+    if (pc != NULL) {
         client_us = pc->waited_us;
         sending_us = (uint64_t)r->request_time + took_us - pc->first_out_us;
         sending_us = pc->first_out_us == 0 || sending_us > took_us ? took_us : sending_us;
@@ -398,6 +501,17 @@ __attribute__((noinline)) static void look_closer(request_rec *r, const request_
     }
 }
 
+/** The rest of this second's requests of that client may be usual ones. */
+static void note_usual(pm_place *place, const pm_server_conf *conf)
+{
+    uint64_t longest = atomic_load_explicit(&place->stripe->max_us, memory_order_relaxed);
+
+    atomic_store_explicit(&place->quick_us,
+                          longest < conf->slow.threshold_us ? longest : conf->slow.threshold_us,
+                          memory_order_relaxed);
+    atomic_store_explicit(&place->noted, pm_live_epoch(&pm.live), memory_order_relaxed);
+}
+
 /** What is to be said of a request beyond counting it, and the count. */
 static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc, pm_completed *done)
 {
@@ -421,11 +535,18 @@ static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc,
         look_closer(r, final, done, failed, incident);
     }
     /* mod_remoteip gives a request another client than its connection's. */
-    if (outcome == PM_SERVED && pc != NULL && pc->server == r->server &&
-        r->useragent_addr == r->connection->client_addr) {
-        pc->noted = pm_live_epoch(&pm.live);
+    if (outcome == PM_SERVED && pc != NULL && pc->place->server == r->server &&
+        r->useragent_addr == pc->place->client) {
+        note_usual(pc->place, conf);
     }
     pm_live_count(&pm.live, done);
+}
+
+static int is_of_probe(const request_rec *r)
+{
+    const pm_conn *pc = conn_of(r->connection);
+
+    return pc != NULL && pc->probe;
 }
 
 static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, uint64_t now)
@@ -438,7 +559,7 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
     if (pm.live.header == NULL) {
         return DECLINED;
     }
-    if (pc != NULL && pc->probe) {
+    if (is_of_probe(r)) {
         return DONE; /* which ends the hook: no module after this one logs it */
     }
     while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
@@ -451,33 +572,40 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
     /* As %B of the access log: the reply to a HEAD has a length, and no bytes were sent. */
     done.bytes = final->sent_bodyct && final->bytes_sent > 0 ? (uint64_t) final->bytes_sent : 0;
     count_unusual(r, final, pc, &done);
-    leave(r, pc);
+    if (pc != NULL) {
+        leave(r, pc);
+    }
     return DECLINED;
 }
 
 static __attribute__((noinline)) int done_unrecorded(const request_rec *r)
 {
-    pm_conn *pc = conn_of(r->connection);
+    pm_conn *pc = record_of(r);
 
-    leave(r, pc);
-    return pc != NULL && pc->probe ? DONE : DECLINED;
+    if (pc != NULL) {
+        leave(r, pc);
+    }
+    return is_of_probe(r) ? DONE : DECLINED;
 }
 
 /** A good, quick reply to a client that was seen in this second and virtual host already, and no incident: there is
  *  nothing to it but the count. */
-static inline int is_usual(const request_rec *r, const pm_conn *pc, uint64_t took_us)
+static inline int is_usual(const request_rec *r, const request_rec *final, const pm_place *place,
+                           uint64_t took_us)
 {
-    return pc != NULL && pc->server == r->server && pc->noted == pm_live_epoch(&pm.live) &&
-           r->next == NULL && pm_status_serves((uint32_t)r->status) &&
-           took_us <= pc->threshold_us &&
-           took_us <= atomic_load_explicit(&pc->stripe->max_us, memory_order_relaxed) &&
-           r->useragent_addr == r->connection->client_addr &&
-           atomic_load_explicit(pc->incident, memory_order_relaxed) == 0;
+    return place->server == r->server &&
+           atomic_load_explicit(&place->noted, memory_order_relaxed) == pm_live_epoch(&pm.live) &&
+           pm_status_serves((uint32_t) final->status) &&
+           took_us <= atomic_load_explicit(&place->quick_us, memory_order_relaxed) &&
+           r->useragent_addr == place->client &&
+           atomic_load_explicit(place->incident, memory_order_relaxed) == 0;
 }
 
 /** The clock is read before anything is looked up: what is in a register then would have to be saved. */
 int pm_request_done(request_rec *r)
 {
+    const request_rec *final = r;
+    const pm_place *place;
     uint64_t now, took;
     pm_conn *pc;
 
@@ -486,13 +614,17 @@ int pm_request_done(request_rec *r)
     }
     now = (uint64_t)apr_time_now();
     took = now - (uint64_t)r->request_time;
-    pc = conn_of(r->connection);
-    if (!is_usual(r, pc, took)) {
+    pc = record_of(r);
+    while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
+        final = final->next;
+    }
+    if (pc == NULL || !is_usual(r, final, pc->place, took)) {
         return done_unusual(r, pc, now);
     }
+    place = pc->place;
     /* A reply to a HEAD, a 204 and a 304 may have had a body that was not sent. */
-    pm_live_count_usual(pc->stripe, pc->hist, pc->count, (uint32_t)r->status,
-                        r->sent_bodyct ? (uint64_t)r->bytes_sent : 0, took);
+    pm_live_count_usual(place->stripe, place->hist, place->count, (uint32_t) final->status,
+                        final->sent_bodyct ? (uint64_t) final->bytes_sent : 0, took);
     leave(r, pc);
     return DECLINED;
 }

@@ -360,25 +360,6 @@ void pm_watch_leave(void)
 
 /* ---- .htaccess files ---- */
 
-/** Remember which one the request came to: when it is broken, httpd forgets that it has read it. The directory's
- *  name lives as long as the request. */
-apr_status_t pm_htaccess_opened(request_rec *r, const char *dir, const char *name,
-                                ap_configfile_t **file, const char **full_name)
-{
-    pm_conn *pc;
-
-    (void)file;
-    (void)full_name;
-    /* Not for an ErrorDocument: the request that failed is the one before. */
-    if (r->main == NULL && (r->prev == NULL || r->prev->status < HTTP_BAD_REQUEST) &&
-        r->connection->conn_config != NULL &&
-        (pc = ap_get_module_config(r->connection->conn_config, &pmcapture_module)) != NULL) {
-        pc->htaccess_dir = dir;
-        pc->htaccess_name = name;
-    }
-    return AP_DECLINED;
-}
-
 /** 1 when this process has not handed it over in this minute. */
 static int is_new(const char *path, uint64_t now_us)
 {
@@ -426,14 +407,29 @@ static void hand_over_read(const request_rec *r, const struct htaccess_result *h
 
 void pm_htaccess_failed(const request_rec *r, const request_rec *final)
 {
-    const pm_conn *pc = r->connection->conn_config != NULL
-                            ? ap_get_module_config(r->connection->conn_config, &pmcapture_module)
-                            : NULL;
-
     if (final->htaccess != NULL) {
         hand_over_read(r, final->htaccess);
     }
-    if (pc != NULL && pc->r == r && r->status == HTTP_INTERNAL_SERVER_ERROR) {
-        hand_over(pc->htaccess_dir, pc->htaccess_name);
+}
+
+/** httpd forgets that it has read it. Only this line names it, as "/path/.htaccess: ...". */
+void pm_htaccess_broken(const request_rec *r, const char *message)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    const char *names = core->access_name != NULL ? core->access_name : DEFAULT_ACCESS_FNAME, *at;
+    char name[256], dir[PM_EVENT_TEXT];
+
+    while (*(names += strspn(names, " \t")) != '\0') {
+        size_t n = strcspn(names, " \t");
+
+        if ((size_t)apr_snprintf(name, sizeof(name), "/%.*s: ", (int)n, names) < sizeof(name) - 1 &&
+            (at = strstr(message, name)) != NULL && (size_t)(at - message) < sizeof(dir)) {
+            memcpy(dir, message, (size_t)(at - message));
+            dir[at - message] = '\0';
+            name[n + 1] = '\0';
+            hand_over(dir[0] != '\0' ? dir : "/", name + 1);
+            return;
+        }
+        names += n;
     }
 }

@@ -27,9 +27,9 @@ void pm_watch_each(void (*act)(int *fd));
 void pm_watch_advise(int advice);
 /** A worker has no part in it. */
 void pm_watch_leave(void);
-/** A request is about to read an .htaccess file, if it is there. */
-apr_status_t pm_htaccess_opened(request_rec *r, const char *dir, const char *name,
-                                ap_configfile_t **file, const char **full_name);
+/** A line of the error log at level alert: it may say that a request cannot be served because an .htaccess file is broken.
+ *  Then which one is handed over. */
+void pm_htaccess_broken(const request_rec *r, const char *message);
 /** A request failed: hand over which .htaccess files it has read. */
 void pm_htaccess_failed(const request_rec *r, const request_rec *final);
 

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "httpd"))
 
 from harness.httpd import Httpd, free_port, group_of  # noqa: E402, F401
-from harness.paths import APACHE, BUILD, MODULES, PMCAPTURE, PMDUMP  # noqa: E402, F401
+from harness.paths import APACHE, BUILD, MODULES, PMCAPTURE, PMDUMP, RECORDER  # noqa: E402, F401
 from harness.wait import wait_for  # noqa: E402, F401
 
 MODULE = BUILD / "mod_pmcapture.so"
@@ -21,7 +21,8 @@ VARIANTS = {
     "nothing": "",
     "access log": f"LogFormat {COMBINED} combined\nCustomLog logs/access.log combined",
     "mod_status": f"LoadModule status_module {MODULES}/mod_status.so\nExtendedStatus On",
-    "mod_pmcapture": f"LoadModule pmcapture_module {MODULE}\nPMCaptureFile logs/pmcapture.pmc",
+    "mod_pmcapture": f"LoadModule pmcapture_module {MODULE}\nPMCaptureFile logs/pmcapture.pmc\n"
+                     f"PMCaptureRecorder {RECORDER}",
 }
 
 MPM_CONFIG = {

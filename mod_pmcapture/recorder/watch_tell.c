@@ -25,6 +25,14 @@ static void put_path(pm_draft *d, const char *path)
     pm_draft_text(d, "path", clean);
 }
 
+/** An .htaccess file is named by nothing. */
+static void put_named(pm_draft *d, const char *named_by)
+{
+    if (named_by[0] != '\0') {
+        pm_draft_text(d, "named_by", named_by);
+    }
+}
+
 static void put_identity(pm_draft *d, const char *key, const pm_identity *is)
 {
     pm_json *j;
@@ -145,7 +153,7 @@ void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
     }
     put_path(&d, w->path);
     put_needs(&d, n);
-    pm_draft_text(&d, "named_by", w->named_by);
+    put_named(&d, w->named_by);
     put_when(&d, n);
     put_identity(&d, "identity", &w->told);
     describe(n, what, sizeof(what));
@@ -261,7 +269,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
         d.event.severity = PM_WARNING;
     }
     put_path(&d, w->path);
-    pm_draft_text(&d, "named_by", w->named_by);
+    put_named(&d, w->named_by);
     pm_draft_text(&d, "kind", kind_names[w->kind]);
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
@@ -341,7 +349,7 @@ void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, pm_draft *d
 {
     pm_draft_begin(d, PM_EV_DEPENDENCY_CHANGED, at_us);
     put_path(d, file->now->path);
-    pm_draft_text(d, "named_by", file->now->named_by);
+    put_named(d, file->now->named_by);
     pm_draft_flag(d, "loaded", 1);
     pm_draft_time(d, "noticed", at_us);
     put_identity(d, "from", &file->was->running);

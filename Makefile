@@ -309,12 +309,12 @@ lint:
 	@if grep -rnE 'include *[<"]xxhash' --include='*.[ch]' --exclude=pm_hash.h include mod_pmcapture tests; then \
 	    echo 'lint: include pm_hash.h instead' >&2; exit 1; fi
 	clang-format --dry-run -Werror $(wildcard mod_pmcapture/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+	@$(MAKE) --no-print-directory -s objects
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --library=tests/cppcheck-apr.cfg \
-	    -Iinclude -Imod_pmcapture mod_pmcapture
+	    -Iinclude -Imod_pmcapture -I$(BUILD) mod_pmcapture
 	flake8 --max-line-length=120 scripts/pmcapture scripts tests tests/lint-names tests/lint-links tests/make-facts
 	tests/lint-names
-	@$(MAKE) --no-print-directory -s objects
 	tests/lint-links $(BUILD)
 	@$(MAKE) --no-print-directory -s $(BUILD)/facts
 	tests/make-facts --check $(BUILD)/facts

@@ -74,7 +74,7 @@ def test_after_a_stop_the_service_answers_and_takes_the_next_start(served, mpm):
     httpd.service.start()
     httpd.start()
     httpd.get("/")
-    document.settled(httpd)     # prefork's child ends at once when it is told to, between an answer and its log line too
+    document.settled(httpd)     # told to end, prefork's child ends between an answer and its log line too
     httpd.stop()
     found = page_state(httpd, "stopped", 3)
     assert found["incidents"] == [] and found["totals"]["requests"] == 1

@@ -108,17 +108,17 @@ static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
     pid_t holder = pm_lease_holder(c);
     uint32_t httpd;
 
-    if (holder == 0) {
-        return is_served(c, path, p);
+    if (holder <= 0) {
+        return holder < 0 || is_served(c, path, p);
     }
-    if (holder > 0 &&
-        (httpd = pm_process_parent(pm_process_parent((uint32_t)holder))) == (uint32_t)getpid()) {
+    httpd = pm_process_parent(pm_process_parent((uint32_t)holder));
+    if (httpd == (uint32_t)getpid()) {
         return 0;
     }
-    if (holder > 0 && pm_service_is(pm_process_parent((uint32_t)holder))) {
+    if (pm_service_is(pm_process_parent((uint32_t)holder))) {
         return is_served(c, path, p); /* it waits for this one */
     }
-    if (holder < 0 || is_httpd(httpd) || is_served(c, path, p)) {
+    if (is_httpd(httpd) || is_served(c, path, p)) {
         return 1;
     }
     send_away(holder);

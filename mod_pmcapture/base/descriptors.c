@@ -1,15 +1,19 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * descriptors.c: descriptors in a message; close_range(2), and what stands in for it: glibc 2.31 does not know its number, Linux before 5.9 does
- * not have it, and a system call filter may refuse it.
+ * descriptors.c: descriptors in a message, and the wait for one; close_range(2), and what stands in for it: glibc 2.31 does
+ * not know its number, Linux before 5.9 does not have it, and a system call filter may refuse it.
  */
-#include <string.h>
 #include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pm_descriptors.h"
+#include "pm_time.h"
 
 #if !defined(SYS_close_range) && !defined(__alpha__)
 #define SYS_close_range 436 /* one number for every architecture but Alpha */
@@ -63,6 +67,20 @@ void pm_descriptors_close(unsigned from, unsigned to)
     if (from <= to && !close_by_kernel(from, to) && !close_listed(from, to)) {
         close_each(from, to);
     }
+}
+
+int pm_descriptors_wait(int fd, short events, int ms)
+{
+    struct pollfd on = {.fd = fd, .events = events};
+    uint64_t end = pm_time_monotonic() + (uint64_t)ms * 1000;
+    int n;
+
+    while ((n = poll(&on, 1, ms)) < 0 && errno == EINTR) {
+        uint64_t now = pm_time_monotonic();
+
+        ms = now < end ? (int)((end - now + 999) / 1000) : 0;
+    }
+    return n;
 }
 
 void pm_descriptors_attach(struct msghdr *m, void *room, const int *fds, size_t count)

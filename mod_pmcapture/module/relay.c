@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <unixd.h>
 
+#include "pm_descriptors.h"
 #include "pm_text.h"
 #include "retained.h"
 
@@ -134,8 +135,7 @@ static apr_status_t close_socket(void *ctx)
 /** APR_SUCCESS when the socket is ready in time. */
 static apr_status_t wait_for(int fd, short events)
 {
-    struct pollfd on = {.fd = fd, .events = events};
-    int n = poll(&on, 1, PM_RELAY_MS);
+    int n = pm_descriptors_wait(fd, events, PM_RELAY_MS);
 
     return n > 0 ? APR_SUCCESS : n == 0 ? APR_TIMEUP : errno;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_service.h"
 #include "retained.h"
 #include "service.h"
@@ -23,6 +24,7 @@ APLOG_USE_MODULE(pmcapture);
 #define KEPT_KEY "mod_pmcapture/service/1"
 #define PATIENCE_MS 250
 #define GLANCE_MS 20 /* while httpd serves */
+#define GREETINGS 8u /* that are read at once; a service sends one, and one more when it refuses */
 
 /** In process-lifetime memory (see retained.h). */
 typedef struct kept_service {
@@ -154,7 +156,6 @@ static void forget_trouble(kept_service *kept)
 static int greet(kept_service *kept, server_rec *s, const char *path, int patience_ms)
 {
     int fd = pm_service_connect(path);
-    struct pollfd on = {.fd = fd, .events = POLLIN};
     pm_greeting greeting;
     char room[256];
     const char *fault;
@@ -172,8 +173,9 @@ static int greet(kept_service *kept, server_rec *s, const char *path, int patien
         close(fd);
         return 0;
     }
-    rv = poll(&on, 1, patience_ms) > 0 ? pm_greeting_receive(fd, &greeting, kept->offers)
-                                       : APR_TIMEUP;
+    rv = pm_descriptors_wait(fd, POLLIN, patience_ms) > 0
+             ? pm_greeting_receive(fd, &greeting, kept->offers)
+             : APR_TIMEUP;
     fault = rv == APR_SUCCESS  ? find_fault(&greeting, kept->capture, room)
             : rv == APR_TIMEUP ? "it does not answer"
                                : "it does not greet as this release's does: install both, and "
@@ -197,12 +199,12 @@ static int is_alive(kept_service *kept, server_rec *s)
     pm_greeting greeting;
     apr_status_t rv = APR_SUCCESS;
 
-    while (kept->channel >= 0 && rv == APR_SUCCESS) {
+    for (uint32_t i = 0; kept->channel >= 0 && rv == APR_SUCCESS && i < GREETINGS; i++) {
         int unwanted[PM_OFFERS];
 
         rv = pm_greeting_receive(kept->channel, &greeting, unwanted);
-        for (int i = 0; i < PM_OFFERS; i++) {
-            let_go(&unwanted[i]);
+        for (int k = 0; k < PM_OFFERS; k++) {
+            let_go(&unwanted[k]);
         }
         if (rv == APR_SUCCESS && greeting.refusal[0] != '\0') {
             say(kept, s, APLOG_CRIT, kept->path, greeting.refusal);
@@ -219,8 +221,9 @@ void pm_service_find(server_rec *s, const char *capture)
     kept_service *kept = kept_get();
     const char *path = wanted_path();
 
-    if (path == NULL || (kept->path[0] != '\0' && strcmp(path, kept->path) != 0)) {
-        pm_service_dismiss();
+    if (path == NULL || (kept->path[0] != '\0' && strcmp(path, kept->path) != 0) ||
+        (kept->channel >= 0 && (capture == NULL || !is_same_file(capture, kept->capture)))) {
+        pm_service_dismiss(); /* it is not, or no longer, the one for this configuration */
     }
     if (path == NULL || (pm_config->recorder == NULL && pm_retained_get()->recorder > 0)) {
         kept->used = 0;

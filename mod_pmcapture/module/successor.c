@@ -7,7 +7,8 @@
  * code of APR's, which stays. A module that is loaded again takes copies before. Mappings cannot be left like that:
  * processes that are forked meanwhile do not get them.
  *
- * Nor do processes that other modules fork from the parent, mod_cgid's daemon say, get the descriptors.
+ * Nor do processes that other modules fork from the parent, mod_cgid's daemon say, get the descriptors, or those of the
+ * configuration that runs.
  */
 #include "module.h"
 
@@ -146,6 +147,11 @@ static void in_child(void)
 
     if (kept->started && !pm_load_forks()) {
         each_descriptor(close_one);
+        if (pm.capture != NULL) {
+            pm_capture_close(pm.capture);
+            pm.capture = NULL;
+        }
+        pm_eventlog_leave();
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pm_descriptors.h"
 #include "pm_model.h"
 #include "pm_time.h"
 #include "pmrecorder.h"
@@ -58,9 +59,7 @@ static void ship(line *l)
             sent += (size_t)n;
         }
         else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            struct pollfd ready = {.fd = target, .events = POLLOUT};
-
-            if (poll(&ready, 1, patience_ms) == 0) {
+            if (pm_descriptors_wait(target, POLLOUT, patience_ms) == 0) {
                 patience_ms = 0; /* the reader is stuck */
                 lose(sent);
                 return;

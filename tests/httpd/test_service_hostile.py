@@ -222,6 +222,27 @@ def test_a_second_service_takes_the_file_over_when_its_httpd_was_stopped(new_htt
     first.wait_status("No httpd yet")
 
 
+def test_a_reload_with_another_file_than_the_services_says_so(new_httpd, service_of):
+    httpd = new_httpd()
+    service = service_of(httpd)
+    httpd.pm += service.directive()
+    service.start()
+    httpd.start()
+    document.ticked(httpd, 1)
+    first = httpd.capture_directive
+    httpd.capture_directive = "logs/another.pmc"
+    httpd.write_config()
+    httpd.reload()
+    wait_for(lambda: httpd.said("and PMCaptureFile is", "another.pmc"), 10, "it is said")
+    assert httpd.get("/").status == 200
+    httpd.capture_directive = first
+    httpd.write_config()
+    httpd.reload()
+    httpd.get("/")
+    final = document.ticked(httpd, 2)
+    assert document.status_totals(final) == {"200": 1}, "what came meanwhile belongs to the other file"
+
+
 def test_a_second_httpd_for_one_service_is_refused_and_serves(new_httpd, service_of):
     httpd = new_httpd()
     service = service_of(httpd).start()

@@ -149,20 +149,36 @@ def test_another_recorder_program_takes_over_at_the_reload_that_names_it(new_htt
 def test_a_daemon_that_another_module_forks_has_nothing_of_the_recorders(new_httpd, mpm):
     """mod_cgid forks its daemon anew with each reload, from a parent that has a recorder by then."""
     httpd = new_httpd(mpm=mpm, modules=("cgid",), config="ScriptSock cgisock\n").start()
-
-    def daemon():
-        return [pid for pid in httpd.workers() if any("cgisock" in path for path in sockets_of(pid))]
-
     httpd.get("/")
     document.ticked(httpd, 1)
-    first, = wait_for(daemon, 10, "mod_cgid's daemon")
+    first, = wait_for(lambda: cgid_daemon(httpd), 10, "mod_cgid's daemon")
     sockets = ours(first)[2]
     httpd.reload()
-    second, = wait_for(lambda: [pid for pid in daemon() if pid != first], 10, "the next one")
+    second, = wait_for(lambda: [pid for pid in cgid_daemon(httpd) if pid != first], 10, "the next one")
     held, _, number = ours(second)
     assert (held, number) == ([], sockets)
     document.ticked(httpd, 2)
     assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+
+
+def test_a_daemon_that_is_forked_while_httpd_serves_has_none_of_the_files(new_httpd):
+    """mod_cgid's daemon is forked anew when it has died, from a parent that holds the capture file."""
+    config = "ScriptSock cgisock\nPMCaptureEventLog logs/events.jsonl\n"
+    httpd = new_httpd(modules=("cgid",), config=config).start()
+    document.ticked(httpd, 1)
+    first, = wait_for(lambda: cgid_daemon(httpd), 10, "mod_cgid's daemon")
+    processes.kill(first, signal.SIGTERM)
+    second, = wait_for(lambda: [pid for pid in cgid_daemon(httpd) if pid != first], 30, "the next one")
+    files = set(processes.descriptors(second).values())
+    parent = set(processes.descriptors(httpd.parent).values())
+    ours = {str(httpd.capture), str(httpd.root / "logs/events.jsonl")}
+    assert ours <= parent and not ours & files
+    httpd.get("/")
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals()
+
+
+def cgid_daemon(httpd):
+    return [pid for pid in httpd.workers() if any("cgisock" in path for path in sockets_of(pid))]
 
 
 def sockets_of(pid):

@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,11 +19,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "pm_descriptors.h"
+#include "pm_time.h"
 
 #define CLOSE_RANGE 436 /* glibc 2.31 has no name for it */
 
@@ -158,6 +162,31 @@ static void a_thread_closes_those_of_its_own_table(void **state)
     as_a_process(of_a_thread, 1);
 }
 
+static void rings(int number)
+{
+    (void)number;
+}
+
+static void a_wait_that_signals_interrupt_lasts_its_time(void **state)
+{
+    struct itimerval often = {{0, 3000}, {0, 3000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction on = {.sa_handler = rings};
+    uint64_t begun = pm_time_monotonic();
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    sigaction(SIGALRM, &on, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    assert_int_equal(pm_descriptors_wait(ends[0], POLLIN, 60), 0);
+    assert_true(pm_time_monotonic() - begun >= 60000);
+    assert_int_equal(write(ends[1], "!", 1), 1);
+    assert_int_equal(pm_descriptors_wait(ends[0], POLLIN, 60000), 1);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +194,7 @@ int main(void)
         cmocka_unit_test(the_highest_descriptor_is_closed_too),
         cmocka_unit_test(none_need_be_left_to_close_the_others),
         cmocka_unit_test(a_thread_closes_those_of_its_own_table),
+        cmocka_unit_test(a_wait_that_signals_interrupt_lasts_its_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

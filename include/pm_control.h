@@ -42,7 +42,7 @@ typedef struct pm_control {
     _Atomic uint32_t stopping;       /* 1: the server ends in order; 2: the last tick is on disk */
     _Atomic uint32_t gathered;       /* generation + 1 whose configuration is gathered, or never will be */
     _Atomic uint32_t drained; /* bit i: old region i is in the totals, and nobody writes to it */
-    uint32_t pad;
+    _Atomic uint32_t asked; /* 1: somebody told the server to end, which may take as long as its requests do */
     _Atomic uint64_t handed; /* events that found the file locked; written after the event itself */
     pm_live_note hand[PM_HANDED_KEPT]; /* slot = number % room */
     _Atomic uint64_t crashes;          /* written after the crash itself */
@@ -50,6 +50,12 @@ typedef struct pm_control {
     /* Of each number, "" = unused; a virtual host keeps its number across reloads. */
     char vhost_name[PM_VHOSTS_MAX][PM_KEY];
 } pm_control;
+
+/** Does the server end, or has it been told to? Then it listens no more, by intention. */
+static inline int pm_control_ends(pm_control *c)
+{
+    return atomic_load(&c->asked) != 0 || atomic_load(&c->stopping) != 0;
+}
 
 /** Memory is zero. */
 void pm_control_init(pm_control *c, uint64_t run, const pm_live *live);

@@ -48,6 +48,7 @@ typedef struct pm_outside {
     uint32_t wanted;         /* by the tick: something is quiet or stuck inside */
     uint32_t fresh;          /* the listeners were looked at since the last tick */
     uint32_t fresh_certificates;
+    uint32_t placed, pad;    /* 1: listeners and certificates are those of a configuration that was loaded */
     uint64_t round_us;       /* wall time at which the last round began */
     uint32_t count, certificates;
     char gone[(PM_LISTENER_NAME + 4) * 8];          /* what the last change took away: "127.0.0.9:80, *:81"; "" = nothing */

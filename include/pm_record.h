@@ -83,6 +83,8 @@ enum pm_kind {
 /* States, which last or not, whatever requests say; and those in which nobody is served at all. */
 #define PM_KIND_OUTAGE (PM_KIND_DOWN | PM_KIND_SILENCE | PM_KIND_STOPPED)
 #define PM_KIND_STATES (PM_KIND_OUTAGE | PM_KIND_UNREACHABLE)
+/* The server itself failed, or was not there. */
+#define PM_KIND_SERVING (PM_KIND_ERRORS | PM_KIND_SLOW | PM_KIND_DOWN | PM_KIND_STOPPED)
 #define PM_KIND_ROOM 16            /* counters of kinds in a checkpoint */
 _Static_assert(PM_KINDS <= PM_KIND_ROOM, "each has a counter");
 

@@ -244,6 +244,7 @@ void pm_recorder_attach(apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
         return;
     }
     atomic_store(&pm.control->stopping, 0);
+    atomic_store(&pm.control->asked, 0);
     atomic_store(&pm.control->reloading_us, 0);
     let_go(&kept->block_fd);
     kept->block_fd = pm_block_make(p, s);

@@ -92,7 +92,12 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
     /* prefork's parent signals its own process group when it has been asked to stop. */
     if (self == owner && noted != NULL && !(info->si_code <= 0 && info->si_pid == self)) {
-        note(sig == SIGHUP || sig == SIGUSR1 ? &noted->reload : &noted->stop, sig, info);
+        int reloads = sig == SIGHUP || sig == SIGUSR1;
+
+        note(reloads ? &noted->reload : &noted->stop, sig, info);
+        if (!reloads && pm.control != NULL) {
+            atomic_store(&pm.control->asked, 1);
+        }
     }
     errno = error;
     call_former(sig, info, context);

@@ -164,6 +164,7 @@ void pm_outside_loaded(pm_generation *g)
         tell_changed(g);
     }
     outside.placed = 1;
+    outside.out.placed = 1;
 }
 
 /* ---- rounds ---- */
@@ -213,8 +214,9 @@ static void take_round(const pm_generation *g)
     uint32_t count = 0;
     pm_target_seen *seen = pm_prober_take(&count);
 
-    /* What is seen of a server that is being loaded anew says nothing. */
-    if (seen != NULL && atomic_load(&g->control->reloading_us) == 0) {
+    /* What is seen of a server that is being loaded anew, or ends, says nothing. */
+    if (seen != NULL && atomic_load(&g->control->reloading_us) == 0 &&
+        !pm_control_ends(g->control)) {
         if (outside.looks_certificates) {
             take_certificates(g, seen, count);
         }
@@ -304,8 +306,8 @@ void pm_outside_tick(pm_generation *g)
         return;
     }
     take_round(g);
-    if (!outside.placed || outside.out.mode == PM_PROBE_OFF ||
-        atomic_load(&g->control->stopping) != 0 || atomic_load(&g->control->reloading_us) != 0) {
+    if (!outside.placed || outside.out.mode == PM_PROBE_OFF || pm_control_ends(g->control) ||
+        atomic_load(&g->control->reloading_us) != 0) {
         return;
     }
     if (is_due(g, now)) {

@@ -150,11 +150,40 @@ static void judge(pm_fold *f, const pm_tick *t, pm_outside_certificate *c)
     }
 }
 
+static int is_shown(const pm_outside *o, uint32_t scope)
+{
+    for (uint32_t i = 0; i < o->certificates; i++) {
+        if (o->certificate[i].scope == scope) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** A virtual host that shows none any more, or that nobody looks at, is unreachable for none. */
+static void let_go(pm_fold *f, const pm_tick *t)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        const pm_open *o = &f->state->open[i];
+        pm_state over = {PM_KIND_UNREACHABLE, o->scope, t->now_us, t->now_us, 0};
+
+        if (o->used && o->incident.open && (o->incident.states & PM_KIND_UNREACHABLE) &&
+            o->scope != PM_SCOPE_SERVER &&
+            (f->outside->mode == PM_PROBE_OFF || !is_shown(f->outside, o->scope))) {
+            pm_incident_state(f, &over);
+        }
+    }
+}
+
 void pm_certificates_step(pm_fold *f, const pm_tick *t)
 {
     pm_outside *o = f->outside;
 
-    for (uint32_t i = 0; i < o->certificates; i++) {
+    if (o->placed) {
+        let_go(f, t);
+    }
+
+    for (uint32_t i = 0; i < o->certificates && o->mode != PM_PROBE_OFF; i++) {
         pm_outside_certificate *c = &o->certificate[i];
 
         if (c->seen_us == 0) {

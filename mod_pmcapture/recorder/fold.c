@@ -366,11 +366,14 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
         pm_watch_tick(f->watch, f, now_us, monotonic_us);
     }
     judge_scopes(f, t);
-    if (f->outside != NULL) {
-        pm_reach_step(f, t);
-        pm_certificates_step(f, t);
+    if (!pm_control_ends(
+            f->control)) { /* a server that has been told to end listens no more, while it serves what it has */
+        if (f->outside != NULL) {
+            pm_reach_step(f, t);
+            pm_certificates_step(f, t);
+        }
+        pm_silence_tick(f, t, &second->row);
     }
-    pm_silence_tick(f, t, &second->row);
     pm_incidents_step(f, t);
     add_to_minute(f, t, &second->row);
     pm_crashes_step(f, t);
@@ -670,7 +673,7 @@ static void tell_ending(pm_fold *f, const pm_server *last, uint64_t now, apr_poo
         say_unclean(f, &end, served_until(f, last, &end, pool), now);
     }
     else if (end.start != NULL || end.failed != NULL ||
-             (pm_incident_any_open(f) && !pm_stopped_lasts(f))) {
+             (pm_incident_serving_failed(f) && !pm_stopped_lasts(f))) {
         be_down(f, end.stopped_us, now, 0);
     }
     else {

@@ -122,6 +122,19 @@ static inline int pm_incident_any_open(const pm_fold *f)
     }
     return 0;
 }
+/** Is one open in which the server itself failed? A restart may be meant to mend that; with one that is about a certificate
+ *  or a wrong address nobody restarts it, or it stays as it is. */
+static inline int pm_incident_serving_failed(const pm_fold *f)
+{
+    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
+        const pm_open *o = &f->state->open[i];
+
+        if (o->used && o->incident.open && (o->incident.kinds & PM_KIND_SERVING)) {
+            return 1;
+        }
+    }
+    return 0;
+}
 /** Is one open in this scope, or in the server's? */
 int pm_incident_concerns(const pm_fold *f, uint32_t scope);
 /** Take up an incident that the last run left open, or closed just before it ended. */

@@ -355,6 +355,25 @@ static void forget_future(pm_scope_state *scope, uint64_t now_us)
     }
 }
 
+static void move_to(uint64_t *time, uint64_t now_us)
+{
+    *time = *time != 0 ? now_us : 0;
+}
+
+/** What lasts has begun anew, by the clock as it is. */
+static void states_clock_set(pm_fold *f, uint64_t now_us)
+{
+    pm_outside *o = f->outside;
+
+    move_to(&f->state->quiet.silence.began_us, now_us);
+    for (uint32_t i = 0; o != NULL && i < o->count; i++) {
+        move_to(&o->listener[i].bad_since_us, now_us);
+    }
+    for (uint32_t i = 0; o != NULL && i < o->certificates; i++) {
+        move_to(&o->certificate[i].seen_us, now_us);
+    }
+}
+
 void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
 {
     int told = pm_incident_any_open(f);
@@ -382,9 +401,12 @@ void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
         if (is_open(o)) {
             o->incident.open = 0;
             o->incident.closed_us = f->state->last_us;
+            o->incident.states = 0;
+            o->incident.down_since_us = 0;
             say_closed(f, &o->incident);
         }
     }
+    states_clock_set(f, t->from_us);
 }
 
 /** What came since its end: readers say when nothing fails any more. */

@@ -6,6 +6,8 @@
 #include "incident_private.h"
 #include "pm_time.h"
 
+#define JOINS_US (600 * PM_SECOND) /* an onset moves back so far at most */
+
 /** Newton's: httpd does not load libm. */
 static double square_root(double x)
 {
@@ -28,7 +30,9 @@ static pm_open *open_for(const pm_fold *f, const pm_state *s)
     }
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN && found == NULL && (s->kind & PM_KIND_OUTAGE);
          i++) {
-        if (is_open(&f->state->open[i])) {
+        const pm_open *o = &f->state->open[i];
+
+        if (is_open(o) && (o->incident.kinds & PM_KIND_SERVING)) {
             found = &f->state->open[i];
         }
     }
@@ -102,8 +106,11 @@ static void last_unserved(pm_open *o, const pm_state *s)
 {
     pm_incident *in = &o->incident;
     int held = in->down_since_us != 0;
+    uint64_t counted = held                   ? in->end_us
+                       : in->unserved_us != 0 ? later(s->from_us, in->end_us)
+                                              : s->from_us;
 
-    count_unserved(in, held ? in->end_us : s->from_us, s->to_us);
+    count_unserved(in, counted, s->to_us);
     if (!held) {
         in->down_since_us = s->from_us;
     }
@@ -123,6 +130,11 @@ void pm_incident_state(pm_fold *f, const pm_state *s)
         return;
     }
     in = &o->incident;
+    if (!(in->states & s->kind) && s->from_us < in->onset_us &&
+        s->from_us + JOINS_US >= in->onset_us) {
+        in->onset_us = s->from_us; /* what was noticed first had begun later */
+        pm_window_before(f, o);
+    }
     pm_incident_add_kinds(f, in, s->kind);
     if (s->kind & PM_KIND_OUTAGE) {
         last_unserved(o, s);

@@ -50,10 +50,9 @@ static void a_state_is_one_incident_from_its_onset_to_its_end(void **state)
 static void states_that_overlap_are_one_incident_and_count_each_moment_once(void **state)
 {
     bench *b = make_bench(*state);
-    uint64_t onset = b->now;
+    uint64_t onset = b->now - 3 * PM_SECOND;
     const pm_incident *in;
 
-    b->now += 3 * PM_SECOND;
     hold(b, PM_KIND_SILENCE, PM_SCOPE_SERVER, onset, 1);
     hold(b, PM_KIND_UNREACHABLE, PM_SCOPE_SERVER, b->now - PM_SECOND, 1);
     tick(b);
@@ -113,6 +112,96 @@ static void a_state_that_returns_within_the_time_to_clear_goes_on_as_the_same(vo
     end_bench(b);
 }
 
+static void what_begins_earlier_than_what_was_noticed_first_moves_the_onset(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t onset = b->now - 40 * PM_SECOND;
+    const pm_incident *in;
+
+    hold(b, PM_KIND_UNREACHABLE, PM_SCOPE_SERVER, b->now - 20 * PM_SECOND, 1);
+    tick(b);
+    hold(b, PM_KIND_SILENCE, PM_SCOPE_SERVER, onset, 1);
+    tick(b);
+    in = incident(b, 1, 0);
+    assert_int_equal(in->onset_us, onset);
+    assert_true(in->unserved_us <= b->now - in->onset_us);
+    end_bench(b);
+}
+
+static void the_end_of_one_virtual_hosts_certificate_is_no_outage_of_the_server(void **state)
+{
+    bench *b = make_bench(*state);
+    const pm_incident *in;
+
+    hold(b, PM_KIND_UNREACHABLE, API, b->now, 1);
+    tick(b);
+    assert_false(pm_incident_serving_failed(&b->fold));
+    hold(b, PM_KIND_DOWN, PM_SCOPE_SERVER, b->now, 1);
+    tick(b);
+    in = incident_on(b, "api.example:80");
+    assert_string_equal(in->vhost, "api.example:80");
+    assert_int_equal(in->kinds, PM_KIND_UNREACHABLE);
+    assert_true(pm_incident_serving_failed(&b->fold));
+    end_bench(b);
+}
+
+static void an_ended_certificate_is_over_with_its_virtual_host_or_with_the_probe(void **state)
+{
+    for (int off = 0; off < 2; off++) {
+        bench *b = make_bench(*state);
+        pm_outside_certificate one = {.scope = API, .vhost = "api.example:443", .valid = 1};
+        pm_outside outside = {
+            .placed = 1, .certificates = 1, .certificate = &one, .mode = PM_PROBE_AUTO};
+
+        one.shown.not_before_us = b->now - 90 * 86400 * PM_SECOND;
+        one.shown.not_after_us = b->now;
+        one.seen_us = b->now;
+        b->fold.outside = &outside;
+        tick(b);
+        assert_true(incident(b, 1, 0)->open);
+        outside.mode = off ? PM_PROBE_OFF : outside.mode;
+        outside.certificates = off ? 1 : 0;
+        tick(b);
+        tick(b);
+        assert_false(incident(b, 1, 0)->open);
+        end_bench(b);
+        unlink(((fixture *)*state)->path);
+    }
+}
+
+static void a_state_during_which_the_clock_is_set_has_no_time_of_the_clock_as_it_was(void **state)
+{
+    for (int way = -1; way <= 1; way += 2) {
+        bench *b = make_bench(*state);
+        pm_outside_listener one = {.bad_since_us = b->now};
+        pm_outside outside = {.count = 1, .listener = &one, .mode = PM_PROBE_OFF};
+        const pm_incident *in;
+
+        b->fold.outside = &outside;
+        for (int i = 0; i < 20; i++) {
+            b->state->quiet.silence.began_us = b->now - 5 * PM_SECOND;
+            hold(b, PM_KIND_DOWN, PM_SCOPE_SERVER, b->now - PM_SECOND, 1);
+            tick(b);
+        }
+        b->now = way < 0 ? b->now - 3600 * PM_SECOND : b->now + 3600 * PM_SECOND;
+        tick(b);
+        assert_true(b->state->quiet.silence.began_us <= b->now);
+        assert_true(one.bad_since_us <= b->now && one.bad_since_us + 2 * PM_SECOND >= b->now);
+        in = incident(b, 1, 0);
+        assert_false(in->open);
+        assert_int_equal(in->states, 0);
+        for (int i = 0; i < 5; i++) {
+            hold(b, PM_KIND_DOWN, PM_SCOPE_SERVER, b->now - PM_SECOND, 1);
+            tick(b);
+        }
+        in = incident(b, 2, 0)->id == 2 ? incident(b, 2, 0) : incident(b, 2, 1);
+        assert_true(in->onset_us <= in->detected_us && in->end_us <= b->now);
+        assert_true(in->unserved_us + incident(b, 2, 1)->unserved_us < 60 * PM_SECOND);
+        end_bench(b);
+        unlink(((fixture *)*state)->path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +210,10 @@ int main(void)
         CASE(states_that_overlap_are_one_incident_and_count_each_moment_once),
         CASE(a_virtual_host_that_is_unreachable_is_its_own_scope),
         CASE(a_state_that_returns_within_the_time_to_clear_goes_on_as_the_same),
+        CASE(what_begins_earlier_than_what_was_noticed_first_moves_the_onset),
+        CASE(the_end_of_one_virtual_hosts_certificate_is_no_outage_of_the_server),
+        CASE(an_ended_certificate_is_over_with_its_virtual_host_or_with_the_probe),
+        CASE(a_state_during_which_the_clock_is_set_has_no_time_of_the_clock_as_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,53 @@ static void a_start_that_fails_makes_it_down_at_once(void **state)
     end_bench(b);
 }
 
+static void a_start_that_fails_later_counts_no_moment_twice(void **state)
+{
+    bench *b = make_bench(*state);
+    uint64_t at = stopped(b, 1);
+    const pm_incident *in;
+
+    wait_on(b, 90);
+    assert_int_equal(incident(b, 1, 0)->kinds, PM_KIND_STOPPED);
+    note_event(b, PM_EV_START_FAILED, "{}");
+    wait_on(b, 30);
+    in = incident(b, 1, 0);
+    assert_int_equal(in->kinds, PM_KIND_STOPPED | PM_KIND_DOWN);
+    assert_int_equal(in->unserved_us, b->now - at);
+    end_bench(b);
+}
+
+/** It listens no more from the signal on, and may serve what it has for minutes. */
+static void a_server_that_was_told_to_end_is_not_silent(void **state)
+{
+    for (int asked = 0; asked < 2; asked++) {
+        bench *b = make_bench(*state);
+        size_t count;
+        pm_incident **list;
+
+        for (int i = 0; i < 60; i++) {
+            for (uint32_t client = 1; client <= 5; client++) {
+                pm_completed done = {.arrival_us = b->now,
+                                     .done_us = b->now + 1000,
+                                     .client = client * 0x9e3779b97f4a7c15ull,
+                                     .status = 200,
+                                     .vhost = 1};
+
+                pm_live_count(&b->live, &done);
+            }
+            tick(b);
+        }
+        atomic_store(&b->control->asked, (uint32_t)asked);
+        for (int i = 0; i < 60; i++) {
+            tick(b);
+        }
+        assert_int_equal(pm_capture_incidents(b->fold.capture, &list, &count, b->f->pool), 0);
+        assert_int_equal(count, asked ? 0 : 1);
+        end_bench(b);
+        unlink(((fixture *)*state)->path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +188,8 @@ int main(void)
         CASE(a_stop_becomes_an_incident_when_its_time_is_over_and_lasts_until_the_next_run),
         CASE(a_stop_that_somebody_meant_is_none),
         CASE(a_start_that_fails_makes_it_down_at_once),
+        CASE(a_start_that_fails_later_counts_no_moment_twice),
+        CASE(a_server_that_was_told_to_end_is_not_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,14 +1,16 @@
 """Usual traffic does not come: seen, looked at from outside, and put into words that say where it ends."""
 import http.client
+import signal
 import threading
 import time
 
 import pytest
 
-from harness import document
+from harness import document, processes
 from harness.companion import pmcapture
 from harness.document import events, seconds
 from harness.httpd import QUICK_RULES
+from harness.load import Load
 from harness.ports import free_port
 from harness.wait import wait_for
 
@@ -151,6 +153,26 @@ def test_a_proxy_header_that_is_expected_on_one_side_only_is_named(new_httpd):
         served_again(httpd, clients)
     found = document.settled(httpd)
     assert document.status_totals(found) == httpd.access_log.totals(), "probes count for nothing"
+
+
+def test_a_graceful_stop_that_waits_for_a_request_is_neither_silence_nor_unreachable(new_httpd, backend):
+    """The listeners are closed with the signal; a restart for an update may wait like this."""
+    port = free_port()
+    httpd = new_httpd(config=f"Listen 127.0.0.9:{port}\nProxyPass /api http://127.0.0.1:{backend.port}/\n"
+                             "GracefulShutdownTimeout 25\n").start()
+    with Clients("127.0.0.9", port) as clients, Load(httpd.port) as load:
+        clients.served(45 * 20)
+        load.stream("/api/hang", rate=10, count=1)
+        document.wait_for_document(httpd, lambda d: (d["in_flight"]["oldest"] or 0) > 1, 30, "the request is under way")
+        parent = httpd.parent
+        processes.kill(parent, signal.SIGWINCH)
+        wait_for(lambda: not processes.alive(parent), 60, "the stop is over")
+        httpd.start()
+        clients.served(40)
+        final = document.ticked(httpd, 2)
+    stop, = events(final, "server.stop")
+    assert seconds(stop["at"]) - clients.replies[0][0] > 20, "it took its time"
+    assert final["incidents"] == [] and events(final, "probe.failed", "traffic.silence") == []
 
 
 def test_when_nobody_comes_though_all_is_well_the_probe_says_so(new_httpd):

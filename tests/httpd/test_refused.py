@@ -298,6 +298,7 @@ def test_after_a_failed_reload_the_next_start_has_one_down_incident(running):
 
 def port_taken(httpd):
     other = socket.socket()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # connections to httpd may wait there to be over
     other.bind(("127.0.0.1", httpd.port))
     other.listen()
     return other

@@ -143,7 +143,8 @@ PM_EVENT(FILE_CHANGED, "file.changed", PM_INFO, PM_BY_RECORDER,
          PM_IS_FLOOD | PM_IS_CHANGE | PM_IS_STORY | PM_IS_ALTERING | PM_AGAINST_CONFIGURATION | PM_AGAINST_DEPLOYMENT,
          PM_CAUSE(PM_FAILING, PM_MINUTES(10), 0, 70, NULL, PM_WEAKENS, 1),
          "a watched file, a folder or an .htaccess file changed",
-         PM_FILE_MEMBERS)
+         PM_FILE_MEMBERS
+         M(fresh, TEXT, "of a folder: a file in it that was made when it changed"))
 
 PM_EVENT(TRAFFIC_SILENCE, "traffic.silence", PM_WARNING, PM_BY_RECORDER, PM_IS_FLOOD | PM_IS_SIGN, PM_NO_CAUSE,
          "usual requests do not come, or come again",

@@ -57,6 +57,7 @@ typedef struct pm_look {
     uint64_t gone_us; /* GONE: when its folder was last changed, 0 unknown */
     pm_identity is;
     char link[PM_KEY]; /* where a symbolic link points */
+    char fresh[64];    /* of a folder that has changed: a file in it that was made then, clean; "" = not known */
 } pm_look;
 
 typedef struct pm_watched {

@@ -230,7 +230,8 @@ static void how(const pm_watch_news *n, char *out, size_t size)
         pm_text_append(out, size, &used, "was replaced");
     }
     else if (S_ISDIR(is->mode)) {
-        pm_text_append(out, size, &used, "changed: files in it were added, removed or replaced");
+        pm_text_append(out, size, &used, "changed: files in it were added, removed or replaced%s%s",
+                       n->look->fresh[0] != '\0' ? "; new in it: " : "", n->look->fresh);
     }
     else {
         pm_text_append(out, size, &used, "was edited");
@@ -276,6 +277,9 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     put_identity(&d, "to", &n->look->is);
     if (pm_draft_room(&d) && (w->link[0] != '\0' || n->look->link[0] != '\0')) {
         pm_draft_text(&d, "link", n->look->link);
+    }
+    if (n->look->fresh[0] != '\0') {
+        pm_draft_text(&d, "fresh", n->look->fresh);
     }
     how(n, what, sizeof(what));
     if (w->named_by[0] != '\0') {

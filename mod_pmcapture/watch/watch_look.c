@@ -19,6 +19,8 @@
 #include "watch_private.h"
 
 #define ENTRIES_MAX 65536u /* of a folder: beyond, its time alone tells */
+#define FRESH_MAX 1024u    /* and beyond, none of its files is named */
+#define FRESH_US (PM_SECOND / 2)
 
 static uint64_t micro(const struct timespec *t)
 {
@@ -113,6 +115,42 @@ static uint64_t hash_folder(int fd, const char *pattern, int inodes)
     return n < 0 ? 0 : some(sum + entries);
 }
 
+static uint64_t birth_of(int folder, const char *name)
+{
+    struct statx st;
+
+    return statx(folder, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) == 0 &&
+                   (st.stx_mask & STATX_BTIME)
+               ? (uint64_t)st.stx_btime.tv_sec * PM_SECOND + st.stx_btime.tv_nsec / 1000
+               : 0;
+}
+
+/** The newest file of a folder, if it was made when the folder was changed last. */
+static void name_fresh(int fd, pm_look *out)
+{
+    _Alignas(struct dirent64) char buffer[16384];
+    uint64_t newest = 0, seen = 0, changed = out->is.mtime_us;
+    ssize_t n;
+
+    while (seen < FRESH_MAX && (n = getdents64(fd, buffer, sizeof(buffer))) > 0) {
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *e = (const void *)(buffer + at);
+            uint64_t born = birth_of(fd, e->d_name);
+
+            at += e->d_reclen;
+            seen++;
+            if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && born > newest &&
+                born + FRESH_US >= changed && born <= changed + FRESH_US) {
+                newest = born;
+                pm_text_clean(out->fresh, sizeof(out->fresh), e->d_name, sizeof(out->fresh));
+            }
+        }
+    }
+    if (seen >= FRESH_MAX) {
+        out->fresh[0] = '\0';
+    }
+}
+
 static int wants_content(enum pm_watch_kind kind, uint64_t mode)
 {
     return S_ISDIR(mode) ? kind == PM_WATCH_PATTERN || kind == PM_WATCH_FILE || kind == PM_WATCH_TOP
@@ -136,6 +174,7 @@ static void take_content(const char *path, const char *pattern, int inodes, cons
 
     if (last != NULL && still(&last->is, &out->is)) {
         out->is.content = last->is.content;
+        memcpy(out->fresh, last->fresh, sizeof(out->fresh));
         return;
     }
     fd = open_same(path, &out->is);
@@ -145,6 +184,13 @@ static void take_content(const char *path, const char *pattern, int inodes, cons
         return;
     }
     out->is.content = S_ISDIR(out->is.mode) ? hash_folder(fd, pattern, inodes) : hash_file(fd);
+    if (last != NULL && last->is.content == out->is.content) { /* it is judged with a later look */
+        memcpy(out->fresh, last->fresh, sizeof(out->fresh));
+    }
+    else if (S_ISDIR(out->is.mode) && inodes && last != NULL && last->is.content != 0 &&
+             lseek(fd, 0, SEEK_SET) == 0) {
+        name_fresh(fd, out);
+    }
     close(fd);
 }
 

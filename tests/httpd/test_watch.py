@@ -370,7 +370,19 @@ def test_a_new_file_at_the_top_of_document_root_is_a_deployment(new_httpd):
     httpd = started(new_httpd())
     with Span() as deployed:
         httpd.document("release.txt")
-    at_once(wait_event(httpd, "file.changed", httpd.root / "htdocs"), deployed)
+    changed = wait_event(httpd, "file.changed", httpd.root / "htdocs")
+    at_once(changed, deployed)
+    assert changed["data"]["fresh"] == "release.txt" and changed["text"].endswith("; new in it: release.txt")
+
+
+def test_an_old_file_that_is_moved_into_document_root_is_not_called_new(new_httpd):
+    httpd = new_httpd()
+    (httpd.root / "old").write_text("old")
+    started(httpd)
+    time.sleep(1)
+    (httpd.root / "htdocs/index.html").write_text("edited just then")
+    (httpd.root / "old").rename(httpd.root / "htdocs/old")
+    assert "fresh" not in wait_event(httpd, "file.changed", httpd.root / "htdocs")["data"]
 
 
 def test_what_comes_and_goes_in_document_root_is_no_deployment(new_httpd):

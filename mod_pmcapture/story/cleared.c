@@ -172,8 +172,10 @@ static const char *no_traffic_surge(pm_telling *t)
     double during = pm_rate_during(t);
     double at_most = during + (double)most_in_flight(t) / pm_served_seconds(t);
 
-    if ((i->kinds & (PM_KIND_DOWN | PM_KIND_STOPPED)) || i->before_us < PM_LEAST_HISTORY_US ||
-        usual <= 0 || !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
+    /* In a state nothing is counted as coming. */
+    if ((i->kinds & PM_KIND_OUTAGE) || !(i->kinds & ~(uint32_t)PM_KIND_STATES) ||
+        i->before_us < PM_LEAST_HISTORY_US || usual <= 0 ||
+        !every_second(t, i->onset_us, t->until_us) || at_most > 1.5 * usual ||
         pm_row_rate(t, pm_story_back(i->onset_us, PM_MINUTE_US), i->onset_us) > 1.5 * usual ||
         any_rush(t, usual) || !all_were_let_in(t)) {
         return NULL;

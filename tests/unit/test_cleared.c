@@ -21,6 +21,21 @@ static void usual_traffic_clears_a_surge_and_gives_the_figures(void **state)
     assert_null(cleared(tell(f), "traffic_surge"));
 }
 
+static void a_state_clears_no_surge_as_nothing_is_counted_in_it(void **state)
+{
+    static const uint32_t kinds[] = {PM_KIND_SILENCE, PM_KIND_UNREACHABLE, PM_KIND_DOWN,
+                                     PM_KIND_ERRORS | PM_KIND_SILENCE};
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(kinds) / sizeof(kinds[0]); n++) {
+        fixture *f = errors();
+
+        assert_non_null(cleared(tell(f), "traffic_surge"));
+        f->cases[0].incident->kinds = kinds[n];
+        assert_null(cleared(tell(f), "traffic_surge"));
+    }
+}
+
 static void a_hang_a_gap_or_too_little_history_clears_no_surge(void **state)
 {
     fixture *f = errors();
@@ -471,6 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(usual_traffic_clears_a_surge_and_gives_the_figures),
+        TEST(a_state_clears_no_surge_as_nothing_is_counted_in_it),
         TEST(a_hang_a_gap_or_too_little_history_clears_no_surge),
         TEST(a_surge_of_seconds_is_not_cleared_by_the_mean_of_a_minute),
         TEST(a_surge_may_wait_for_workers_that_are_all_busy),

@@ -9,7 +9,8 @@
  * A probe counts for nothing. Before it connects, the recorder puts a hash of the address and port that it comes from into
  * the live region (pm_live_probe_mark), keyed with the region's key. A connection holds its port as long as it lives, so no
  * client has the same; and only one that comes from the very address that it asks is looked up there at all. The module
- * counts neither such a connection nor its requests, and ends the logging of them: they are in no access log.
+ * counts neither such a connection nor its requests, and keeps them out of mod_log_config's access logs. Other modules
+ * learn of such a request's end as of any other's.
  */
 #ifndef PM_PROBE_H
 #define PM_PROBE_H

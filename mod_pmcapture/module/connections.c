@@ -7,6 +7,7 @@
 
 #include <ap_listen.h>
 #include <http_connection.h>
+#include <http_protocol.h>
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -107,4 +108,24 @@ void pm_connection_brings(pm_conn *pc)
         pm_live_add(&pc->door->brought, 1);
         pc->door = NULL;
     }
+}
+
+/** Others free with this hook what they hold for a request: of them all, the access log alone is left out. It is called
+ *  here in their stead, and ends with the first that fails, as httpd's own call does. */
+int pm_probe_done(request_rec *r, ap_HOOK_log_transaction_t *own)
+{
+    const apr_array_header_t *all = ap_hook_get_log_transaction();
+    int behind = 0, answer = DECLINED;
+
+    for (int i = 0; i < all->nelts && (answer == OK || answer == DECLINED); i++) {
+        const ap_LINK_log_transaction_t *link = &((ap_LINK_log_transaction_t *)all->elts)[i];
+
+        if (link->pFunc == own) {
+            behind = 1;
+        }
+        else if (behind && strcmp(link->szName, "mod_log_config.c") != 0) {
+            answer = link->pFunc(r);
+        }
+    }
+    return DONE; /* which ends httpd's call */
 }

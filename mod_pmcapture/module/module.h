@@ -190,6 +190,8 @@ uint32_t pm_listeners_list(pm_listener *to, uint32_t room, uint32_t *more);
 void pm_connection_begins(const conn_rec *c, pm_conn *pc);
 /** Its first request is there. */
 void pm_connection_brings(pm_conn *pc);
+/** A probe's request is done; gives what `own`, our log_transaction hook, returns. */
+int pm_probe_done(request_rec *r, ap_HOOK_log_transaction_t *own);
 
 /* where.c */
 /** Once in a process, or in one that it is forked from. */

@@ -560,7 +560,7 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
         return DECLINED;
     }
     if (is_of_probe(r)) {
-        return DONE; /* which ends the hook: no module after this one logs it */
+        return pm_probe_done(r, pm_request_done);
     }
     while (final->next != NULL) { /* an ErrorDocument's, a rewritten URI's reply */
         final = final->next;
@@ -578,14 +578,14 @@ static __attribute__((noinline)) int done_unusual(request_rec *r, pm_conn *pc, u
     return DECLINED;
 }
 
-static __attribute__((noinline)) int done_unrecorded(const request_rec *r)
+static __attribute__((noinline)) int done_unrecorded(request_rec *r)
 {
     pm_conn *pc = record_of(r);
 
     if (pc != NULL) {
         leave(r, pc);
     }
-    return is_of_probe(r) ? DONE : DECLINED;
+    return is_of_probe(r) ? pm_probe_done(r, pm_request_done) : DECLINED;
 }
 
 /** A good, quick reply to a client that was seen in this second and virtual host already, and no incident: there is

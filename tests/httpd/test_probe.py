@@ -9,6 +9,7 @@ from harness.companion import pmcapture
 from harness.document import events, seconds
 from harness.httpd import QUICK_RULES
 from harness.ports import free_port
+from harness.wait import wait_for
 from test_silence import Clients, not_blamed, open_incident, told
 
 
@@ -34,6 +35,27 @@ CustomLog "logs/all.log" all
     rows = found["series"]["rows"]
     requests = found["series"]["columns"].index("requests")
     assert sum(row[requests] for row in rows) == 5
+
+
+def test_modules_that_note_a_requests_end_see_a_probes_too(new_httpd, mpm):
+    """mod_log_forensic writes a line when a request comes and one when it is done: a first without its second is a crash."""
+    off = free_port()
+    httpd = new_httpd(mpm=mpm, modules=("log_forensic",), pm=QUICK_RULES + "PMCaptureProbe every=1\n", config=f"""
+ForensicLog logs/forensic.log
+Listen 127.0.0.1:{off}
+<VirtualHost 127.0.0.1:{off}>
+    PMCapture Off
+</VirtualHost>
+""").start()
+    forensic = httpd.root / "logs/forensic.log"
+    wait_for(lambda: forensic.read_text().count("+") >= 4, 60, "probes came")
+    httpd.get("/")
+    httpd.stop(signal.SIGWINCH)
+    lines = forensic.read_text().splitlines()
+    begun = [line[1:].split("|")[0] for line in lines if line[0] == "+"]
+    assert sorted(begun) == sorted(line[1:] for line in lines if line[0] == "-")
+    assert sum("|OPTIONS * " in line for line in lines) >= 4
+    assert httpd.access_log.totals() == {"200": 1} and "OPTIONS" not in httpd.access_log.path.read_text()
 
 
 def test_a_client_that_asks_as_the_probe_does_is_counted(new_httpd):

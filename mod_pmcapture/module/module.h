@@ -356,6 +356,8 @@ const char *pm_signals_reload_words(char text[PM_EVENT_TEXT]);
 /* pid_file.c */
 /** Whom httpd takes for the running server, before it acts on that. */
 void pm_pid_file_look(apr_pool_t *p);
+/** Then: is that the last server of the capture file? */
+void pm_pid_file_compare(const pm_server *last);
 /** 1 when that is a process, and not the server that wrote the file. */
 int pm_pid_file_misleads(void);
 /** "… names pid 4711, which is `sleep`, not httpd". */

@@ -19,29 +19,15 @@
 #include "pm_json.h"
 #include "pm_time.h"
 
-#define SLACK_US (10 * PM_SECOND) /* the kernel's clock and the file system's part a little */
-
 static struct {
     char path[512];
-    pid_t pid; /* 0 = none that lives */
-    char program[16];
-    int ended;  /* its parent has not taken note of that: httpd takes it for alive */
-    int httpd;  /* it runs the same program, */
-    int misled; /* and yet it is not the server that wrote the file */
+    pid_t pid;           /* 0 = none that lives */
+    uint64_t start;      /* when it began, as pm_process_start gives it; 0 = it has ended */
+    uint64_t written_us; /* the file */
+    char program[16];    /* "" = it cannot be seen */
+    int httpd;           /* it runs the same program, */
+    int misled;          /* and yet it is not the server that wrote the file */
 } named;
-
-/** When it began, in wall microseconds; 0 = not known. */
-static uint64_t begun_us(pid_t pid)
-{
-    uint64_t ticks = pm_process_start((uint32_t)pid), per_second = (uint64_t)sysconf(_SC_CLK_TCK);
-    struct timespec up;
-
-    if (ticks == 0 || per_second == 0 || clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
-        return 0;
-    }
-    return pm_time_now() - ((uint64_t)up.tv_sec * PM_SECOND + (uint64_t)up.tv_nsec / 1000) +
-           ticks * PM_SECOND / per_second;
-}
 
 static pid_t read_pid(const char *path)
 {
@@ -54,6 +40,32 @@ static pid_t read_pid(const char *path)
         fclose(file);
     }
     return pid > 0 ? (pid_t)pid : 0;
+}
+
+/** A package may have replaced the file that it runs meanwhile. */
+static size_t program_file(char out[512], const char *link)
+{
+    static const char gone[] = " (deleted)";
+    ssize_t n = readlink(link, out, 511);
+    size_t length = n > 0 ? (size_t)n : 0;
+
+    out[length] = '\0';
+    if (length >= strlen(gone) && strcmp(out + length - strlen(gone), gone) == 0) {
+        length -= strlen(gone);
+        out[length] = '\0';
+    }
+    return length;
+}
+
+/** By its name, or by the file, as a module may give it another name. */
+static int is_httpd(const pm_process *own, const pm_process *other)
+{
+    char ours[512], theirs[512], link[40];
+
+    apr_snprintf(link, sizeof(link), "/proc/%ld/exe", (long)other->pid);
+    return strcmp(own->name, other->name) == 0 ||
+           (program_file(theirs, link) > 0 && program_file(ours, "/proc/self/exe") > 0 &&
+            strcmp(ours, theirs) == 0);
 }
 
 void pm_pid_file_look(apr_pool_t *p)
@@ -71,14 +83,29 @@ void pm_pid_file_look(apr_pool_t *p)
     pm_process_look(&own, getpid());
     pm_process_look(&other, pid);
     apr_cpystrn(named.path, path, sizeof(named.path));
-    apr_cpystrn(named.program, other.name, sizeof(named.program));
+    apr_cpystrn(named.program, own.name[0] != '\0' ? other.name : "", sizeof(named.program));
     named.pid = pid;
-    named.ended = other.name[0] != '\0' && pm_process_start((uint32_t)pid) == 0;
-    named.httpd = strcmp(own.name, other.name) == 0;
-    /* One that cannot be seen may be the server. */
-    named.misled = own.name[0] != '\0' && other.name[0] != '\0' &&
-                   (!named.httpd || named.ended ||
-                    begun_us(pid) > (uint64_t)st.st_mtim.tv_sec * PM_SECOND + SLACK_US);
+    named.start = pm_process_start((uint32_t)pid);
+    named.written_us = (uint64_t)st.st_mtim.tv_sec * PM_SECOND;
+    named.httpd = is_httpd(&own, &other);
+}
+
+/** The capture file knows the last server by number and start. It is told by these: clocks are set, and a module may give a
+ *  process another name. An httpd that is none of these may be the server before it loaded the module. */
+void pm_pid_file_compare(const pm_server *last)
+{
+    int number = last->run != 0 && last->pid == (uint32_t)named.pid &&
+                 last->pid_namespace == pm_pid_namespace();
+    uint64_t seen_us =
+        last->heartbeat_us > last->stopped_us ? last->heartbeat_us : last->stopped_us;
+    char boot[40];
+
+    pm_boot_id(boot);
+    if (named.program[0] == '\0' || (number && named.start != 0 && named.start == last->pid_start &&
+                                     strcmp(boot, last->boot_id) == 0)) {
+        return; /* it cannot be seen, or is the server */
+    }
+    named.misled = !named.httpd || named.start == 0 || (number && named.written_us <= seen_us);
 }
 
 int pm_pid_file_misleads(void)
@@ -88,13 +115,12 @@ int pm_pid_file_misleads(void)
 
 const char *pm_pid_file_words(apr_pool_t *p)
 {
-    if (named.ended) {
+    if (named.start == 0) {
         return apr_psprintf(p, "%s names pid %ld, `%s`, which has ended: a zombie", named.path,
                             (long)named.pid, named.program);
     }
     return named.httpd
-               ? apr_psprintf(p,
-                              "%s names pid %ld, another httpd, which began after it was written",
+               ? apr_psprintf(p, "%s names pid %ld, another httpd than the one that wrote it",
                               named.path, (long)named.pid)
                : apr_psprintf(p, "%s names pid %ld, which is `%s`, not httpd", named.path,
                               (long)named.pid, named.program);

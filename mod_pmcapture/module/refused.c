@@ -403,6 +403,7 @@ static void describe(refusal *r, const pm_server *last, apr_pool_t *pool)
     r->command = !server_itself;
     r->message = heard.text;
     r->short_of = pm_shortage_words(pool);
+    pm_pid_file_compare(last);
     r->type = judge(r, server_itself);
     if (r->type == PM_EV_NONE) {
         return;

@@ -17,6 +17,7 @@ from harness.companion import pmcapture
 from harness.document import events, from_file, seconds
 from harness.httpd import QUICK_RULES
 from harness.load import Load
+from harness.modules import build_module
 from harness.paths import APACHE
 from harness.wait import Span, crowd, wait_for
 
@@ -361,15 +362,77 @@ def test_a_reload_that_signals_a_stranger_is_told(killed):
     assert "`sleep`, not httpd" in failed["text"] and "signal" in failed["text"]
 
 
-def test_a_pid_file_that_names_another_httpd_by_chance_is_stale_too(killed, new_httpd):
-    """That one began after the file was written, so it is not the one that wrote it."""
-    other = new_httpd().start()
-    killed.pid_file.write_text(f"{other.parent}\n")
-    os.utime(killed.pid_file, (time.time() - 3600,) * 2)
-    assert killed.command("-k", "start").returncode == 0
-    failed = only(from_file(killed.capture), "start.failed")
-    assert f"names pid {other.parent}, another httpd" in failed["text"]
-    assert failed["data"]["pid_file"]["program"] == "apache2"
+@needs_root
+def test_a_pid_file_that_names_another_httpd_by_chance_is_stale_too(new_httpd):
+    """The number of the server that ended is that of another one now."""
+    httpd, other = new_httpd(pm=SOON).start(), new_httpd()
+    serving(httpd)
+    number = httpd.parent
+    processes.kill_marked(httpd.marker, httpd.sessions, first=number)
+    wait_for(lambda: not httpd.processes(), 10, "all of it is gone")
+    other.write_config()
+    foreign = with_number(number, [APACHE, "-f", other.conf, "-d", other.root, "-DFOREGROUND"], other.marker)
+    try:
+        other.wait_started()
+        assert httpd.command("-k", "start").returncode == 0
+        failed = only(from_file(httpd.capture), "start.failed")
+        assert f"names pid {number}, another httpd" in failed["text"]
+        assert failed["data"]["pid_file"]["program"] == "apache2"
+        os.utime(httpd.pid_file, (time.time() + 3600,) * 2)
+        assert httpd.command("-k", "start").returncode == 0
+        assert only(from_file(httpd.capture), "start.failed") == failed, "somebody else may have written it"
+    finally:
+        foreign.terminate()
+        foreign.wait()
+
+
+def with_number(number, command, marker):
+    """Start it with that process id, which is free."""
+    name, value = marker.split("=", 1)
+    for _ in range(300):
+        with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+            last.write(str(number - 1))
+        process = subprocess.Popen(["/bin/sh", "-c", f'test $$ = {number} && exec "$@"', "-", *command],
+                                   stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], name: value})
+        if process.pid == number:
+            return process
+        process.wait()
+    pytest.skip(f"{number} is somebody else's by now")
+
+
+@pytest.mark.parametrize("command", ["start", "graceful"])
+def test_a_server_whose_clock_was_set_is_known_by_its_file(new_httpd, command):
+    """Its pid file is older than the server by the clock of now; and a module may give a process another name."""
+    httpd = new_httpd(pm=SOON)
+    httpd.config = build_module(
+        httpd.root, "named",
+        "#include <scoreboard.h>\n#include <sys/prctl.h>\nstatic int rename_it(apr_pool_t *p, ap_scoreboard_e t) {"
+        ' prctl(PR_SET_NAME, "site: busy"); return OK; }',
+        "ap_hook_pre_mpm(rename_it, NULL, NULL, APR_HOOK_MIDDLE);")
+    httpd.start()
+    serving(httpd)
+    assert processes.name_of(httpd.parent) == "site: busy"
+    os.utime(httpd.pid_file, (time.time() - 3600,) * 2)
+    before = httpd.resumed()
+    assert httpd.command("-k", command).returncode == 0
+    if command == "start":
+        rejected = only(document.ticked(httpd, 2), "config.rejected")
+        assert "already runs" in rejected["text"] and "pid_file" not in rejected["data"]
+    else:
+        wait_for(lambda: httpd.resumed() > before, 20, "the reload")
+        found = document.ticked(httpd, 2)
+        assert not events(found, "config.rejected", "start.failed") and events(found, "config.reload")
+
+
+def test_another_httpd_that_this_capture_does_not_know_may_be_the_server(new_httpd):
+    """As one that was started before it loaded the module."""
+    httpd, other = new_httpd().start(), new_httpd().start()
+    serving(httpd)
+    httpd.stop()
+    httpd.pid_file.write_text(f"{other.parent}\n")
+    os.utime(httpd.pid_file, (time.time() - 3600,) * 2)
+    assert httpd.command("-k", "start").returncode == 0
+    assert not events(from_file(httpd.capture), "start.failed", "config.rejected")
 
 
 def test_a_pid_file_that_names_a_zombie_is_stale_too(killed):

@@ -21,7 +21,8 @@ PM_EVENT(SERVER_START, "server.start", PM_INFO, PM_BY_PARENT,
 PM_EVENT(SERVER_STOP, "server.stop", PM_INFO, PM_BY_PARENT, PM_IS_CHANGE | PM_IS_STORY,
          PM_CAUSE(PM_KIND_DOWN | PM_KIND_STOPPED, PM_MINUTES(10), PM_MINUTES(1), 80, NULL, PM_STANDS, 0),
          "httpd was stopped in order",
-         M(kind, TEXT, "stop or graceful-stop")
+         M(kind, TEXT, "stop or graceful-stop: what was asked for first")
+         M(cut_by, TEXT, "the signal that ended a graceful stop before its time")
          PM_SENDER_MEMBERS)
 
 PM_EVENT(SERVER_UNCLEAN, "server.unclean", PM_CRITICAL, PM_BY_RECORDER,

@@ -26,7 +26,7 @@
 #define LEVELS                                                                                     \
     6 /* the sender and who called it: apache2 -k stop, apachectl, a package's script, dpkg, apt-get */
 #define CALLERS 3 /* that are named in words */
-#define KEY "mod_pmcapture/asked/1"
+#define KEY "mod_pmcapture/asked/2"
 
 /** Who sent a signal. Plain data: the next load's module reads it. */
 typedef struct asked {
@@ -34,13 +34,16 @@ typedef struct asked {
     int32_t signal; /* 0 = none came */
     int32_t code;   /* si_code */
     pid_t pid;      /* 0: of another pid namespace, or none */
-    uint32_t uid, levels, pad;
+    uint32_t uid, levels;
+    uint32_t gone; /* the sender had ended */
     pm_process chain[LEVELS];
 } asked;
 
 typedef struct asked_of {
-    uint32_t size, pad;
+    uint32_t size;
+    int32_t generation; /* in which they were asked */
     asked stop, reload; /* the first since this run, or this load, began */
+    asked cut;          /* one that ends a graceful stop before its time */
 } asked_of;
 
 static const int watched[] = {SIGTERM, SIGINT, SIGWINCH, SIGHUP, SIGUSR1};
@@ -68,6 +71,16 @@ static void note(asked *to, int sig, const siginfo_t *info)
     for (pid = to->pid; pid > 0 && to->levels < LEVELS; pid = to->chain[to->levels - 1].parent) {
         pm_process_look(&to->chain[to->levels++], pid);
     }
+    /* /proc may not show it: hidepid, no descriptor left, no /proc. */
+    to->gone =
+        to->levels > 0 && to->chain[0].name[0] == '\0' && kill(to->pid, 0) != 0 && errno == ESRCH;
+}
+
+static asked *asked_by(int sig)
+{
+    int cuts = noted->stop.signal == SIGWINCH && (sig == SIGTERM || sig == SIGINT);
+
+    return sig == SIGHUP || sig == SIGUSR1 ? &noted->reload : cuts ? &noted->cut : &noted->stop;
 }
 
 static void call_former(int sig, siginfo_t *info, void *context)
@@ -92,10 +105,10 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
     /* prefork's parent signals its own process group when it has been asked to stop. */
     if (self == owner && noted != NULL && !(info->si_code <= 0 && info->si_pid == self)) {
-        int reloads = sig == SIGHUP || sig == SIGUSR1;
+        asked *to = asked_by(sig);
 
-        note(reloads ? &noted->reload : &noted->stop, sig, info);
-        if (!reloads && pm.control != NULL) {
+        note(to, sig, info);
+        if (to != &noted->reload && pm.control != NULL) {
             atomic_store(&pm.control->asked, 1);
         }
     }
@@ -153,6 +166,8 @@ void pm_signals_prepare(void)
     }
     memset(&noted->reload, 0, sizeof(noted->reload)); /* what it asked for has been done */
     memset(&noted->stop, 0, sizeof(noted->stop));
+    memset(&noted->cut, 0, sizeof(noted->cut));
+    noted->generation = ap_state_query(AP_SQ_CONFIG_GEN);
     owner = getpid();
 }
 
@@ -209,6 +224,12 @@ static int is_apachectl(const char *command)
     return strncmp(command, "apachectl", 9) == 0 || strncmp(command, "apache2ctl", 10) == 0;
 }
 
+/** Such a process takes in those whose parent has ended. */
+static int is_reaper(const pm_process *process, const char *command)
+{
+    return process->pid == 1 || strcmp(command, "systemd") == 0;
+}
+
 /** ", by apachectl stop, called by certbot renew under cron". */
 static void add_callers(const words *w, const asked *a)
 {
@@ -222,6 +243,11 @@ static void add_callers(const words *w, const asked *a)
         }
         if (i == 1 && is_apachectl(command)) {
             add(w, ", by %s", command);
+        }
+        else if (told == 0 && is_reaper(&a->chain[i], command)) {
+            add(w, ", under pid %ld (%s), which started it or took it in", (long)a->chain[i].pid,
+                command);
+            told++;
         }
         else {
             add(w, "%s%s", told++ > 0 ? " under " : ", called by ", command);
@@ -246,13 +272,18 @@ static void add_sender(const words *w, const asked *a)
         pm_process_command(&a->chain[0], command);
     }
     if (command[0] == '\0') {
-        add(w, " of uid %u, which had ended before anybody could look", a->uid);
+        add(w,
+            a->gone ? " of uid %u, which had ended before anybody could look"
+                    : " of uid %u; what that is cannot be seen",
+            a->uid);
         return;
     }
     add(w, a->uid != 0 ? " (%s, uid %u)" : " (%s)", command, a->uid);
     add_callers(w, a);
-    if (!is_httpd(&a->chain[0])) {
-        add(w, ", no apachectl command ran");
+    /* What asked process 1 for it is not known: systemctl, called by apachectl, maybe. */
+    if (!is_httpd(&a->chain[0]) && strstr(command, " -k ") == NULL && a->pid != 1 &&
+        !is_apachectl(command)) {
+        add(w, ", not by way of httpd -k");
     }
 }
 
@@ -301,25 +332,36 @@ static void put_sender(pm_draft *d, const asked *a)
     put_callers(pm_draft_value(d, "callers"), a);
 }
 
-/** Of a reload that came to nothing. */
-void pm_signals_put_reload(pm_draft *d)
+/** Of a reload that came to nothing; NULL = not known. Where loads of the configuration without this module lie between,
+ *  it was asked for one of those. */
+static const asked *failed_reload(void)
 {
     const asked_of *all = ap_retained_data_get(KEY);
 
-    if (all != NULL && all->reload.signal != 0) {
-        put_sender(d, &all->reload);
+    return all != NULL && all->reload.signal != 0 &&
+                   all->generation + 1 == ap_state_query(AP_SQ_CONFIG_GEN)
+               ? &all->reload
+               : NULL;
+}
+
+void pm_signals_put_reload(pm_draft *d)
+{
+    const asked *reload = failed_reload();
+
+    if (reload != NULL) {
+        put_sender(d, reload);
     }
 }
 
 const char *pm_signals_reload_words(char text[PM_EVENT_TEXT])
 {
-    const asked_of *all = ap_retained_data_get(KEY);
+    const asked *reload = failed_reload();
     words w = {text, PM_EVENT_TEXT};
 
     text[0] = '\0';
-    if (all != NULL && all->reload.signal != 0) {
-        add(&w, " (%s", signal_name(all->reload.signal));
-        add_sender(&w, &all->reload);
+    if (reload != NULL) {
+        add(&w, " (%s", signal_name(reload->signal));
+        add_sender(&w, reload);
         add(&w, ")");
     }
     return text;
@@ -327,9 +369,10 @@ const char *pm_signals_reload_words(char text[PM_EVENT_TEXT])
 
 const pm_event *pm_signals_stop(pm_draft *d, char data[PM_STOP_DATA])
 {
-    static const asked none;
+    static const asked_of none;
     const asked_of *all = ap_retained_data_get(KEY);
-    const asked *a = all != NULL ? &all->stop : &none;
+    const asked *a = all != NULL ? &all->stop : &none.stop;
+    const asked *cut = all != NULL ? &all->cut : &none.cut;
     /* Of the MPM's own account this alone is left by now. */
     int graceful =
         a->signal != 0 ? a->signal == SIGWINCH : ap_unixd_mpm_get_retained_data()->was_graceful;
@@ -342,11 +385,18 @@ const pm_event *pm_signals_stop(pm_draft *d, char data[PM_STOP_DATA])
         add(&w, "%s%s", graceful ? " by " : ": ", signal_name(a->signal));
         add_sender(&w, a);
     }
+    if (cut->signal != 0) {
+        add(&w, ", cut short by %s", signal_name(cut->signal));
+        add_sender(&w, cut);
+    }
     if (now > at + 5 * PM_SECOND) {
         add(&w, "; its last process ended %s later", pm_time_span(now - at, span));
     }
     pm_draft_begin_in(d, PM_EV_SERVER_STOP, at, data, PM_STOP_DATA);
     pm_draft_text(d, "kind", graceful ? "graceful-stop" : "stop");
+    if (cut->signal != 0) {
+        pm_draft_text(d, "cut_by", signal_name(cut->signal));
+    }
     put_sender(d, a);
     return pm_draft_end(d, "%s", text);
 }

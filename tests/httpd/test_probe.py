@@ -38,7 +38,7 @@ CustomLog "logs/all.log" all
 
 
 def test_modules_that_note_a_requests_end_see_a_probes_too(new_httpd, mpm):
-    """mod_log_forensic writes a line when a request comes and one when it is done: a first without its second is a crash."""
+    """mod_log_forensic writes a line when a request comes and one when it is done: without the second it crashed."""
     off = free_port()
     httpd = new_httpd(mpm=mpm, modules=("log_forensic",), pm=QUICK_RULES + "PMCaptureProbe every=1\n", config=f"""
 ForensicLog logs/forensic.log

@@ -71,7 +71,7 @@ def test_a_stop_says_which_signal_it_was_and_who_sent_it(new_httpd, mpm, sig, ki
     assert stop["data"]["sender"] == {"pid": sender.pid, "uid": os.getuid(), "command": "docker-init"}
     words = f"graceful stop by {sig.name}" if kind == "graceful-stop" else sig.name
     assert stop["text"].startswith(f"httpd was stopped: {words} from pid {sender.pid} (docker-init)")
-    assert stop["text"].endswith("no apachectl command ran")
+    assert stop["text"].endswith("not by way of httpd -k")
     assert stopped.holds(seconds(stop["at"]))
     assert found["server"]["state"] == "stopped" and found["incidents"] == []
     document.validate(found)
@@ -89,7 +89,7 @@ def test_a_stop_by_command_names_the_command_and_who_called_it(new_httpd, word, 
     assert stop["data"]["sender"]["command"] == f"apache2 -k {word}"
     assert [caller["command"] for caller in stop["data"]["callers"]][:2] == [f"apachectl {word}", "certbot renew"]
     assert f"apachectl {word}, called by certbot renew" in stop["text"]
-    assert "no apachectl" not in stop["text"]
+    assert "httpd -k" not in stop["text"]
     assert "s3cret" not in str(stop) and "hush" not in str(stop)
 
 
@@ -133,7 +133,110 @@ def test_the_first_signal_is_the_one_that_stopped_it(new_httpd):
         wait_for(httpd.port_is_free, 10, "it listens no more")
         processes.kill(httpd.parent, signal.SIGTERM)
         found = gone(httpd)
-    assert only(found, "server.stop")["data"]["kind"] == "graceful-stop"
+    stop = only(found, "server.stop")
+    assert stop["data"]["kind"] == "graceful-stop" and stop["data"]["cut_by"] == "SIGTERM"
+    assert f"graceful stop by SIGWINCH from pid {os.getpid()} " in stop["text"]
+    assert f", cut short by SIGTERM from pid {os.getpid()} " in stop["text"]
+    document.validate(found)
+
+
+def test_a_graceful_stop_that_runs_its_course_was_not_cut(new_httpd):
+    httpd = new_httpd().start()
+    serving(httpd)
+    httpd.stop(signal.SIGWINCH)
+    stop = only(from_file(httpd.capture), "server.stop")
+    assert stop["data"]["kind"] == "graceful-stop" and "cut_by" not in stop["data"] and "cut short" not in stop["text"]
+
+
+def test_an_apachectl_that_signals_by_itself_is_named_and_no_more_is_said(new_httpd):
+    httpd = new_httpd().start()
+    serving(httpd)
+    script(httpd, "apachectl", 'test "$1" = stop && kill -TERM $2', "sleep 2")
+    sender = subprocess.Popen([httpd.root / "apachectl", "stop", str(httpd.parent)])
+    stop = only(gone(httpd), "server.stop")
+    sender.wait()
+    assert f"SIGTERM from pid {sender.pid} (apachectl stop)" in stop["text"] and "httpd -k" not in stop["text"]
+
+
+def in_container(httpd, command):
+    """httpd in a pid namespace of its own, and what process 1 runs there: its stop."""
+    httpd.write_config()
+    init = script(httpd, "init", f"{APACHE} -f {httpd.conf} -d {httpd.root} -DFOREGROUND &", "server=$!",
+                  f"until test -e {httpd.root}/go; do sleep 0.1; done", command, "wait")
+    name, value = httpd.marker.split("=", 1)
+    runtime = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", init],
+                               stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], name: value})
+    try:
+        wait_for(lambda: not httpd.port_is_free(), 20, "it listens")
+        serving(httpd)
+        (httpd.root / "go").touch()
+        runtime.wait(30 * crowd())
+    finally:
+        runtime.kill()
+        runtime.wait()
+    return only(from_file(httpd.capture), "server.stop")
+
+
+@needs_root
+def test_process_1_that_took_a_sender_in_did_not_call_it(new_httpd):
+    httpd = new_httpd()
+    rotate = script(httpd, "rotate", "sleep 1", "kill -TERM $1", "sleep 2")
+    stop = in_container(httpd, f'(setsid {rotate} "$server" &)')
+    assert "(rotate), under pid 1 (init), which started it or took it in, not by way of httpd -k" in stop["text"]
+    assert "called by" not in stop["text"]
+
+
+@needs_root
+def test_of_process_1_it_is_not_said_what_it_was_asked(new_httpd):
+    """systemctl asks it, and it was apachectl that may have called that."""
+    stop = in_container(new_httpd(), 'kill -TERM "$server"')
+    assert stop["text"] == "httpd was stopped: SIGTERM from pid 1 (init)"
+
+
+@needs_root
+def test_a_sender_that_cannot_be_seen_has_not_ended(new_httpd):
+    httpd = new_httpd()
+    httpd.prefix = ("unshare", "--mount", "sh", "-c", "mount -t proc -o hidepid=2,gid=65534 proc /proc && "
+                    'exec setpriv --bounding-set=-sys_ptrace "$@"', "-")
+    if subprocess.run([*httpd.prefix, "true"], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    httpd.start()
+    serving(httpd)
+    httpd.stop()
+    stop = only(from_file(httpd.capture), "server.stop")
+    assert stop["text"] == f"httpd was stopped: SIGTERM from pid {os.getpid()} of uid 0; what that is cannot be seen"
+    assert stop["data"]["sender"] == {"pid": os.getpid(), "uid": 0, "command": None}
+
+
+def test_a_sender_that_has_ended_is_told_as_that(new_httpd):
+    httpd = new_httpd().start()
+    serving(httpd)
+    processes.kill(httpd.parent, signal.SIGSTOP)
+    sender = subprocess.Popen(["/bin/sh", "-c", f"kill -TERM {httpd.parent}"])
+    sender.wait()
+    processes.kill(httpd.parent, signal.SIGCONT)
+    stop = only(gone(httpd), "server.stop")
+    assert f"from pid {sender.pid} of uid {os.getuid()}, which had ended before anybody could look" in stop["text"]
+
+
+def test_who_asked_for_an_earlier_reload_is_not_named_after_a_gap_without_the_module(new_httpd):
+    httpd = new_httpd().start()
+    serving(httpd)
+    module = httpd.module
+    httpd.module = None
+    httpd.write_config()
+    rotate = script(httpd, "logrotate", "kill -USR1 $1", "sleep 2")
+    before = httpd.resumed()
+    with subprocess.Popen([rotate, str(httpd.parent)]):
+        wait_for(lambda: httpd.resumed() > before, 20, "a reload without the module")
+    httpd.module = module
+    httpd.write_config()
+    with open(httpd.conf, "a") as conf:
+        conf.write("NoSuchDirective on\n")
+    httpd.send(signal.SIGUSR1)
+    httpd.wait_failed()
+    failed = only(from_file(httpd.capture), "config.failed")
+    assert failed["text"].startswith("A reload ended the server: ") and "signal" not in failed["data"]
 
 
 @needs_root

@@ -116,10 +116,27 @@ static void hear_child(uint64_t now)
     if (!heard.fatal && pm_last_words(now - RUNNING_GAP_US, words)) {
         keep(words);
         if (words[0] == '(' && strtol(words + 1, NULL, 10) == EIDRM) {
-            keep("its semaphore was removed, by ipcrm or by logind's RemoveIPC");
+            keep("its semaphore was removed: by ipcrm, logind's RemoveIPC or another program");
         }
     }
     heard.fatal = 1;
+}
+
+/** It did not end with that child: that was one of the generation before. */
+static void goes_on(void)
+{
+    if (heard.fatal) {
+        heard.fatal = 0;
+        heard.used = 0;
+    }
+}
+
+/** "Ignoring fatal error in child of previous generation", as each MPM says it. */
+static int is_ignored(const char *format)
+{
+    return format != NULL &&
+           (strncmp(format, "AH00166", 7) == 0 || strncmp(format, "AH00290", 7) == 0 ||
+            strncmp(format, "AH00487", 7) == 0);
 }
 
 /** Runs for every line that any process logs, maybe in a signal handler: no lock, no memory, no log. */
@@ -134,6 +151,9 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
         pm_child_logged(message);
         pm_signals_watch();
     }
+    if (is_ignored(info->format)) {
+        goes_on();
+    }
     if (is_noise(info->format) ||
         (info->level > APLOG_ERR && !(info->s == NULL && info->startup))) {
         return;
@@ -141,6 +161,7 @@ void pm_error_logged(const ap_errorlog_info *info, const char *message)
     now = pm_time_now();
     if (heard.stage >= READY && now > heard.last_us + RUNNING_GAP_US) {
         heard.used = 0;
+        pm_shortage_forget();
     }
     heard.last_us = now;
     pm_shortage_heard(info->status, message);
@@ -443,6 +464,17 @@ static void child_started(server_rec *s, pid_t pid, ap_generation_t gen, int slo
         heard.stage != RUNNING) { /* a write after a fork is a fault */
         heard.stage = RUNNING;
     }
+    if (status == MPM_CHILD_STARTED) {
+        goes_on();
+    }
+}
+
+static int monitored(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    goes_on();
+    return DECLINED;
 }
 
 /** The MPM has forgotten by now whether it was asked to end; but once it runs, nothing else makes it. */
@@ -552,6 +584,7 @@ void pm_register_refused(apr_pool_t *pconf)
     heard.fatal = 0;
     apr_pool_cleanup_register(pconf, NULL, configuration_ends, apr_pool_cleanup_null);
     ap_hook_child_status(child_started, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_monitor(monitored, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_error_log(pm_error_logged, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* Before and behind all others: -10 and 30 are the ends of httpd's own scale. */
     ap_hook_pre_config(pre_config_begins, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);

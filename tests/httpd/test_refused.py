@@ -10,7 +10,7 @@ import pytest
 from harness import document, processes
 from harness.load import Load
 from harness.modules import build_module, build_module_with_library
-from harness.wait import Span, room
+from harness.wait import Span, room, wait_for
 
 FAILURES = ("config.rejected", "config.failed", "start.failed")
 
@@ -390,6 +390,69 @@ def test_children_that_cannot_begin_are_a_failed_start_and_no_stop(new_httpd):
     assert "AH00050" in found["data"]["message"] and state(httpd) == "down"
     assert found["type"] == "start.failed" and not document.events(
         document.from_file(httpd.capture), "server.stop")
+
+
+def waits_and_cannot_go_on(httpd, at, flag):
+    """A module: /fatal waits for a file, and its worker process says then that it cannot go on."""
+    return build_module(
+        httpd.root, "later",
+        "static int wait_for_it(request_rec *r) { if (strcmp(r->uri, \"/fatal\") != 0) return DECLINED;"
+        f' close(creat("{at}", 0644)); for (int n = 0; n < 1200 && access("{flag}", F_OK) != 0; n++) usleep(50000);'
+        " _exit(15); }", "ap_hook_handler(wait_for_it, NULL, NULL, APR_HOOK_REALLY_FIRST);")
+
+
+@pytest.mark.parametrize("level", ["warn", "error"])
+def test_a_worker_of_before_a_reload_that_cannot_go_on_ends_no_server(new_httpd, mpm, level):
+    httpd = new_httpd(mpm=mpm)
+    at, flag = httpd.root / "run/at", httpd.root / "flag"
+    (httpd.root / "run").chmod(0o777)
+    httpd.config = waits_and_cannot_go_on(httpd, at, flag) + f"\nLogLevel {level}"
+    httpd.exit_statuses.add(15)
+    httpd.start()
+    document.settled(httpd)
+    with socket.create_connection(("127.0.0.1", httpd.port)) as client:
+        client.sendall(b"GET /fatal HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(at.exists, 20, "it waits")
+        httpd.reload()
+        flag.touch()
+        wait_for(lambda: httpd.said("AH00050"), 30, "it cannot go on")
+        if level == "warn":
+            wait_for(lambda: httpd.said("Ignoring fatal error"), 20, "nor does it need to")
+        else:       # that is not logged: the server starts other workers
+            before = set(httpd.workers())
+            for pid in before:
+                processes.kill(pid)
+            wait_for(lambda: set(httpd.workers()) - before, 20, "another worker")
+    assert httpd.get("/").status == 200
+    httpd.stop()
+    found = document.from_file(httpd.capture)
+    assert document.events(found, *FAILURES) == [] and document.events(found, "server.stop")
+
+
+def test_what_the_machine_lacked_earlier_is_no_reason_for_an_end(new_httpd):
+    httpd = new_httpd()
+    lacked, fatal = httpd.root / "lacked", httpd.root / "fatal"
+    httpd.config = build_module(
+        httpd.root, "lacking",
+        "#include <mpm_common.h>\n#include <errno.h>\n"
+        "static void ends(server_rec *s, pid_t p, ap_generation_t g, int n, mpm_child_status what)"
+        f' {{ if (what == MPM_CHILD_EXITED && unlink("{lacked}") == 0)'
+        ' ap_log_error(APLOG_MARK, APLOG_ERR, EMFILE, s, "no descriptor left"); }\n'
+        f'static void init(apr_pool_t *p, server_rec *s) {{ if (access("{fatal}", F_OK) == 0) exit(15); }}',
+        "ap_hook_child_status(ends, NULL, NULL, APR_HOOK_MIDDLE);"
+        "ap_hook_child_init(init, NULL, NULL, APR_HOOK_MIDDLE);")
+    httpd.prefix = ("/usr/bin/prlimit", "--nofile=4096:4096")
+    httpd.start()
+    document.settled(httpd)
+    lacked.touch()
+    processes.kill(httpd.worker())
+    wait_for(lambda: httpd.said("no descriptor left"), 20, "it is lacking")
+    time.sleep(2.5)     # what is said so much later is another matter
+    fatal.touch()
+    processes.kill(httpd.worker())
+    httpd.wait_failed()
+    found, = failures(httpd)
+    assert "AH00050" in found["text"] and "limit of open files" not in found["text"]
 
 
 def test_a_module_that_ends_the_start_by_exit_is_on_record_with_what_it_said(stopped):

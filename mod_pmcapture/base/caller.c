@@ -122,26 +122,31 @@ static int is_one_of(const char *word, const char *const words[])
     return 0;
 }
 
-static int is_shell(const char *name)
+/** Interpreters of scripts, with those of their options that take no argument, be it one or several in a word. */
+typedef struct interpreter {
+    const char *name; /* a version may follow */
+    const char *flags;
+} interpreter;
+
+static const interpreter *interpreter_of(const char *name)
 {
-    static const char *const shells[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", NULL};
+#define SHELL_FLAGS "aefhiklmnpuvx"
+    static const interpreter all[] = {
+        {"sh", SHELL_FLAGS},  {"bash", SHELL_FLAGS}, {"dash", SHELL_FLAGS},
+        {"ash", SHELL_FLAGS}, {"zsh", SHELL_FLAGS},  {"ksh", SHELL_FLAGS},
+        {"perl", "nptTuUwW"}, {"ruby", "nplsSvw"},   {"python", "bBdEiIOPqRsSuv"},
+        {"php", "nq"},        {"node", ""}};
 
-    return is_one_of(name, shells);
-}
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        size_t length = strlen(all[i].name);
+        const char *version = name + length;
 
-static int is_interpreter(const char *name)
-{
-    static const char *const begins[] = {"python", "perl", "ruby", "php", "node"};
-
-    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
-        const char *rest = name + strlen(begins[i]);
-
-        if (strncmp(name, begins[i], strlen(begins[i])) == 0 &&
-            strspn(rest, "0123456789.") == strlen(rest)) {
-            return 1;
+        if (strncmp(name, all[i].name, length) == 0 &&
+            strspn(version, "0123456789.") == strlen(version)) {
+            return &all[i];
         }
     }
-    return is_shell(name);
+    return NULL;
 }
 
 static int is_verb(const char *word)
@@ -170,23 +175,27 @@ static const char *next_argument(const pm_process *process, const char *at)
     return next < process->arguments + process->length ? next : NULL;
 }
 
-/** The script that an interpreter was given; NULL = a module, or text that may be anything. */
-static const char *script_of(const pm_process *process, const char *interpreter)
+/** The script that an interpreter was given; NULL = a module, text that may be anything, or not known: of an option that
+ *  may take an argument it cannot be told where that ends. */
+static const char *script_of(const pm_process *process, const interpreter *by)
 {
-    static const char *const text[] = {"-c", "-m", "-r", NULL};
     const char *at = process->arguments;
 
     while ((at = next_argument(process, at)) != NULL && at[0] == '-') {
-        if (is_one_of(at, text) || (strcmp(at, "-e") == 0 && !is_shell(interpreter))) {
+        if (strcmp(at, "--") == 0) {
+            return next_argument(process, at);
+        }
+        if (at[1] == '\0' || strspn(at + 1, by->flags) != strlen(at + 1)) {
             return NULL;
         }
     }
-    return at;
+    return at != NULL && at[0] != '+' ? at : NULL; /* "+x" is an option of shells, too */
 }
 
 void pm_process_command(const pm_process *process, char out[PM_COMMAND_SIZE])
 {
     const char *at = process->arguments, *script, *name, *verb;
+    const interpreter *by;
     const char *k = "";
 
     name = base_name(at);
@@ -197,7 +206,8 @@ void pm_process_command(const pm_process *process, char out[PM_COMMAND_SIZE])
     if (strspn(name, "0123456789") == strlen(name)) {
         name = ""; /* it was executed by a descriptor */
     }
-    if (is_interpreter(name) && (script = script_of(process, name)) != NULL) {
+    by = interpreter_of(name);
+    if (by != NULL && (script = script_of(process, by)) != NULL) {
         at = script;
         name = base_name(script);
     }

@@ -116,6 +116,12 @@ static unsigned count_open(void)
     return n;
 }
 
+/** Such logs share one connection. */
+static int is_syslog(const char *name)
+{
+    return strncasecmp(name, "syslog", 6) == 0 && (name[6] == '\0' || name[6] == ':');
+}
+
 /** Error logs that are not open yet: those virtual hosts have the main server's first one, as the last of them has. A name
  *  that stood before is one log with it. */
 static unsigned count_logs(void)
@@ -129,7 +135,8 @@ static unsigned count_logs(void)
     for (const server_rec *s = ap_server_conf; s != NULL; s = s->next) {
         const server_rec *before = ap_server_conf;
 
-        if (s == ap_server_conf || s->error_fname == NULL || s->error_log != last->error_log) {
+        if (s == ap_server_conf || s->error_fname == NULL || is_syslog(s->error_fname) ||
+            s->error_log != last->error_log) {
             continue;
         }
         while (before != s &&

@@ -599,11 +599,13 @@ def test_semaphores_used_up_are_told_with_their_owner_and_who_left_them(new_http
         keeper.wait()
 
 
-def test_descriptors_used_up_are_told_with_the_limit_and_what_is_needed(new_httpd):
+@pytest.mark.parametrize("others", [(), [f"syslog:local0:v{n}" for n in range(30)]], ids=["files", "syslog"])
+def test_descriptors_used_up_are_told_with_the_limit_and_what_is_needed(new_httpd, others):
     httpd = new_httpd()
+    logs = [*others[::2], *(f"logs/v{n}.log" for n in range(40)), *others[1::2]]
     httpd.config = "\n".join(
-        f"<VirtualHost 127.0.0.1:{httpd.port}>\nServerName v{n}.test\nErrorLog logs/v{n}.log\n</VirtualHost>"
-        for n in range(40))
+        f"<VirtualHost 127.0.0.1:{httpd.port}>\nServerName v{n}.test\nErrorLog {log}\n</VirtualHost>"
+        for n, log in enumerate(logs))
     httpd.start()
     serving(httpd)
     httpd.stop()

@@ -82,6 +82,16 @@ static uint32_t door_of(const conn_rec *c)
     return 0;
 }
 
+/** A proxy's connection to its backend is httpd's own, and has no place in the scoreboard. */
+static int is_of_client(const conn_rec *c)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 116)
+    return !c->outgoing;
+#else
+    return c->sbh != NULL;
+#endif
+}
+
 /** A probe comes from the address that it asks. */
 static int is_probe(const conn_rec *c)
 {
@@ -94,19 +104,26 @@ static int is_probe(const conn_rec *c)
 
 void pm_connection_begins(const conn_rec *c, pm_conn *pc)
 {
+    pm_door_count *count;
+
+    if (!is_of_client(c)) {
+        return;
+    }
     if (is_probe(c)) {
         pc->probe = 1;
         return;
     }
-    pc->door = &pm_live_doors(&pm.live, pm_live_stripe(&pm.live, (uint64_t)c->id))[door_of(c)];
-    pm_live_add(&pc->door->accepted, 1);
+    count = &pm_live_doors(&pm.live, pm_live_stripe(&pm.live, (uint64_t)c->id))[door_of(c)];
+    pm_live_add(&count->accepted, 1);
+    atomic_store_explicit(&pc->door, count, memory_order_relaxed);
 }
 
 void pm_connection_brings(pm_conn *pc)
 {
-    if (pc->door != NULL) {
-        pm_live_add(&pc->door->brought, 1);
-        pc->door = NULL;
+    pm_door_count *count = atomic_exchange_explicit(&pc->door, NULL, memory_order_relaxed);
+
+    if (count != NULL) {
+        pm_live_add(&count->brought, 1);
     }
 }
 

@@ -127,7 +127,8 @@ typedef struct pm_conn {
     pm_named *named;       /* what for, in that slot */
     struct pm_conn
         *more; /* for a request that arrives before this one is done; NULL = none came yet */
-    pm_door_count *door;   /* of its listener, until it brings a request; NULL = it did */
+    /* Of its listener, until it brings a request; NULL = it did. HTTP/2's streams, which are threads, share it. */
+    pm_door_count *_Atomic door;
     uint32_t probe;        /* 1: the recorder's own, which counts for nothing */
     pm_place own, streams; /* the latter for those of HTTP/2 */
 } pm_conn;

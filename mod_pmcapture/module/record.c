@@ -144,7 +144,7 @@ static pm_conn *make_conn(const conn_rec *c, pm_conn *pc)
     pc->r = NULL;
     pc->flight = NULL;
     pc->more = NULL;
-    pc->door = NULL;
+    atomic_init(&pc->door, NULL);
     pc->probe = 0;
     pc->place = &pc->own;
     pc->slot = &pm.live.flights[(uint64_t)c->id * 0x9e3779b1u >> 8 & (pm.live.geo.flights - 1)];

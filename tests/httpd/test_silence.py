@@ -135,6 +135,17 @@ def test_a_listener_that_moved_to_loopback_is_a_silence_with_its_line(new_httpd)
     assert "OPTIONS" not in httpd.access_log.path.read_text()
 
 
+def test_a_proxys_own_connections_are_no_clients(new_httpd, backend):
+    """Each request opens one to the backend: connections that bring none would be usual then, and say nothing."""
+    httpd = new_httpd(modules=("remoteip",), config=f"# here\nProxyPass / {backend.url}/ disablereuse=On\n").start()
+    with Clients("127.0.0.1", httpd.port) as clients:
+        clients.served(45 * 20)
+        rewrite(httpd, "# here", "RemoteIPProxyProtocol On")
+        open_incident(httpd, "silence")
+        silence = told(httpd, "traffic.silence", resolved=False)
+        assert silence["data"]["connections"] >= 5 and "connections that brought none" in silence["text"]
+
+
 def test_a_proxy_header_that_is_expected_on_one_side_only_is_named(new_httpd):
     httpd = new_httpd(modules=("remoteip",), config="# here\n").start()
     with Clients("127.0.0.1", httpd.port) as clients:

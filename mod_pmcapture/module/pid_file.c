@@ -94,7 +94,7 @@ void pm_pid_file_look(apr_pool_t *p)
  *  process another name. An httpd that is none of these may be the server before it loaded the module. */
 void pm_pid_file_compare(const pm_server *last)
 {
-    int number = last->run != 0 && last->pid == (uint32_t)named.pid &&
+    int number = last->pid_start != 0 && last->pid == (uint32_t)named.pid &&
                  last->pid_namespace == pm_pid_namespace();
     uint64_t seen_us =
         last->heartbeat_us > last->stopped_us ? last->heartbeat_us : last->stopped_us;

@@ -15,7 +15,8 @@
 #define PM_SENDER_MEMBERS                                                                          \
     N(signal, TEXT, "that was sent; null: none was seen")                                          \
     N(sender, SENDER, "of the signal; null: the kernel, or not of this pid namespace")             \
-    M(callers, CALLERS, "who called the sender, from it outwards")
+    M(callers, CALLERS,                                                                            \
+      "the sender's parent, its parent and so on; process 1 may have taken one in")
 #define PM_REFUSAL_MEMBERS                                                                         \
     M(message, TEXT, "what httpd said")                                                            \
     M(file, TEXT, "of the line that it objects to")                                                \

@@ -140,7 +140,7 @@ class Screen:
         totals = self.document["totals"]
         self.row(
             "Counted",
-            f"{text.large(totals['requests'])} requests, {text.large(totals['errors'])} failed, "
+            f"{text.large(totals['requests'])} requests, {text.large(totals['errors'])} failed (5xx), "
             f"{text.size(totals['bytes'])} "
             f"since {self.zone.show(self.document['capture']['created'])}",
         )
@@ -183,12 +183,12 @@ def span(rows):
 
 
 def rate(rows):
-    """As in 12.5 requests a second, 3 of 125 failed."""
+    """As in 12.5 requests a second, 3 of 125 failed (5xx)."""
     requests = sum(row["requests"] for row in rows)
     errors = sum(row.get("errors") or 0 for row in rows)
     return (
         f"{text.rate(requests / span(rows))} requests a second, {text.count(errors)} of "
-        f"{text.count(requests)} failed"
+        f"{text.count(requests)} failed (5xx)"
     )
 
 

@@ -85,6 +85,7 @@ INCIDENT = {
     "requests": count,
     "errors": count,
     "error_ratio": count,
+    "verb": string,
     "summary": string,
     "words": {"title": string, "duration": string, "requests": string, "failed_share": string},
     "impact": [{"what": string, "figure": string, "at": parse_stamp, "field": string}],

@@ -51,9 +51,16 @@ def _error_log(case, found):
     return _table("error_log", titles, rows, names=[0, 3], numbers=[1])
 
 
+def _not_served(incident):
+    """A column's title: what became of its requests."""
+    what = (incident["verb"] or "failed").removeprefix("were ")
+    return "Not served" if " " in what else what.capitalize()
+
+
 def _tallies(case, dimension, found):
     counted = any(row["requests"] is not None for row in found)
-    titles = [DIMENSIONS[dimension], "Failed", "Of all failures"]
+    title = _not_served(case.incident)
+    titles = [DIMENSIONS[dimension], title, "Of all failures" if title == "Failed" else "Of all"]
     titles += ["Requests", "Failing share"] * counted
     numbers, names = list(range(1, len(titles))), [0]
     rows = [_tally(row, case.incident["errors"], counted) for row in found]

@@ -66,6 +66,13 @@ def test_every_figure_of_the_impact_stands_beside_the_field_that_it_comes_from(p
     assert table["Began"] == "2026-11-20 21:30:05.123 UTC"
 
 
+@pytest.mark.parametrize("verb, title", [("failed", "Failed"), ("were refused", "Refused"),
+                                         ("were redirected", "Redirected"), ("failed or were refused", "Not served")])
+def test_a_table_says_what_became_of_the_requests(pmcapture, save, verb, title):
+    where = section(report(pmcapture, save(incidents=[builder.incident(verb=verb)])), "Where")
+    assert f"| Route | {title} |" in where
+
+
 def test_how_near_a_candidate_is_stands_there_once(pmcapture, save):
     cause = {"rank": 1, "kind": "child.crash", "evidence": [41], "at": builder.after(-14), "seconds_before_onset": 14,
              "summary": "Worker 17 crashed (14 s before the onset; 2 more like it)",

@@ -143,13 +143,13 @@ def traffic(pmcapture, save, requests, **changes):
 
 def test_status_tells_the_last_seconds_from_the_minute(pmcapture, save):
     line = traffic(pmcapture, save, [10] * 49 + [60] * 10)
-    assert "60.0 requests a second, 0 of 600 failed in the last 10 s; " in line
-    assert "18.5 requests a second, 0 of 1090 failed in the last 59 s" in line
+    assert "60.0 requests a second, 0 of 600 failed (5xx) in the last 10 s; " in line
+    assert "18.5 requests a second, 0 of 1090 failed (5xx) in the last 59 s" in line
 
 
 def test_status_says_that_traffic_stopped_and_for_how_long(pmcapture, save):
     line = traffic(pmcapture, save, [10] * 36 + [0] * 23)
-    assert "no request for 23 s; 6.1 requests a second, 0 of 360 failed in the last 59 s" in line
+    assert "no request for 23 s; 6.1 requests a second, 0 of 360 failed (5xx) in the last 59 s" in line
     assert "no request for at least 59 s" in traffic(pmcapture, save, [0] * 59)
 
 

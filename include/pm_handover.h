@@ -21,7 +21,7 @@
 #include "pm_listen.h"
 #include "pm_probe.h"
 
-#define PM_HANDOVER_VERSION 2u
+#define PM_HANDOVER_VERSION 3u
 
 enum pm_handover_kind {
     PM_HANDOVER_LOAD = 1, /* a configuration was loaded */
@@ -75,6 +75,7 @@ typedef struct pm_handover_block {
     uint64_t load_us, started_us, reload_us;
     uint64_t stopped_us; /* PMCaptureStopped; 0 = Off */
     uint64_t parent_start;
+    uint64_t network; /* pm_network_namespace of the parent; 0 = not known */
     uint32_t parent_pid, samples, clients, diff; /* clients: 0 = off; diff: enum pm_config_detail */
     uint32_t log_level;                          /* of httpd's error log, as syslog's */
     uint32_t layout;                             /* PM_LIVE_LAYOUT */

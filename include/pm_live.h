@@ -291,6 +291,8 @@ int pm_process_lives(uint32_t pid, uint64_t start);
 uint32_t pm_process_parent(uint32_t pid);
 /** Inode of this process's pid namespace, 0 when unknown. */
 uint64_t pm_pid_namespace(void);
+/** Likewise of its network. */
+uint64_t pm_network_namespace(void);
 /** This boot's id, "" when unknown. */
 void pm_boot_id(char out[40]);
 

@@ -117,6 +117,7 @@ int pm_block_make(apr_pool_t *p, server_rec *s)
     b->stopped_us = pm_config->stopped_us;
     b->parent_pid = (uint32_t)kept->parent;
     b->parent_start = pm.live.parent_start;
+    b->network = pm_network_namespace();
     b->samples = pm_config->samples;
     b->clients = pm_config->clients != PM_CLIENTS_OFF;
     b->diff = pm_config->diff;

@@ -45,6 +45,19 @@ static pm_outside_listener *find(pm_outside_listener *in, uint32_t count, const 
     return NULL;
 }
 
+/** From another network nothing of httpd's is seen, or something else at its address. */
+static uint32_t mode_of(const pm_handover_block *b)
+{
+    uint64_t own = pm_network_namespace();
+
+    if (b->probe.mode == PM_PROBE_OFF || own == 0 || b->network == 0 || own == b->network) {
+        return b->probe.mode;
+    }
+    pm_log(PM_WARNING, "The recorder is not in httpd's network (PrivateNetwork= of its service?): "
+                       "it looks at nothing from outside");
+    return PM_PROBE_OFF;
+}
+
 void pm_outside_take(pm_generation *g)
 {
     const pm_handover_block *b = g->block;
@@ -65,7 +78,7 @@ void pm_outside_take(pm_generation *g)
             outside.listener[i].since = b->generation + 1;
         }
     }
-    outside.out.mode = b->probe.mode;
+    outside.out.mode = mode_of(b);
     outside.out.count = count;
     outside.out.listener = outside.listener;
     outside.out.certificate = outside.certificate;

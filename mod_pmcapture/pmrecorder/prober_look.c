@@ -93,7 +93,6 @@ static uint32_t reach_of(int error)
     case EADDRNOTAVAIL:
     case ENETUNREACH:
     case EHOSTUNREACH:
-    case EAFNOSUPPORT:
         return PM_REACH_UNROUTED;
     case ETIMEDOUT:
         return PM_REACH_DROPPED;
@@ -101,7 +100,7 @@ static uint32_t reach_of(int error)
     case EPIPE:
         return PM_REACH_CLOSED;
     default:
-        return PM_REACH_UNKNOWN; /* no descriptors, no memory, not allowed: nothing was seen */
+        return PM_REACH_UNKNOWN; /* no descriptors, no memory, not allowed by the unit: nothing was seen */
     }
 }
 

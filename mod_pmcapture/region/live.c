@@ -171,11 +171,21 @@ void pm_boot_id(char out[40])
     }
 }
 
-uint64_t pm_pid_namespace(void)
+static uint64_t namespace(const char *path)
 {
     struct stat st;
 
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+uint64_t pm_pid_namespace(void)
+{
+    return namespace("/proc/self/ns/pid");
+}
+
+uint64_t pm_network_namespace(void)
+{
+    return namespace("/proc/self/ns/net");
 }
 
 /* ---- making and attaching ---- */

@@ -4,11 +4,14 @@ import signal
 import socket
 import time
 
-from harness import document
+import pytest
+
+from harness import document, sandbox
 from harness.companion import pmcapture
 from harness.document import events, seconds
 from harness.httpd import QUICK_RULES
 from harness.ports import free_port
+from harness.service import Service
 from harness.wait import wait_for
 from test_silence import Clients, not_blamed, open_incident, told
 
@@ -94,3 +97,43 @@ def test_a_server_that_accepts_and_does_not_answer_is_unreachable(new_httpd):
     clients_saw = len([1 for _, status in clients.replies if status == 200])
     assert httpd.access_log.totals()["200"] >= clients_saw
     assert "OPTIONS" not in httpd.access_log.path.read_text()
+
+
+@pytest.fixture
+def served(new_httpd):
+    """A server with quick looks, and the service that records it; neither is started yet."""
+    httpd = new_httpd(mpm="prefork", pm=QUICK_RULES + "PMCaptureProbe every=1\n")
+    service = Service(httpd)
+    httpd.pm += service.directive()
+    yield httpd, service
+    service.close()
+
+
+def test_a_service_looks_from_outside_within_its_units_sandbox(served):
+    httpd, service = served
+    service.start(preexec_fn=sandbox.of_unit)
+    httpd.start()
+    found = document.ticked(httpd, 6, limit=60)
+    assert found["incidents"] == [] and not events(found, "probe.failed")
+    stopped = httpd.workers()
+    for pid in [httpd.parent, *stopped]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        told(httpd, "probe.failed", how="no_answer")    # who could not look would say nothing
+    finally:
+        for pid in [*stopped, httpd.parent]:
+            os.kill(pid, signal.SIGCONT)
+    document.wait_closed(httpd, limit=120)
+
+
+@pytest.mark.parametrize("sandboxed", [sandbox.own_network, lambda: sandbox.restrict_families([socket.AF_UNIX])],
+                         ids=["another network", "Unix sockets alone"])
+def test_a_recorder_that_cannot_look_says_nothing_of_what_it_would_see(served, sandboxed):
+    httpd, service = served
+    service.start(preexec_fn=sandboxed)
+    httpd.start()
+    httpd.get("/")
+    found = document.ticked(httpd, 8, limit=60)
+    assert found["incidents"] == [] and not events(found, "probe.failed")
+    if sandboxed is sandbox.own_network:
+        wait_for(lambda: httpd.said("looks at nothing from outside"), 10, "why it does not look is said")

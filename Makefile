@@ -148,8 +148,14 @@ $(BUILD)/unit/check.o: mod_pmcapture/base/check.c Makefile
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/unit/check.o $(LIB) Makefile
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(TEST_CFLAGS) $(LDFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(BUILD)/unit/check.o $(LIB) \
-	    $(APR_LIBS) $(TEST_LIBS)
+	$(call say,CC)$(CC) $(TEST_CFLAGS) $(LDFLAGS) -MMD -MP -MT $@ -MF $@.d -o $@ $< $(TEST_OBJECTS) $(BUILD)/unit/check.o \
+	    $(LIB) $(APR_LIBS) $(TEST_LIBS)
+
+# A look from outside is of the recorder's program, not of the library.
+PROBER := $(addprefix $(BUILD)/pmrecorder/,prober_look.o prober_mark.o prober_tls.o)
+$(BUILD)/unit/test_look: TEST_OBJECTS = $(PROBER)
+$(BUILD)/unit/test_look: TEST_LIBS += $(shell pkg-config --libs openssl)
+$(BUILD)/unit/test_look: $(PROBER)
 
 unit: $(TESTS)
 	@tests/run-unit $(TESTS)

@@ -51,8 +51,9 @@ enum pm_sight {
     PM_REACH_ANSWERS,
     PM_REACH_PROXY,    /* it answers when a PROXY header comes first, and closes the connection without one */
     PM_REACH_REFUSED,  /* nobody listens there */
-    PM_REACH_DROPPED,  /* no connection within PM_PROBE_PATIENCE_US: something drops what is sent there */
-    PM_REACH_UNROUTED, /* the machine has no such address, or no way to it */
+    PM_REACH_DROPPED,  /* no connection within PM_PROBE_PATIENCE_US: httpd's queue is full, or something drops it */
+    PM_REACH_UNROUTED, /* the machine has no such address */
+    PM_REACH_REJECTED, /* it has, and no way to it: a firewall rejects, not drops */
     PM_REACH_STUCK,    /* it accepts, and does not answer within PM_PROBE_PATIENCE_US */
     PM_REACH_CLOSED,   /* it accepts, and closes the connection without an answer */
     PM_REACH_TLS,      /* the TLS handshake fails */

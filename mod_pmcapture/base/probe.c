@@ -43,8 +43,11 @@ static const struct {
                         "closes each connection that does not begin with a PROXY header"},
     [PM_REACH_REFUSED] = {"refused", "refuses connections: nobody listens there"},
     [PM_REACH_DROPPED] = {"dropped",
-                          "accepts no connection within 5 s: something drops what is sent there"},
+                          "accepts no connection within 5 s: its queue is full, or something drops "
+                          "what is sent there"},
     [PM_REACH_UNROUTED] = {"unrouted", "is an address that this machine does not have"},
+    [PM_REACH_REJECTED] = {"rejected",
+                           "cannot be reached: a firewall or a route rejects what is sent there"},
     [PM_REACH_STUCK] = {"no_answer", "accepts, and does not answer within 5 s"},
     [PM_REACH_CLOSED] = {"closed", "accepts, and closes the connection without an answer"},
     [PM_REACH_TLS] = {"tls", "fails at the TLS handshake"},

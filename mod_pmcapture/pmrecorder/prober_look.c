@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * prober_look.c: connect, a TLS handshake where there is TLS, a request, the beginning of an answer. A connection that is
- * closed without an answer is tried once more behind a PROXY header.
+ * prober_look.c: connect, a TLS handshake where there is TLS, a request, the beginning of an answer. Where a connection is
+ * closed without an answer, others follow: behind a PROXY header, and with TLS.
  */
 #include "prober_look.h"
 
@@ -61,6 +61,22 @@ static int bind_source(pm_prober_look *k, socklen_t size)
 
 /* ---- one look ---- */
 
+/** One that was given up may still be accepted, or read: it stays marked. */
+static void end_connection(pm_prober_look *k)
+{
+    pm_tls_end(k->tls);
+    k->tls = NULL;
+    if (k->fd >= 0) {
+        close(k->fd);
+    }
+    k->fd = -1;
+    if (k->mark != 0 && !k->late) {
+        pm_unmark(k->mark);
+    }
+    k->mark = 0;
+    k->late = 0;
+}
+
 static void finish(pm_prober_look *k, uint32_t reach)
 {
     const pm_target *t = k->target;
@@ -71,29 +87,24 @@ static void finish(pm_prober_look *k, uint32_t reach)
     seen->sighting.reach = reach;
     if (k->tls != NULL) {
         pm_tls_certificate(k->tls, t->name, &seen->certificate);
-        pm_tls_end(k->tls);
-        k->tls = NULL;
     }
-    if (k->fd >= 0) {
-        close(k->fd);
-        k->fd = -1;
-    }
-    /* One that nobody has accepted yet may be accepted later. */
-    if (k->mark != 0 && reach != PM_REACH_STUCK && reach != PM_REACH_DROPPED) {
-        pm_unmark(k->mark);
-    }
+    end_connection(k);
     k->stage = PM_FREE;
 }
 
-static uint32_t reach_of(int error)
+/** Where all addresses are listened on, a machine without loopback can look at none. */
+static uint32_t reach_of(const pm_prober_look *k, int error)
 {
+    int any = k->target->listener.any;
+
     switch (error) {
     case ECONNREFUSED:
         return PM_REACH_REFUSED;
     case EADDRNOTAVAIL:
+        return any ? PM_REACH_UNKNOWN : PM_REACH_UNROUTED;
     case ENETUNREACH:
     case EHOSTUNREACH:
-        return PM_REACH_UNROUTED;
+        return any ? PM_REACH_UNKNOWN : PM_REACH_REJECTED;
     case ETIMEDOUT:
         return PM_REACH_DROPPED;
     case ECONNRESET:
@@ -108,10 +119,7 @@ static int begin_connect(pm_prober_look *k, int v6)
 {
     socklen_t size = address_of(&k->target->listener, v6, &k->to);
 
-    if (k->mark != 0) { /* the one before was accepted, or refused */
-        pm_unmark(k->mark);
-        k->mark = 0;
-    }
+    end_connection(k);
     for (int tries = 0; tries < 3; tries++) {
         k->fd = socket(k->to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (k->fd < 0) {
@@ -188,25 +196,18 @@ static int send_proxy_header(const pm_prober_look *k)
     return send(k->fd, line, (size_t)len, MSG_NOSIGNAL) == len;
 }
 
-/** Closed without an answer: is one given behind a PROXY header? Or to TLS, of which the configuration need not have told?
- *  If not, what the first connection saw stands. */
+/** Closed without an answer: is one given behind a PROXY header? Or to TLS, of which the configuration need not have told,
+ *  or to both? If not, what the first connection saw stands. */
 static void closed(pm_prober_look *k)
 {
     if (k->tries == 0) {
         k->first = k->stage == PM_SHAKING ? PM_REACH_TLS : PM_REACH_CLOSED;
     }
     k->tries++;
-    k->proxy = k->tries == 1;
-    k->with_tls = k->target->tls || k->tries == 2;
-    if (k->tries == 3 || (k->tries == 2 && k->target->tls)) {
-        finish(k, k->first);
-        return;
-    }
-    pm_tls_end(k->tls);
-    k->tls = NULL;
-    close(k->fd);
-    k->fd = -1;
-    if (!begin_connect(k, k->to.any.sa_family == AF_INET6)) {
+    k->proxy = k->tries % 2 == 1;
+    k->with_tls = k->target->tls || k->tries >= 2;
+    if (k->tries == (k->target->tls ? 2 : 4) ||
+        !begin_connect(k, k->to.any.sa_family == AF_INET6)) {
         finish(k, k->first);
     }
 }
@@ -219,15 +220,13 @@ static void connected(pm_prober_look *k)
 
     getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0 && t->listener.any && k->to.any.sa_family == AF_INET6) {
-        close(k->fd); /* a machine without IPv6 */
-        k->fd = -1;
-        if (begin_connect(k, 0)) {
+        if (begin_connect(k, 0)) { /* a machine without IPv6 */
             return;
         }
         error = errno;
     }
     if (error != 0) {
-        finish(k, k->tries ? k->first : reach_of(error));
+        finish(k, k->tries ? k->first : reach_of(k, error));
         return;
     }
     if (k->proxy && !send_proxy_header(k)) {
@@ -324,6 +323,10 @@ static void read_answer(pm_prober_look *k)
     if (sscanf(line, "HTTP/%*u.%*u %3u", &status) == 1) {
         seen->sighting.status = status;
     }
+    if (k->proxy && !k->with_tls && status == 400 && k->url[0] == '\0') {
+        closed(k); /* the header was taken for a request */
+        return;
+    }
     finish(k, k->proxy ? PM_REACH_PROXY : PM_REACH_ANSWERS);
 }
 
@@ -355,6 +358,7 @@ static void run_out(pm_prober_look *k)
 {
     int handshake = k->stage == PM_SHAKING;
 
+    k->late = 1;
     if (k->tries > 0) {
         closed(k);
         return;
@@ -373,7 +377,7 @@ void pm_look_begin(pm_prober_look *k)
     k->with_tls = k->target->tls != 0;
     k->begun_us = pm_time_monotonic();
     if (!begin_connect(k, l->v6) && (!l->any || !l->v6 || !begin_connect(k, 0))) {
-        finish(k, reach_of(errno));
+        finish(k, reach_of(k, errno));
     }
 }
 
@@ -386,5 +390,6 @@ void pm_look_check_time(pm_prober_look *k, uint64_t now_us)
 
 void pm_look_give_up(pm_prober_look *k)
 {
+    k->late = 1;
     finish(k, PM_REACH_STUCK);
 }

@@ -27,6 +27,7 @@ typedef struct pm_prober_look {
     int fd;
     uint32_t tries, first; /* connections before this one, and what the first of them saw */
     int proxy, with_tls;   /* it begins with a PROXY header; it speaks TLS */
+    int late;              /* it was given up, and httpd may still meet it */
     short wants;           /* as poll's events */
     pm_tls *tls;
     uint64_t begun_us; /* monotonic */

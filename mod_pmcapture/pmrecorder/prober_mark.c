@@ -9,7 +9,7 @@
 #include "pm_time.h"
 #include "prober_look.h"
 
-#define MARK_US (60 * PM_SECOND) /* that httpd may take to accept a connection that was given up */
+#define MARK_US (3600 * PM_SECOND) /* that httpd may take to meet a connection that was given up */
 
 static struct {
     pthread_mutex_t lock;

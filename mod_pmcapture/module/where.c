@@ -195,9 +195,10 @@ void pm_where_fill(pm_where *w, const request_rec *r, uint32_t status)
 
 /* Programs that look whether the server is well: that they see it well proves nothing. */
 static const char *const monitors[] = {
-    "health",  "kube-probe", "GoogleHC", "check_http", "Prometheus", "Blackbox",
-    "HAProxy", "Zabbix",     "Pingdom",  "Uptime",     "StatusCake", "Datadog",
-    "monit/",  "Nagios",     "Icinga",   "Site24x7",   "Monitor",    "internal dummy connection"};
+    "health",    "kube-probe", "GoogleHC", "check_http", "Prometheus", "Blackbox",
+    "HAProxy",   "Zabbix",     "Pingdom",  "Uptime",     "StatusCake", "Datadog",
+    "monit/",    "Nagios",     "Icinga",   "Site24x7",   "Monitor",    "internal dummy connection",
+    "pmrecorder"};
 #define MONITORS (sizeof(monitors) / sizeof(monitors[0]))
 #define HEAD 6u         /* the shortest name's length */
 #define AGENT_MOST 256u /* of a user agent; they name themselves early */

@@ -61,6 +61,24 @@ Listen 127.0.0.1:{off}
     assert httpd.access_log.totals() == {"200": 1} and "OPTIONS" not in httpd.access_log.path.read_text()
 
 
+def test_probes_that_httpd_meets_after_minutes_count_for_nothing(new_httpd):
+    """A server that is stuck for long takes them all at once when it goes on."""
+    httpd = new_httpd(mpm="prefork", pm=QUICK_RULES + "PMCaptureProbe every=1\n").start()
+    document.ticked(httpd, 3)
+    stopped = httpd.workers()
+    for pid in [httpd.parent, *stopped]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = told(httpd, "probe.failed", how="no_answer")
+        wait_for(lambda: time.time() > seconds(begin["at"]) + 90, 120, "the first looks are long ago")
+    finally:
+        for pid in [*stopped, httpd.parent]:
+            os.kill(pid, signal.SIGCONT)
+    document.wait_closed(httpd, limit=120)
+    httpd.get("/")
+    assert document.status_totals(document.settled(httpd)) == httpd.access_log.totals() == {"200": 1}
+
+
 def test_a_client_that_asks_as_the_probe_does_is_counted(new_httpd):
     httpd = new_httpd(pm=QUICK_RULES + "PMCaptureProbe every=1\n").start()
     document.ticked(httpd, 3)

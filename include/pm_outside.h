@@ -21,10 +21,21 @@ typedef struct pm_outside_listener {
     pm_sighting seen;      /* the newest */
     uint32_t good, bad;    /* looks in a row that were so */
     uint64_t bad_since_us; /* the first of the bad ones began */
-    uint32_t told;         /* a probe.failed said so; over with the next good looks */
+    uint32_t told;         /* a probe.failed said so; over with the next good looks. 1: as a warning; 2: as an outage */
+    uint32_t answered;     /* a look was, in an earlier generation or this one */
     uint32_t plain;        /* a look without a PROXY header was answered, in an earlier generation or this one */
     uint32_t proxy_since;  /* generation + 1 whose first look found a PROXY header to be expected, after plain ones; 0 */
 } pm_outside_listener;
+
+/** Does what the last look found concern httpd's clients? An address that never answered, and is not there or cut off, may
+ *  be another machine's today (a standby's), or closed on purpose. */
+static inline int pm_outside_concerns(const pm_outside_listener *l)
+{
+    uint32_t reach = l->seen.reach;
+
+    return l->answered || l->listener.any ||
+           (reach != PM_REACH_UNROUTED && reach != PM_REACH_DROPPED && reach != PM_REACH_REJECTED);
+}
 
 /** One virtual host with TLS. */
 typedef struct pm_outside_certificate {

@@ -39,10 +39,10 @@ typedef struct pm_listener {
 } pm_listener;
 _Static_assert(sizeof(pm_listener) == 24, "handed over as it is");
 
-/** "127.0.0.1:80", "[::1]:443", "*:80". */
+/** "127.0.0.1:80", "[::1]:443", "0.0.0.0:80", and "*:80": all addresses, of IPv6 and IPv4. */
 #define PM_LISTENER_NAME 56
 const char *pm_listener_name(const pm_listener *l, char out[PM_LISTENER_NAME]);
-/** The same address and port? */
+/** The same address and port? All addresses of IPv4 are not all addresses. */
 int pm_listener_same(const pm_listener *a, const pm_listener *b);
 
 /** What came of a look. */

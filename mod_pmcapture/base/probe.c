@@ -15,7 +15,7 @@ const char *pm_listener_name(const pm_listener *l, char out[PM_LISTENER_NAME])
     char text[INET6_ADDRSTRLEN] = "?";
 
     if (l->any) {
-        snprintf(out, PM_LISTENER_NAME, "*:%u", l->port);
+        snprintf(out, PM_LISTENER_NAME, "%s:%u", l->v6 ? "*" : "0.0.0.0", l->port);
     }
     else if (memcmp(l->address, mapped, sizeof(mapped)) == 0) {
         inet_ntop(AF_INET, l->address + sizeof(mapped), text, sizeof(text));
@@ -30,7 +30,7 @@ const char *pm_listener_name(const pm_listener *l, char out[PM_LISTENER_NAME])
 
 int pm_listener_same(const pm_listener *a, const pm_listener *b)
 {
-    return a->port == b->port && a->any == b->any &&
+    return a->port == b->port && a->any == b->any && a->v6 == b->v6 &&
            (a->any || memcmp(a->address, b->address, sizeof(a->address)) == 0);
 }
 

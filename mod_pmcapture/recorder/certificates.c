@@ -30,7 +30,8 @@ static uint64_t at_most(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/** Is the one on disk another one, that was made later? Of a file that the recorder may not read it is known whether it was
+/** Is the one on disk another one, that was made later and lasts longer? One that was made at about the same time may be of
+ *  another key, beside the one that is shown. Of a file that the recorder may not read it is known whether it was
  *  replaced. -1 = not known. */
 static int newer_on_disk(const pm_outside_certificate *c)
 {
@@ -38,7 +39,8 @@ static int newer_on_disk(const pm_outside_certificate *c)
         return c->replaced ? 1 : -1;
     }
     return memcmp(c->on_disk.print, c->shown.print, sizeof(c->shown.print)) != 0 &&
-           c->on_disk.not_before_us > c->shown.not_before_us;
+           c->on_disk.not_before_us > c->shown.not_before_us &&
+           c->on_disk.not_after_us > c->shown.not_after_us;
 }
 
 static void say(pm_fold *f, const pm_outside_certificate *c, uint64_t at_us, int ended)

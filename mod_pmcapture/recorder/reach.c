@@ -10,6 +10,8 @@
 
 #define GOOD_LOOKS 2u /* after which it is over */
 
+enum { UNTOLD, WARNED, OUTAGE }; /* pm_outside_listener.told */
+
 /** Looks in a row that must fail: a full queue or a slow moment may end before the next one. */
 static uint32_t needed(uint32_t reach)
 {
@@ -55,17 +57,34 @@ static void begin(pm_draft *d, const char *name, const pm_outside_listener *l, u
     pm_draft_text(d, "how", pm_reach_key(l->seen.reach));
 }
 
+/** "; 1 of 2 listeners fails", where there are others. */
+static const char *share_words(const pm_outside *o, char out[64])
+{
+    uint32_t failing = 0;
+
+    for (uint32_t i = 0; i < o->count; i++) {
+        failing += (uint32_t)is_failing(&o->listener[i]);
+    }
+    out[0] = '\0';
+    if (o->count > 1) {
+        snprintf(out, 64, "; %u of %u listeners %s", failing, o->count,
+                 failing == 1 ? "fails" : "fail");
+    }
+    return out;
+}
+
 static void say_failed(pm_fold *f, const pm_outside_listener *l)
 {
-    char name[PM_LISTENER_NAME], place[PM_KEY + 64];
+    char name[PM_LISTENER_NAME], place[PM_KEY + 64], share[64];
     const char *detail = l->seen.detail;
     pm_draft d;
 
     begin(&d, pm_listener_name(&l->listener, name), l, l->bad_since_us);
     pm_draft_text(&d, "detail", detail[0] != '\0' ? detail : NULL);
-    pm_fold_event(f,
-                  pm_draft_end(&d, "%s %s%s%s%s", name, pm_reach_phrase(l->seen.reach),
-                               detail[0] != '\0' ? ": " : "", detail, pm_outside_place(l, place)));
+    d.event.severity = l->told == OUTAGE ? PM_CRITICAL : PM_WARNING;
+    pm_fold_event(f, pm_draft_end(&d, "%s %s%s%s%s%s", name, pm_reach_phrase(l->seen.reach),
+                                  detail[0] != '\0' ? ": " : "", detail, pm_outside_place(l, place),
+                                  share_words(f->outside, share)));
 }
 
 static void say_well(pm_fold *f, const pm_outside_listener *l)
@@ -85,6 +104,7 @@ static void take(pm_fold *f, pm_outside_listener *l)
 
     if (pm_reach_is_good(s->reach)) {
         l->good++;
+        l->answered = 1;
         l->bad = 0;
         if (s->reach == PM_REACH_ANSWERS) {
             l->plain = 1;
@@ -96,13 +116,19 @@ static void take(pm_fold *f, pm_outside_listener *l)
         }
     }
     else if (s->reach != PM_REACH_UNKNOWN) {
-        if (l->bad++ == 0) {
+        if (l->bad++ == 0 || (l->told == WARNED && pm_outside_concerns(l))) {
             l->bad_since_us = s->at_us > s->took_us ? s->at_us - s->took_us : s->at_us;
         }
         l->good = 0;
     }
-    if (is_failing(l) && !l->told) {
-        l->told = 1;
+}
+
+static void tell(pm_fold *f, pm_outside_listener *l)
+{
+    uint32_t now = !is_failing(l) ? UNTOLD : pm_outside_concerns(l) ? OUTAGE : WARNED;
+
+    if (now > l->told) {
+        l->told = now;
         say_failed(f, l);
     }
 }
@@ -113,7 +139,7 @@ static void settle(pm_fold *f, const pm_tick *t, pm_outside_listener *l)
     const pm_figures *all = &t->figures[PM_SCOPE_SERVER];
 
     if (l->told && (l->good >= GOOD_LOOKS || (l->good > 0 && all->requests > all->errors))) {
-        l->told = 0;
+        l->told = UNTOLD;
         say_well(f, l);
     }
 }
@@ -124,15 +150,16 @@ void pm_reach_step(pm_fold *f, const pm_tick *t)
     pm_state state = {PM_KIND_UNREACHABLE, PM_SCOPE_SERVER, UINT64_MAX, t->now_us, 0};
     int known = o->mode == PM_PROBE_OFF;
 
+    for (uint32_t i = 0; i < o->count && o->fresh; i++) {
+        take(f, &o->listener[i]);
+    }
     for (uint32_t i = 0; i < o->count; i++) {
         pm_outside_listener *l = &o->listener[i];
 
-        if (o->fresh) {
-            take(f, l);
-        }
+        tell(f, l);
         settle(f, t, l);
         known |= l->good >= GOOD_LOOKS;
-        if (l->told) {
+        if (l->told == OUTAGE) {
             state.lasts = 1;
             state.from_us = l->bad_since_us < state.from_us ? l->bad_since_us : state.from_us;
         }

@@ -121,7 +121,8 @@ static int outside_words(const pm_outside *o, uint64_t began_us, char *out, size
     for (uint32_t i = 0; i < o->count; i++) {
         const pm_outside_listener *l = &o->listener[i];
 
-        if (l->seen.at_us <= began_us || l->seen.reach == PM_REACH_UNKNOWN) {
+        if (l->seen.at_us <= began_us || l->seen.reach == PM_REACH_UNKNOWN ||
+            !pm_outside_concerns(l)) {
             continue;
         }
         /* what is bad before what is good, what expects a header or is new before what answers as ever */

@@ -4,6 +4,7 @@
  */
 #include "story.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,7 +137,10 @@ const char *pm_story_headline(const pm_model *m, const pm_incident *i, char out[
         add_unserved(out, i);
     }
     if (i->kinds & PM_KIND_UNREACHABLE) {
-        add(out, "%s", out[0] ? "; not reachable from outside" : "Not reachable from outside");
+        /* of the whole server it may be one address of several */
+        add(out, "%s%s", out[0] ? "; " : "",
+            !i->vhost[0] ? "a look from outside failed" : "not reachable from outside");
+        out[0] = (char)toupper((unsigned char)out[0]);
     }
     if (i->errors || (i->kinds & (PM_KIND_ERRORS | PM_KIND_UNSERVED))) {
         add(out, "%s", out[0] ? "; " : "");

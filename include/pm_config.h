@@ -131,9 +131,12 @@ typedef struct pm_config_line {
     uint32_t opens;     /* the container that it opens, 0 = none */
     const char *directive, *args;
     const char *label; /* of the container that it opens: the ServerName of a virtual host */
-    const char *file;
+    const char *file; /* of a macro: where it is used */
     uint32_t line;
+    uint64_t place; /* of what opens one: pm_config_place_sum */
 } pm_config_line;
+/** A number for where something stands, by httpd's file name, mod_macro's sentence perhaps, and line. Never 0. */
+uint64_t pm_config_place_sum(const char *file, uint32_t line);
 /** Each, in the order of the configuration. */
 void pm_snapshot_each(const pm_snapshot *s, void (*found)(void *ctx, const pm_config_line *line), void *ctx);
 

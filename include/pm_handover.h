@@ -65,13 +65,15 @@ typedef struct pm_handover_vhost {
     pm_slow_rule slow;
     pm_served_rule served;
     char defined[PM_KEY]; /* "file:line"; "" = none in this configuration */
+    uint64_t place;       /* pm_config_place_sum; 0 = none, or the main server's */
 } pm_handover_vhost;
 
 /** Strings end; they are the parent's, and so trusted as httpd's configuration is. */
 typedef struct pm_handover_block {
     uint64_t size;
     uint32_t version, vhosts; /* room for virtual hosts, as in the region */
-    uint32_t generation, first, graceful, pad;
+    uint32_t generation, first, graceful;
+    uint32_t main_vhost; /* number of the main server; 0 = none of its own */
     uint64_t load_us, started_us, reload_us;
     uint64_t stopped_us; /* PMCaptureStopped; 0 = Off */
     uint64_t parent_start;

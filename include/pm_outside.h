@@ -15,8 +15,9 @@
 /** One address that httpd listens on. */
 typedef struct pm_outside_listener {
     pm_listener listener;
+    pm_listener ask;       /* where it is looked at: the same, but where TLS is spoken at one of its addresses alone */
     char where[PM_KEY];    /* "ports.conf:5"; "" = not known */
-    uint32_t tls;
+    uint32_t tls;          /* it is spoken there, as the configuration says; 0: perhaps all the same */
     uint32_t since;        /* generation + 1 that began to listen there; 0 = it was so before anybody looked */
     pm_sighting seen;      /* the newest */
     uint32_t good, bad;    /* looks in a row that were so */
@@ -33,7 +34,7 @@ static inline int pm_outside_concerns(const pm_outside_listener *l)
 {
     uint32_t reach = l->seen.reach;
 
-    return l->answered || l->listener.any ||
+    return l->answered || l->ask.any ||
            (reach != PM_REACH_UNROUTED && reach != PM_REACH_DROPPED && reach != PM_REACH_REJECTED);
 }
 

@@ -34,8 +34,7 @@ typedef struct pm_listener {
     uint16_t port;
     uint8_t any;   /* all addresses */
     uint8_t v6;    /* its socket is one of IPv6 */
-    uint8_t https; /* the Listen line or its port says so */
-    uint8_t pad[3];
+    uint8_t pad[4];
 } pm_listener;
 _Static_assert(sizeof(pm_listener) == 24, "handed over as it is");
 

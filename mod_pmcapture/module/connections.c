@@ -49,7 +49,6 @@ uint32_t pm_listeners_list(pm_listener *to, uint32_t room, uint32_t *more)
         one.port = l->bind_addr->port;
         one.any = (uint8_t)is_any(one.address);
         one.v6 = l->bind_addr->ipaddr_len == 16;
-        one.https = l->protocol != NULL && strcmp(l->protocol, "https") == 0;
         if (n < room) {
             to[n++] = one;
         }

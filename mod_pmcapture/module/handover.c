@@ -70,6 +70,7 @@ static void describe_vhosts(pm_handover_block *b, server_rec *main_server)
         b->vhost[v].slow = main_conf->slow;
         b->vhost[v].served = main_conf->served;
     }
+    b->main_vhost = main_conf->vhost;
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         uint32_t v = pm_conf_of(s)->vhost;
 
@@ -80,6 +81,7 @@ static void describe_vhosts(pm_handover_block *b, server_rec *main_server)
             if (s->defn_name != NULL) {
                 apr_snprintf(b->vhost[v].defined, PM_KEY, "%s:%u", s->defn_name,
                              s->defn_line_number);
+                b->vhost[v].place = pm_config_place_sum(s->defn_name, s->defn_line_number);
             }
         }
     }

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * listeners.c: what the gathered configuration says of the addresses that httpd listens on: where each stands, which speak
- * TLS, and with which certificates. With PMCaptureConfigDiff names or off it has no arguments: then what the Listen lines'
- * protocols say is all that is known.
+ * TLS, and with which certificates. With PMCaptureConfigDiff names or off it has no arguments: then nothing of that is
+ * known. Which virtual host answers goes by the address that a connection comes to, as httpd has it: one of that very
+ * address, else one of all addresses, else the main server.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -19,15 +20,26 @@
 typedef struct site {
     uint32_t container;
     int tls; /* -1 = not said */
-    const char *addresses, *label, *file, *path, *path_file;
-    uint32_t line, path_line;
+    const char *addresses, *label, *path, *path_file;
+    uint32_t path_line;
+    uint64_t position; /* pm_config_line.place */
 } site;
+
+/** How a virtual host's address takes what comes to a listener; the higher one does. */
+enum taking { NOTHING, EVERYWHERE, EXACTLY };
+
+/** Who answers where a listener is looked at. */
+typedef struct home {
+    const site *of; /* NULL = not known */
+    enum taking how;
+} home;
 
 typedef struct reading {
     pm_generation *g;
     pm_outside *o;
     uint32_t count;
     site site[SITES_MAX];
+    home home[PM_LISTENERS_MAX];
 } reading;
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -67,7 +79,7 @@ static const char *word(const char *args, char *out, size_t room)
 
 /** "[addr:]port" as Listen and <VirtualHost> have it. port 0 = any; `any` also for a name, which nobody looks up here. */
 typedef struct spec {
-    int any, named;
+    int any, named, family; /* 4, 6; 0 = not said */
     uint16_t port;
     uint8_t address[16];
 } spec;
@@ -96,11 +108,13 @@ static spec parse(const char *text)
     if (inet_pton(AF_INET, host, s.address + sizeof(mapped)) == 1) {
         static const uint8_t none[4];
 
+        s.family = 4;
         s.any = memcmp(s.address + sizeof(mapped), none, 4) == 0;
     }
     else if (inet_pton(AF_INET6, host, s.address) == 1) {
         static const uint8_t none[16];
 
+        s.family = 6;
         s.any = memcmp(s.address, none, 16) == 0;
     }
     else {
@@ -112,15 +126,65 @@ static spec parse(const char *text)
 /** Does a Listen line make this listener? */
 static int makes(const spec *s, const pm_listener *l)
 {
-    return s->port == l->port &&
-           (s->named || (s->any ? l->any : memcmp(s->address, l->address, 16) == 0));
+    if (s->port != l->port || s->named) {
+        return s->port == l->port;
+    }
+    return s->any ? l->any && (s->family == 0 || (s->family == 6) == l->v6)
+                  : memcmp(s->address, l->address, 16) == 0;
 }
 
-/** Does a virtual host of this address serve what comes there? */
-static int serves(const spec *s, const pm_listener *l)
+static int is_loopback(const uint8_t address[16])
 {
-    return (s->port == 0 || s->port == l->port) &&
-           (s->any || l->any || memcmp(s->address, l->address, 16) == 0);
+    static const uint8_t v6[16] = {[15] = 1}, v4[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
+
+    return memcmp(address, v6, 16) == 0 || memcmp(address, v4, 16) == 0;
+}
+
+/** What comes to the listener where it is looked at: where all addresses are listened on, to loopback. */
+static enum taking takes(const spec *s, const pm_listener *l)
+{
+    if (s->named || (s->port != 0 && s->port != l->port)) {
+        return NOTHING;
+    }
+    if (s->any) {
+        return EVERYWHERE;
+    }
+    return (l->any ? is_loopback(s->address) : memcmp(s->address, l->address, 16) == 0) ? EXACTLY
+                                                                                        : NOTHING;
+}
+
+/** What comes to another one of the addresses that are listened on there? */
+static int takes_elsewhere(const spec *s, const pm_listener *l)
+{
+    return l->any && !s->any && !s->named && (s->port == 0 || s->port == l->port) &&
+           (l->v6 || s->family == 4) && !is_loopback(s->address);
+}
+
+/** The listener, as it is asked at that address. */
+static pm_listener asked_at(const pm_listener *l, const spec *s)
+{
+    pm_listener ask = *l;
+
+    if (l->any && !s->any) {
+        ask.any = 0;
+        ask.v6 = s->family == 6;
+        memcpy(ask.address, s->address, 16);
+    }
+    return ask;
+}
+
+/** The next of a virtual host's addresses: 0 = no more. */
+static int next_address(const char **rest, spec *out)
+{
+    char first[160];
+
+    if (*rest == NULL || **rest == '\0' || **rest == '>') {
+        return 0;
+    }
+    *rest = word(*rest, first, sizeof(first));
+    first[strcspn(first, ">")] = '\0';
+    *out = parse(first);
+    return 1;
 }
 
 /* ---- lines ---- */
@@ -161,8 +225,7 @@ static void take_line(void *ctx, const pm_config_line *line)
                                          .tls = -1,
                                          .addresses = line->args,
                                          .label = line->label != NULL ? line->label : "",
-                                         .file = line->file,
-                                         .line = line->line};
+                                         .position = line->place};
         }
         return;
     }
@@ -190,18 +253,24 @@ static void take_line(void *ctx, const pm_config_line *line)
 
 /* ---- TLS ---- */
 
-/** The number of a virtual host that is defined there; 0: none of its own. */
-static uint32_t scope_of(const pm_generation *g, const site *s)
+/** Its number; 0: none of its own. Two that a macro makes at one place cannot be told apart. */
+static uint32_t scope_of(const reading *r, const site *s)
 {
-    char defined[512];
+    const pm_handover_block *b = r->g->block;
+    uint32_t scope = 0;
 
-    snprintf(defined, sizeof(defined), "%s:%u", s->file != NULL ? s->file : "", s->line);
-    for (uint32_t v = 0; v < g->live.geo.vhosts; v++) {
-        if (g->fold.vhost_defined[v] != NULL && strcmp(g->fold.vhost_defined[v], defined) == 0) {
-            return v + 1;
+    if (s == &r->site[0]) {
+        return b->main_vhost != 0 ? b->main_vhost + 1 : 0;
+    }
+    for (uint32_t v = 1; v < b->vhosts; v++) {
+        if (s->position != 0 && b->vhost[v].place == s->position) {
+            if (scope != 0) {
+                return 0;
+            }
+            scope = v + 1;
         }
     }
-    return 0;
+    return scope;
 }
 
 /** A ServerName without scheme and port. */
@@ -215,10 +284,10 @@ static void take_name(const char *label, char out[PM_CERTIFICATE_NAME])
     memcpy(out, first, PM_CERTIFICATE_NAME);
 }
 
-static void add_certificate(reading *r, const site *s, const pm_listener *l)
+static void add_certificate(reading *r, const site *s, const pm_listener *ask)
 {
     pm_outside_certificate *c = &r->o->certificate[r->o->certificates];
-    uint32_t scope = scope_of(r->g, s);
+    uint32_t scope = scope_of(r, s);
     char path[512];
 
     if (r->o->certificates == PM_LISTENERS_MAX) {
@@ -226,7 +295,7 @@ static void add_certificate(reading *r, const site *s, const pm_listener *l)
     }
     memset(c, 0, sizeof(*c));
     c->scope = scope;
-    c->listener = *l;
+    c->listener = *ask;
     take_name(s->label != NULL ? s->label : "", c->name);
     snprintf(c->vhost, sizeof(c->vhost), "%s",
              scope != 0 && r->g->fold.vhost_names[scope - 1] != NULL
@@ -244,28 +313,83 @@ static void add_certificate(reading *r, const site *s, const pm_listener *l)
     r->o->certificates++;
 }
 
-static void take_site(reading *r, site *s)
+static int speaks_tls(const reading *r, const site *s)
 {
-    const char *rest = s->addresses;
-    char first[160];
-    int shown = 0;
+    return s->tls == 1 || (s->tls == -1 && r->site[0].tls == 1);
+}
 
-    while (rest != NULL && *rest != '\0' && *rest != '>') {
+/** Who answers there, and whether in TLS. If nobody does at loopback, another address may be asked. */
+static void place_listener(reading *r, uint32_t number)
+{
+    pm_outside_listener *l = &r->o->listener[number];
+    home *h = &r->home[number];
+    int unknown = r->count == SITES_MAX;
+    pm_listener other = {.any = 1};
+
+    for (uint32_t i = 1; i < r->count; i++) {
+        const site *s = &r->site[i];
+        const char *rest = s->addresses;
         spec at;
 
-        rest = word(rest, first, sizeof(first));
-        first[strcspn(first, ">")] = '\0';
-        at = parse(first);
-        for (uint32_t i = 0; i < r->o->count; i++) {
-            pm_outside_listener *l = &r->o->listener[i];
+        while (next_address(&rest, &at)) {
+            enum taking how = takes(&at, &l->listener);
 
-            if (serves(&at, &l->listener)) {
-                l->tls = 1;
-                if (!shown) {
-                    add_certificate(r, s, &l->listener);
-                }
-                shown = 1;
+            unknown |= at.named;
+            if (how > h->how) {
+                *h = (home){s, how};
             }
+            if (other.any && speaks_tls(r, s) && takes_elsewhere(&at, &l->listener)) {
+                other = asked_at(&l->listener, &at);
+            }
+        }
+    }
+    if (h->of == NULL && !unknown) {
+        h->of = &r->site[0];
+    }
+    if (h->of != NULL && speaks_tls(r, h->of)) {
+        l->tls = 1;
+    }
+    else if (!other.any) {
+        l->tls = 1;
+        l->ask = other;
+    }
+}
+
+/** Where it shows its certificate. One without a name is shown to those who name none. */
+static void place_certificate(reading *r, const site *s)
+{
+    const char *rest = s == &r->site[0] ? "*" : s->addresses;
+    int named = s->label != NULL && s->label[0] != '\0';
+    spec at;
+
+    while (next_address(&rest, &at)) {
+        for (uint32_t i = 0; i < r->o->count; i++) {
+            const pm_listener *l = &r->o->listener[i].listener;
+            const home *h = &r->home[i];
+            enum taking how = s == &r->site[0] ? NOTHING : takes(&at, l);
+            pm_listener ask = asked_at(l, &at);
+
+            if (takes_elsewhere(&at, l) || (how == h->how && (h->of == s || (how && named)))) {
+                add_certificate(r, s, &ask);
+                return;
+            }
+        }
+    }
+}
+
+static void place_tls(reading *r)
+{
+    for (uint32_t i = 0; i < r->o->count; i++) {
+        place_listener(r, i);
+    }
+    for (uint32_t i = 0; i < r->count; i++) {
+        site *s = &r->site[i];
+
+        s->path_file = s->path != NULL ? s->path_file : r->site[0].path_file;
+        s->path_line = s->path != NULL ? s->path_line : r->site[0].path_line;
+        s->path = s->path != NULL ? s->path : r->site[0].path;
+        if (speaks_tls(r, s)) {
+            place_certificate(r, s);
         }
     }
 }
@@ -279,7 +403,8 @@ void pm_listeners_place(pm_generation *g, pm_outside *o)
     o->proxy_where[0] = '\0';
     for (uint32_t i = 0; i < o->count; i++) {
         o->listener[i].where[0] = '\0';
-        o->listener[i].tls = o->listener[i].listener.https;
+        o->listener[i].ask = o->listener[i].listener;
+        o->listener[i].tls = 0;
     }
     if (r != NULL && pm_snapshot_read(&snapshot, g->handed.fd[PM_FD_CONFIG]) == APR_SUCCESS) {
         r->g = g;
@@ -287,19 +412,7 @@ void pm_listeners_place(pm_generation *g, pm_outside *o)
         r->site[0] = (site){.tls = -1};
         r->count = 1;
         pm_snapshot_each(snapshot, take_line, r);
-        for (uint32_t i = 1; i < r->count; i++) {
-            site *s = &r->site[i];
-
-            s->path = s->path != NULL ? s->path : r->site[0].path;
-            s->path_file = s->path_file != NULL ? s->path_file : r->site[0].path_file;
-            if (s->tls == 1 || (s->tls == -1 && r->site[0].tls == 1)) {
-                take_site(r, s);
-            }
-        }
-        if (r->site[0].tls == 1 && r->count == 1) { /* no virtual host: all is the main server's */
-            r->site[0].addresses = "*:0";
-            take_site(r, &r->site[0]);
-        }
+        place_tls(r);
     }
     free(snapshot);
     free(r);

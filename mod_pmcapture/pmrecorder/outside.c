@@ -71,9 +71,8 @@ void pm_outside_take(pm_generation *g)
         const pm_outside_listener *was =
             find(outside.before, outside.before_count, &b->listener[i]);
 
-        outside.listener[i] =
-            was != NULL ? *was : (pm_outside_listener){.tls = b->listener[i].https};
-        outside.listener[i].listener = b->listener[i];
+        outside.listener[i] = was != NULL ? *was : (pm_outside_listener){.tls = 0};
+        outside.listener[i].listener = outside.listener[i].ask = b->listener[i];
         if (was == NULL && outside.compared) {
             outside.listener[i].since = b->generation + 1;
         }
@@ -191,6 +190,10 @@ static void take_listeners(const pm_target_seen *seen, uint32_t count)
 
         changed |= l->seen.reach != seen[i].sighting.reach || l->seen.at_us == 0;
         l->seen = seen[i].sighting;
+        /* of one virtual host's address: the listener has others */
+        if (l->seen.reach == PM_REACH_UNROUTED && !pm_listener_same(&l->ask, &l->listener)) {
+            l->seen.reach = PM_REACH_UNKNOWN;
+        }
     }
     outside.same = changed ? 0 : outside.same + 1;
     outside.out.fresh = 1;
@@ -246,7 +249,7 @@ static void ask_listeners(const pm_generation *g, uint64_t now)
         pm_target *t = &outside.target[i];
 
         memset(t, 0, sizeof(*t));
-        t->listener = outside.listener[i].listener;
+        t->listener = outside.listener[i].ask;
         t->tls = outside.listener[i].tls;
         for (uint32_t c = 0; c < outside.out.certificates && t->name[0] == '\0' && t->tls; c++) {
             if (pm_listener_same(&outside.certificate[c].listener, &t->listener)) {

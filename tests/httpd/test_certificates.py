@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 
 from harness import document
 from harness.companion import pmcapture
-from harness.document import seconds
+from harness.document import events, seconds
+from harness.httpd import QUICK_RULES
 from harness.ports import free_port
 from test_silence import open_incident, told
 
@@ -114,3 +115,82 @@ def test_a_certificate_for_months_says_nothing(new_httpd, tmp_path):
     assert found["incidents"] == []
     assert not [event for event in found["events"] if event["type"].startswith(("cert.", "probe."))]
     assert "OPTIONS" not in httpd.access_log.path.read_text()
+
+
+def make_public(ca, name, begin, end, pem):
+    """One whose folder and file the recorder may read."""
+    make_certificate(ca, name, begin, end, pem).chmod(0o644)
+    return pem
+
+
+def on_address(port, name, pem, address):
+    return tls_site(port, name, pem).replace("*:", f"{address}:")
+
+
+def test_a_virtual_host_of_an_address_is_asked_there(new_httpd, tmp_path):
+    """On loopback the main server answers, in plain HTTP."""
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    pem = make_public(ca, "a.test", now - 86400 * 90, now + 86400 * 5, tmp_path / "a.pem")
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"), pm=QUICK_RULES + "PMCaptureProbe every=1\n",
+                      config=f"Listen {port}\n" + on_address(port, "a.test", pem, "127.0.0.5")).start()
+    assert told(httpd, "cert.expiring")["data"]["vhost"] == f"a.test:{port}"
+    found = document.ticked(httpd, 6, limit=60)
+    assert found["incidents"] == [] and not events(found, "probe.failed")
+
+
+def test_a_virtual_host_of_an_address_shows_no_other_ones_certificate(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    old = make_public(ca, "a.test", now - 86400 * 90, now + 86400 * 5, tmp_path / "a.pem")
+    good = make_public(ca, "b.test", now - 3600, now + 86400 * 300, tmp_path / "b.pem")
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"), config=f"Listen {port}\n" + tls_site(port, "b.test", good)
+                      + on_address(port, "a.test", old, "127.0.0.5")).start()
+    assert told(httpd, "cert.expiring")["data"]["vhost"] == f"a.test:{port}"
+    assert len(events(document.ticked(httpd, 6, limit=60), "cert.expiring")) == 1
+
+
+def test_plain_http_on_loopback_is_no_failure_of_tls_elsewhere(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    pem = make_public(ca, "a.test", now - 3600, now + 86400 * 300, tmp_path / "a.pem")
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"), pm=QUICK_RULES + "PMCaptureProbe every=1\n",
+                      config=f"Listen 0.0.0.0:{port}\n" + tls_site(port, "a.test", pem) + f"""
+<VirtualHost 127.0.0.1:{port}>
+    ServerName status.test
+</VirtualHost>
+""").start()
+    found = document.ticked(httpd, 8, limit=60)
+    assert found["incidents"] == [] and not events(found, "probe.failed")
+
+
+def test_an_ended_certificate_of_the_main_server_is_an_incident_of_its_own(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    pem = make_public(ca, "main.test", now - 3600, now - 60, tmp_path / "main.pem")
+    httpd = new_httpd(modules=("ssl", "socache_shmcb"))
+    httpd.config = f"""
+ServerName main.test:{port}
+Listen 127.0.0.1:{port}
+SSLEngine on
+SSLCertificateFile "{pem}"
+<VirtualHost 127.0.0.1:{httpd.port}>
+    ServerName plain.test
+    SSLEngine off
+</VirtualHost>
+"""
+    httpd.start()
+    assert open_incident(httpd, "unreachable")["scope"]["vhost"] == f"main.test:{port}"
+
+
+def test_an_ended_certificate_of_a_macros_virtual_host_is_an_incident(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    httpd = new_httpd(modules=("ssl", "socache_shmcb", "macro"))
+    folder = httpd.root / ("conf/" + "deep" * 20)       # its name and two lines are more than fits a place on record
+    folder.mkdir(parents=True)
+    lines = f"Listen 127.0.0.1:{port}\n<Macro Site $name $pem>"
+    lines += tls_site(port, "$name", "$pem") + "</Macro>\n"
+    for name, end in (("old.test", now - 60), ("good.test", now + 86400 * 300)):
+        pem = make_public(ca, name, now - 3600, end, tmp_path / f"{name}.pem")
+        lines += f"Use Site {name} {pem}\n"
+    (folder / "sites.conf").write_text(lines)
+    httpd.config = f"Include {folder}/sites.conf\n"
+    httpd.start()
+    assert open_incident(httpd, "unreachable")["scope"]["vhost"] == f"old.test:{port}"
+    assert len(document.from_file(httpd.capture)["incidents"]) == 1

@@ -22,6 +22,9 @@ static void begin_view(view *w, bench *b)
     w->listener[0].listener =
         (pm_listener){.port = 80, .address = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
     w->listener[1].listener = (pm_listener){.port = 81, .any = 1};
+    for (int i = 0; i < 2; i++) {
+        w->listener[i].ask = w->listener[i].listener;
+    }
     b->fold.outside = &w->o;
 }
 

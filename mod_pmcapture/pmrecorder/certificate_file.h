@@ -9,8 +9,10 @@
 
 #include "pm_certificate.h"
 
-/** The first certificate in a file, of its first MiB; 0: there is none, or it cannot be read. Never waits for a FIFO. */
-int pm_certificate_read(const char *path, const char *name, pm_certificate *out);
+/** The first certificate in a file, of its first MiB; 0: there is none, or it cannot be read. Never waits for a FIFO, and
+ *  two seconds at most: a file system that does not answer keeps a thread of its own, and until it does no other file is
+ *  read. Of one thread. */
+int pm_certificate_ask(const char *path, const char *name, pm_certificate *out);
 
 /* prober_tls.c */
 /** One as PEM has it; 0: it is none. */

@@ -6,7 +6,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@
 #include "prober_look.h"
 
 #define AT_ONCE 64u
-#define STACK_SIZE (512 * 1024)
 #define LOOK_MS 200 /* at most until it is seen that a round was given up */
 
 enum round { IDLE, ASKED, RUNS, OVER };
@@ -107,8 +105,8 @@ static void run(void)
     } while (under_way > 0 || (next < shared.count && !given_up()));
     for (uint32_t i = 0; i < shared.count && !given_up(); i++) {
         if (shared.targets[i].path[0] != '\0') {
-            pm_certificate_read(shared.targets[i].path, shared.targets[i].name,
-                                &shared.seen[i].on_disk);
+            pm_certificate_ask(shared.targets[i].path, shared.targets[i].name,
+                               &shared.seen[i].on_disk);
         }
     }
 }
@@ -155,26 +153,6 @@ static void *look_on(void *unused)
     return NULL;
 }
 
-static int start(void)
-{
-    pthread_attr_t how;
-    pthread_t thread;
-    sigset_t all, was;
-    int error;
-
-    pthread_attr_init(&how);
-    pthread_attr_setstacksize(&how, STACK_SIZE);
-    pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-    /* Signals are the tick's, but for that of a page which the live region has no more. */
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &was);
-    error = pthread_create(&thread, &how, look_on, NULL);
-    pthread_sigmask(SIG_SETMASK, &was, NULL);
-    pthread_attr_destroy(&how);
-    return error == 0;
-}
-
 void pm_prober_use(pm_live *live)
 {
     pthread_mutex_lock(&shared.lock);
@@ -200,7 +178,7 @@ int pm_prober_ask(const pm_target *targets, uint32_t count, const char *url)
         shared.targets = malloc(count * sizeof(*targets));
         shared.seen = calloc(count, sizeof(*shared.seen));
         if (shared.targets != NULL && shared.seen != NULL &&
-            (shared.running || (shared.running = start()))) {
+            (shared.running || (shared.running = pm_prober_thread(look_on)))) {
             memcpy(shared.targets, targets, count * sizeof(*targets));
             shared.count = count;
             snprintf(shared.url, sizeof(shared.url), "%s", url);

@@ -36,6 +36,11 @@ int pm_prober_ask(const pm_target *targets, uint32_t count, const char *url);
 /** The results of a round that is over, in the order of its targets: malloc, to be freed. NULL: it is not. */
 pm_target_seen *pm_prober_take(uint32_t *count);
 
+/* ---- prober_thread.c ---- */
+
+/** Start one that leaves signals to the tick: 1, or 0. */
+int pm_prober_thread(void *(*run_on)(void *unused));
+
 /* ---- prober_tls.c: of the prober's thread alone ---- */
 
 typedef struct pm_tls pm_tls;

@@ -1,14 +1,19 @@
 """Certificates as they are served: when they end, what lies on disk, and what clients get then."""
+import os
 import shutil
+import signal
 import subprocess
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 
 from harness import document
 from harness.companion import pmcapture
 from harness.document import events, seconds
 from harness.httpd import QUICK_RULES
 from harness.ports import free_port
+from harness.stuck_fs import StuckFs
+from harness.wait import wait_for
 from test_silence import open_incident, told
 
 
@@ -118,7 +123,7 @@ def test_a_certificate_for_months_says_nothing(new_httpd, tmp_path):
 
 
 def make_public(ca, name, begin, end, pem):
-    """One whose folder and file the recorder may read."""
+    """Everybody may read the file."""
     make_certificate(ca, name, begin, end, pem).chmod(0o644)
     return pem
 
@@ -194,3 +199,36 @@ def test_an_ended_certificate_of_a_macros_virtual_host_is_an_incident(new_httpd,
     httpd.start()
     assert open_incident(httpd, "unreachable")["scope"]["vhost"] == f"old.test:{port}"
     assert len(document.from_file(httpd.capture)["incidents"]) == 1
+
+
+def test_a_certificates_file_that_hangs_ends_no_looking(new_httpd, tmp_path):
+    ca, now, port = make_ca(tmp_path / "ca"), time.time(), free_port()
+    httpd = new_httpd(mpm="prefork", modules=("ssl", "socache_shmcb"), pm=QUICK_RULES + "PMCaptureProbe every=1\n")
+    folder = httpd.root / "mount"       # the recorder may read there
+    folder.mkdir()
+    pem = make_public(ca, "a.test", now - 3600, now + 100, httpd.root / "conf/a.pem")   # looked at each ten seconds
+    httpd.config = f"Listen 127.0.0.1:{port}\n" + tls_site(port, "a.test", pem)
+    httpd.start()
+    told(httpd, "cert.expiring")
+    mount = StuckFs(folder)
+    stopped = httpd.workers()
+    try:
+        mount.stuck.set()
+        pem.unlink()
+        pem.symlink_to(folder / "a.pem")
+        wait_for(lambda: is_hanging(httpd.recorders()), 60, "a look at it hangs")
+        document.ticked(httpd, 15, limit=60)
+        for pid in [httpd.parent, *stopped]:
+            os.kill(pid, signal.SIGSTOP)
+        told(httpd, "probe.failed", how="no_answer")
+    finally:
+        for pid in [*stopped, httpd.parent]:
+            os.kill(pid, signal.SIGCONT)
+        mount.close()
+
+
+def is_hanging(pids):
+    """Does one of the threads that look from outside wait for the mount?"""
+    return any((task / "comm").read_text() in ("pmcapture-probe\n", "pmcapture-cert\n")
+               and (task / "wchan").read_text().startswith(("request_wait", "d_alloc", "fuse"))
+               for pid in pids for task in Path(f"/proc/{pid}/task").iterdir())

@@ -148,9 +148,10 @@ PM_EVENT(FILE_CHANGED, "file.changed", PM_INFO, PM_BY_RECORDER,
          M(fresh, TEXT, "of a folder: a file in it that was made when it changed"))
 
 PM_EVENT(TRAFFIC_SILENCE, "traffic.silence", PM_WARNING, PM_BY_RECORDER, PM_IS_FLOOD | PM_IS_SIGN, PM_NO_CAUSE,
-         "usual requests do not come, or come again",
-         M(seconds, SECONDS, "how long none came")
+         "usual requests do not come, or cannot be served, or come again",
+         M(seconds, SECONDS, "how long it lasted so far")
          M(expected, COUNT, "requests that were usual in that time")
+         M(requests, COUNT, "that came: of health checkers, and those that got 400 or the like")
          M(connections, COUNT, "that brought no request")
          N(probe, TEXT, "what a look from outside found; null: none did yet")
          M(resolved, FLAG, "clients ask again"))

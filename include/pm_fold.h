@@ -25,7 +25,7 @@
 #include "pm_served.h"
 #include "pm_silence.h"
 
-#define PM_LEDGER_MAGIC 0x3645544154534d50ull /* "PMSTATE6" */
+#define PM_LEDGER_MAGIC 0x3745544154534d50ull /* "PMSTATE7" */
 #define PM_SECONDS_KEPT 128u /* of figures that go into an incident's beginning; >= PM_WINDOW_MAX */
 #define PM_MINUTES_KEPT 60u
 #define PM_SKETCHES_KEPT 64u /* ticks of clients that can still join an incident */
@@ -111,6 +111,11 @@ typedef struct pm_quiet {
     uint64_t held_us;           /* how long it was when it began to hold */
     double day, week;
     uint32_t in_flight, told; /* requests under way when it began; its story is on record */
+    /* requests that came in it: of health checkers, and those answered as 400 is, with which status, and with others, too */
+    uint64_t others, unfit;
+    uint32_t unfit_status, unfit_mixed;
+    uint32_t hardly; /* some that may have been a client's */
+    uint32_t asked;  /* a client was met in the last tick */
 } pm_quiet;
 
 typedef struct pm_ledger {

@@ -64,7 +64,7 @@ _Static_assert(sizeof(pm_totals) == 8 * (PM_STATUS_SLOTS + PM_HIST_BUCKETS + 2),
     KIND(DOWN, "down", "server down", "nobody was served")                                                      \
     KIND(REFUSED, "refused", "clients refused", "clients got 4xx instead of what they used to get")             \
     KIND(REDIRECTS, "redirects", "clients redirected", "clients were sent round, and got nothing else")         \
-    KIND(SILENCE, "silence", "silence", "the usual traffic did not come, or brought no request")                \
+    KIND(SILENCE, "silence", "silence", "the usual traffic did not come, or brought no request that could be served") \
     KIND(UNREACHABLE, "unreachable", "failed looks from outside", "a look from outside failed, though the server ran") \
     KIND(STOPPED, "stopped", "server stopped", "the server was stopped in order, and not started again")
 enum pm_kind_number {

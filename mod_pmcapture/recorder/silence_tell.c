@@ -109,11 +109,54 @@ static void take_figures(pm_fold *f, const pm_tick *t, const pm_row *row, pm_sil
     to->week = q->usual_us != 0 ? q->week : -1;
 }
 
+/** One that is answered so proves nothing: the client got no answer that it could use. */
+static int is_unfit(uint32_t status)
+{
+    return status >= 400 && status < 500 && pm_outcome_of(status) == PM_PROVES_NOTHING;
+}
+
+/** Requests that came in the silence all the same. A client that is met in one tick may be counted in the next: what such
+ *  two bring tells of nobody for sure. */
+static void count_requests(pm_quiet *q, const pm_tick *t, int began, int people)
+{
+    int doubt = began || people || q->asked;
+
+    if (q->silence.quiet_us == 0 || began) {
+        q->others = q->unfit = 0;
+        q->unfit_status = q->unfit_mixed = q->hardly = 0;
+    }
+    q->asked = (uint32_t)people;
+    if (q->silence.quiet_us == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
+        uint64_t n = t->delta.status[i];
+
+        if (n == 0) {
+            continue;
+        }
+        if (is_unfit(i + 100)) {
+            q->unfit += n;
+            q->unfit_mixed |= q->unfit_status != 0 && q->unfit_status != i + 100;
+            q->unfit_status = i + 100;
+        }
+        else if (doubt || pm_outcome_of(i + 100) == PM_PROVES_NOTHING) {
+            q->hardly = 1;
+        }
+        else {
+            q->others += n;
+        }
+    }
+}
+
 /* ---- its story ---- */
 
-/** What a look that began after the silence says of it, in so many words; 0: none did yet. */
-static int outside_words(const pm_outside *o, uint64_t began_us, char *out, size_t room,
-                         const char **how)
+#define WORDS 640
+
+/** What a look that began after the silence says of it, in so many words; 0: none did yet. `nobody`, or hardly anybody: no
+ *  request came; NULL: some did. */
+static int outside_words(const pm_outside *o, uint64_t began_us, const char *nobody,
+                         char out[WORDS], const char **how)
 {
     char name[PM_LISTENER_NAME], place[PM_KEY + 64], span[PM_TIME_SIZE];
     const pm_outside_listener *show = NULL;
@@ -139,25 +182,25 @@ static int outside_words(const pm_outside *o, uint64_t began_us, char *out, size
     pm_listener_name(&show->listener, name);
     *how = pm_reach_key(show->seen.reach);
     if (show->seen.reach == PM_REACH_PROXY) {
-        snprintf(out, room, "%s closes each connection: a PROXY header is expected%s", name,
+        snprintf(out, WORDS, "%s closes each connection: a PROXY header is expected%s", name,
                  pm_outside_proxy_place(o, show, place));
     }
     else if (!pm_reach_is_good(show->seen.reach)) {
-        snprintf(out, room, "%s %s%s", name, pm_reach_phrase(show->seen.reach),
+        snprintf(out, WORDS, "%s %s%s", name, pm_reach_phrase(show->seen.reach),
                  pm_outside_place(show, place));
     }
     else if (o->gone[0] != '\0' && show->since != 0) {
-        snprintf(out, room, "httpd listens on %s%s%s, and no more on %s", name,
+        snprintf(out, WORDS, "httpd listens on %s%s%s, and no more on %s", name,
                  o->count == 1 ? " only" : "", pm_outside_place(show, place), o->gone);
     }
     else if (o->gone[0] != '\0') {
-        snprintf(out, room, "httpd listens no more on %s", o->gone);
+        snprintf(out, WORDS, "httpd listens no more on %s", o->gone);
     }
     else {
-        snprintf(out, room,
-                 "%s answers its own machine in %s: what is in front of it is broken, or "
-                 "nobody comes",
-                 name, pm_time_span(show->seen.took_us, span));
+        snprintf(out, WORDS, "%s answers its own machine in %s%s%s%s", name,
+                 pm_time_span(show->seen.took_us, span),
+                 nobody != NULL ? ": what is in front of it is broken, or " : "",
+                 nobody != NULL ? nobody : "", nobody != NULL ? " comes" : "");
     }
     return 1;
 }
@@ -182,48 +225,83 @@ static double usual_rate(const pm_ledger *s, uint64_t began_us)
     return us > 0 ? (double)requests * 1e6 / (double)us : 0;
 }
 
+/** "No request for 35 s where about 700 were usual", and what came instead. */
+static void begin_words(const pm_quiet *q, uint64_t quiet_us, double expected, char out[WORDS])
+{
+    char span[PM_TIME_SIZE], checks[64] = "";
+    const char *no = q->hardly ? "Hardly a" : "No";
+
+    pm_time_span(quiet_us, span);
+    if (q->others != 0) {
+        snprintf(checks, sizeof(checks), "%llu of health checkers", (unsigned long long)q->others);
+    }
+    if (q->unfit == 0) {
+        snprintf(out, WORDS, "%s request%s%s for %s where about %.0f were usual", no,
+                 checks[0] != '\0' ? " but " : "", checks, span, expected);
+        return;
+    }
+    snprintf(out, WORDS,
+             "%s client was served for %s where about %.0f requests were usual: %llu came that got "
+             "%u%s%s%s",
+             no, span, expected, (unsigned long long)q->unfit, q->unfit_status,
+             q->unfit_mixed ? " or the like" : "", checks[0] != '\0' ? ", and " : "", checks);
+}
+
 static void say_silence(pm_fold *f, const pm_silence_verdict *v, const char *how, const char *words)
 {
+    const pm_quiet *q = &f->state->quiet;
     double expected = usual_rate(f->state, v->began_us) * (double)v->quiet_us / 1e6;
-    char span[PM_TIME_SIZE], bare[96] = "";
+    char bare[96] = "", begin[WORDS];
     pm_draft d;
 
+    begin_words(q, v->quiet_us, expected, begin);
     if (v->bare != 0) {
         snprintf(bare, sizeof(bare), ", and %u connections that brought none", v->bare);
     }
     pm_draft_begin(&d, PM_EV_TRAFFIC_SILENCE, v->began_us);
     pm_draft_seconds(&d, "seconds", v->quiet_us / 1000 * 1000);
     pm_draft_count(&d, "expected", (uint64_t)(expected + 0.5));
+    pm_draft_count(&d, "requests", q->unfit + q->others);
     pm_draft_count(&d, "connections", v->bare);
     pm_draft_text(&d, "probe", how);
     pm_draft_flag(&d, "resolved", 0);
-    pm_fold_event(f, pm_draft_end(&d, "No request for %s where about %.0f were usual%s%s%s",
-                                  pm_time_span(v->quiet_us, span), expected, bare,
-                                  words[0] != '\0' ? "; " : "", words));
+    pm_fold_event(f,
+                  pm_draft_end(&d, "%s%s%s%s", begin, bare, words[0] != '\0' ? "; " : "", words));
 }
 
 static void say_over(pm_fold *f, const pm_tick *t, uint64_t began_us)
 {
-    char span[PM_TIME_SIZE];
+    const pm_quiet *q = &f->state->quiet;
     uint64_t us = t->now_us > began_us ? t->now_us - began_us : 0;
+    char span[PM_TIME_SIZE];
     pm_draft d;
 
     pm_draft_begin(&d, PM_EV_TRAFFIC_SILENCE, t->now_us);
     pm_draft_seconds(&d, "seconds", us / 1000 * 1000);
     pm_draft_flag(&d, "resolved", 1);
     d.event.severity = PM_INFO;
-    pm_fold_event(
-        f, pm_draft_end(&d, "Clients ask again, after %s of silence", pm_time_span(us, span)));
+    pm_time_span(us, span);
+    if (q->unfit != 0) {
+        pm_draft_end(&d, "Clients get other answers than %u%s again, after %s", q->unfit_status,
+                     q->unfit_mixed ? " and the like" : "", span);
+    }
+    else {
+        pm_draft_end(&d, "Clients ask again, after %s of silence", span);
+    }
+    pm_fold_event(f, &d.event);
 }
 
 static void tell(pm_fold *f, const pm_silence_verdict *v)
 {
     pm_quiet *q = &f->state->quiet;
-    char words[640] = "";
+    const char *nobody = q->unfit != 0 || q->others != 0 ? NULL
+                         : q->hardly                     ? "hardly anybody"
+                                                         : "nobody";
+    char words[WORDS] = "";
     const char *how = NULL;
 
     if (!q->told && (f->outside == NULL || f->outside->mode == PM_PROBE_OFF ||
-                     outside_words(f->outside, v->began_us, words, sizeof(words), &how) ||
+                     outside_words(f->outside, v->began_us, nobody, words, &how) ||
                      v->quiet_us > q->held_us + TELL_US)) {
         q->told = 1;
         say_silence(f, v, how, words);
@@ -248,11 +326,14 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
     pm_quiet *q = &f->state->quiet;
     pm_silence_figures figures = {.at_us = 0};
     pm_silence_verdict v;
-    int held = q->silence.holds != 0;
+    int held = q->silence.holds != 0, asked = q->silence.quiet_us == 0;
     uint64_t began = q->silence.began_us;
 
     take_figures(f, t, row, &figures);
     pm_silence_step(&q->silence, &figures, &v);
+    if (!held || v.holds) {
+        count_requests(q, t, asked, figures.client[0] != 0);
+    }
     if (f->outside != NULL) {
         f->outside->wanted = (uint32_t)is_suspicious(f, &v);
     }

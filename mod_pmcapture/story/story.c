@@ -279,7 +279,7 @@ static const char *onset_text(const pm_telling *t)
     }
     if (!(kinds & ~PM_KIND_STATES)) {
         return kinds & PM_KIND_UNREACHABLE ? "A look from outside failed from then on"
-               : kinds & PM_KIND_SILENCE   ? "The last request; nobody was served after it"
+               : kinds & PM_KIND_SILENCE   ? "The last client; nobody was served after it"
                : kinds & PM_KIND_DOWN      ? "Last alive; nobody was served after it"
                                            : "Stopped in order; nobody was served after it";
     }

@@ -22,6 +22,7 @@ class Clients:
 
     def __init__(self, address, port, rate=20):
         self.address, self.port, self.rate = address, port, rate
+        self.prefix = b""       # sent before the request
         self.replies = []       # (when, status or None)
         self.stopping = False
         self.threads = [threading.Thread(target=self._run, args=(source,), daemon=True) for source in SOURCES]
@@ -48,6 +49,8 @@ class Clients:
     def _ask(self, source):
         connection = http.client.HTTPConnection(self.address, self.port, timeout=10, source_address=(source, 0))
         try:
+            connection.connect()
+            connection.sock.sendall(self.prefix)
             connection.request("GET", "/", headers={"Connection": "close"})
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
@@ -197,6 +200,35 @@ def test_when_nobody_comes_though_all_is_well_the_probe_says_so(new_httpd):
     found = document.settled(httpd)
     assert document.status_totals(found) == httpd.access_log.totals()
     assert "OPTIONS" not in httpd.access_log.path.read_text()
+
+
+def test_a_proxy_header_that_httpd_does_not_expect_is_told_by_what_clients_get(new_httpd):
+    httpd = new_httpd().start()
+    with Clients("127.0.0.1", httpd.port) as clients:
+        clients.served(45 * 20)
+        clients.prefix = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n"
+        incident = open_incident(httpd, "silence")
+        silence = told(httpd, "traffic.silence", resolved=False)
+        assert abs(seconds(incident["onset"]) - clients.last_served()) < 2
+        assert " client was served for " in silence["text"] and " came that got 400" in silence["text"]
+        assert "in front of it" not in silence["text"] and "nobody comes" not in silence["text"]
+        assert silence["data"]["requests"] > 100 and silence["data"]["probe"] == "answers"
+        clients.prefix = b""
+        served_again(httpd, clients)
+    assert "Clients get other answers than 400 again" in told(httpd, "traffic.silence", resolved=True)["text"]
+
+
+def test_health_checks_alone_are_said_to_come(new_httpd):
+    httpd = new_httpd().start()
+    with Clients("127.0.0.1", httpd.port) as clients:
+        clients.served(45 * 20)
+    for _ in range(30):
+        httpd.get("/", headers={"User-Agent": "ELB-HealthChecker/2.0"})
+        time.sleep(0.5)
+    open_incident(httpd, "silence")
+    silence = told(httpd, "traffic.silence", resolved=False)
+    assert " of health checkers for " in silence["text"] and silence["data"]["requests"] > 5
+    assert "in front of it" not in silence["text"] and "nobody comes" not in silence["text"]
 
 
 def test_one_client_that_stops_is_no_silence(new_httpd):

@@ -1,0 +1,169 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * test_silence_tell.c: what is said of a silence, from requests to what is on disk: nothing that was not so.
+ */
+#include "fold_case.h"
+
+#include "splitmix.h"
+
+#define LEARNED 60
+
+/** A bench of which one listener is looked at, and answers. */
+typedef struct scene {
+    bench *b;
+    pm_outside outside;
+    pm_outside_listener listener[2];
+} scene;
+
+static scene *make_scene(fixture *f)
+{
+    scene *s = calloc(1, sizeof(*s));
+
+    s->b = make_bench(f);
+    s->outside = (pm_outside){.mode = PM_PROBE_AUTO, .count = 1, .listener = s->listener};
+    for (uint32_t i = 0; i < 2; i++) {
+        s->listener[i].listener = (pm_listener){.port = (uint16_t)(80 + i), .any = 1};
+        s->listener[i].seen = (pm_sighting){.took_us = 2000, .reach = PM_REACH_ANSWERS};
+    }
+    s->b->fold.outside = &s->outside;
+    return s;
+}
+
+static void end_scene(scene *s)
+{
+    end_bench(s->b);
+    free(s);
+}
+
+static void ask(bench *b, uint32_t client, uint32_t status, uint32_t monitor)
+{
+    pm_completed done = {.arrival_us = b->now + 1000,
+                         .done_us = b->now + 2000,
+                         .client = splitmix_hash(client + 1),
+                         .status = status,
+                         .vhost = 1,
+                         .stripe = client,
+                         .monitor = monitor};
+
+    pm_live_count(&b->live, &done);
+}
+
+/** A second, and a look from outside. */
+static void second(scene *s)
+{
+    tick(s->b);
+    for (uint32_t i = 0; i < 2; i++) {
+        s->listener[i].seen.at_us = s->b->now;
+    }
+}
+
+/** Four of twenty clients ask each second, and are answered so. */
+static void clients_get(scene *s, int seconds, uint32_t status)
+{
+    for (int t = 0; t < seconds; t++) {
+        for (uint32_t i = 0; i < 4; i++) {
+            ask(s->b, (uint32_t)(t * 4 + (int)i) % 20, status, 0);
+        }
+        second(s);
+    }
+}
+
+static void nobody(scene *s, int seconds)
+{
+    for (int t = 0; t < seconds; t++) {
+        second(s);
+    }
+}
+
+/** Three health checkers, each of them every `every` seconds. */
+static void monitoring(scene *s, int seconds, int every)
+{
+    for (int t = 0; t < seconds; t++) {
+        for (uint32_t m = 0; m < 3; m++) {
+            if (t % every == (int)m) {
+                ask(s->b, 1000 + m, 200, 1);
+            }
+        }
+        second(s);
+    }
+}
+
+/** The n-th of the events of a silence that are on record. */
+static const pm_event *told(scene *s, size_t n)
+{
+    pm_event *events;
+    size_t count;
+
+    assert_int_equal(
+        pm_capture_events(s->b->fold.capture, 0, UINT64_MAX, &events, &count, s->b->f->pool),
+        APR_SUCCESS);
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].type == PM_EV_TRAFFIC_SILENCE && n-- == 0) {
+            print_message("%s %.*s\n", events[i].text, (int)events[i].data_len, events[i].data);
+            return &events[i];
+        }
+    }
+    return NULL;
+}
+
+static int says(const pm_event *e, const char *words)
+{
+    return e != NULL && strstr(e->text, words) != NULL;
+}
+
+static void when_nobody_comes_what_is_in_front_may_be_broken(void **state)
+{
+    scene *s = make_scene(*state);
+
+    clients_get(s, LEARNED, 200);
+    nobody(s, 30);
+    assert_true(says(told(s, 0), "No request for "));
+    assert_true(says(told(s, 0), "what is in front of it is broken, or nobody comes"));
+    clients_get(s, 5, 200);
+    assert_true(says(told(s, 1), "Clients ask again"));
+    end_scene(s);
+}
+
+static void requests_that_are_answered_400_are_said_to_come(void **state)
+{
+    scene *s = make_scene(*state);
+    uint64_t onset;
+
+    clients_get(s, LEARNED, 200);
+    onset = s->b->now;
+    clients_get(s, 30, 400);
+    assert_int_equal(incident(s->b, 1, 0)->kinds, PM_KIND_SILENCE);
+    assert_int_equal(incident(s->b, 1, 0)->onset_us, onset);
+    assert_false(says(told(s, 0), "No request for"));
+    assert_false(says(told(s, 0), "in front of it"));
+    assert_false(says(told(s, 0), "nobody comes"));
+    assert_true(says(told(s, 0), "that got 400"));
+    clients_get(s, 5, 200);
+    assert_false(says(told(s, 1), "ask again"));
+    end_scene(s);
+}
+
+static void health_checks_are_said_to_come(void **state)
+{
+    scene *s = make_scene(*state);
+
+    clients_get(s, LEARNED, 200);
+    monitoring(s, 30, 4);
+    assert_false(says(told(s, 0), "No request for"));
+    assert_false(says(told(s, 0), "in front of it"));
+    assert_true(says(told(s, 0), "health checkers"));
+    end_scene(s);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(when_nobody_comes_what_is_in_front_may_be_broken),
+        CASE(requests_that_are_answered_400_are_said_to_come),
+        CASE(health_checks_are_said_to_come),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

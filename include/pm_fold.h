@@ -116,6 +116,9 @@ typedef struct pm_quiet {
     uint32_t unfit_status, unfit_mixed;
     uint32_t hardly; /* some that may have been a client's */
     uint32_t asked;  /* a client was met in the last tick */
+    uint64_t minute; /* number of that whose clients are counted */
+    pm_client_set people, last_people; /* its clients; those of the minute before, none where that is not known */
+    uint32_t last_known, pad;
 } pm_quiet;
 
 typedef struct pm_ledger {

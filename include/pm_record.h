@@ -41,8 +41,10 @@ typedef struct pm_row {
     uint32_t generation;
     uint32_t busy_max;                       /* minutes: the highest second */
     uint32_t flags;                          /* PM_ROW_* */
-    uint32_t pad;
+    uint16_t people;                         /* 1 + clients of which the answers tell, no health checkers; 0 = not known */
+    uint16_t fresh;                          /* minutes: of them those that had not come in the minute before */
 } pm_row;
+/* Versions before left people and fresh 0. */
 #define PM_ROW_ORPHANED 1u         /* the parent was dead */
 #define PM_ROW_RECOVERED 2u        /* read from a dead run's memory afterwards */
 _Static_assert(sizeof(pm_row) == 152, "pm_row is stored on disk");

@@ -82,7 +82,9 @@ typedef struct pm_silence_verdict {
 } pm_silence_verdict;
 
 void pm_silence_step(pm_silence *s, const pm_silence_figures *f, pm_silence_verdict *v);
-/** A minute that is on record from before: so many clients in so many seconds. Oldest first, before the first step. */
-void pm_silence_recall(pm_silence *s, uint32_t seconds, uint32_t clients);
+/** A minute that is on record from before: so many clients in so many seconds, no health checkers among them, and how many
+ *  of them were not there in the minute before. Oldest first, before the first step. What is not known to be people is no
+ *  minute to recall. */
+void pm_silence_recall(pm_silence *s, uint32_t seconds, uint32_t clients, uint32_t fresh);
 
 #endif

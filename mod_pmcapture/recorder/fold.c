@@ -376,6 +376,7 @@ void pm_fold_tick(pm_fold *f, uint64_t now_us, uint64_t monotonic_us)
     }
     pm_incidents_step(f, t);
     add_to_minute(f, t, &second->row);
+    pm_silence_count(f, t, &second->row);
     pm_crashes_step(f, t);
     pm_workers_step(f, t, &second->row);
     pm_stuck_step(f, t);

@@ -155,6 +155,8 @@ const char *pm_outside_proxy_place(const pm_outside *o, const pm_outside_listene
 void pm_certificates_step(pm_fold *f, const pm_tick *t);
 /** Does usual traffic not come? */
 void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row);
+/** Clients that are no health checkers, into the second's row and its minute's. */
+void pm_silence_count(pm_fold *f, const pm_tick *t, pm_row *second);
 /** The minutes on record are what is usual. */
 void pm_silence_remember(pm_fold *f, uint64_t now_us);
 

@@ -321,9 +321,10 @@ void pm_silence_step(pm_silence *s, const pm_silence_figures *f, pm_silence_verd
     v->quiet_us = s->quiet_us;
 }
 
-void pm_silence_recall(pm_silence *s, uint32_t seconds, uint32_t clients)
+void pm_silence_recall(pm_silence *s, uint32_t seconds, uint32_t clients, uint32_t fresh)
 {
     clients = clients < PM_SILENCE_TAGS ? clients : PM_SILENCE_TAGS;
+    fresh = fresh < clients ? fresh : clients;
     s->minute[s->next_minute++ % PM_SILENCE_MINUTES] =
-        (pm_silence_minute){.seconds = seconds, .clients = clients, .fresh = clients / 2};
+        (pm_silence_minute){.seconds = seconds, .clients = clients, .fresh = fresh};
 }

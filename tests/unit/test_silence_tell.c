@@ -88,6 +88,28 @@ static void monitoring(scene *s, int seconds, int every)
     }
 }
 
+/** httpd is stopped, and started again so much later. */
+static void restart(scene *s, uint64_t after_us)
+{
+    bench *b = s->b;
+    uint64_t run = b->state->run;
+    pm_event e = {
+        .at_us = b->now, .run = run, .type = PM_EV_SERVER_STOP, .data = "{}", .data_len = 2};
+
+    strcpy(e.text, "httpd stopped");
+    assert_int_equal(pm_capture_lock(b->fold.capture, PM_SECOND), APR_SUCCESS);
+    assert_int_equal(pm_capture_put_event(b->fold.capture, &e), APR_SUCCESS);
+    pm_capture_unlock(b->fold.capture);
+    atomic_store(&b->control->stopping, 1);
+    tick(b);
+    stop_run(b);
+    b->fold.tick = NULL;
+    b->now += after_us;
+    b->monotonic += after_us;
+    start_run(b, run + 1, NULL);
+    b->fold.outside = &s->outside;
+}
+
 /** The n-th of the events of a silence that are on record. */
 static const pm_event *told(scene *s, size_t n)
 {
@@ -155,6 +177,46 @@ static void health_checks_are_said_to_come(void **state)
     end_scene(s);
 }
 
+static void monitoring_alone_is_no_traffic_after_a_restart(void **state)
+{
+    scene *s = make_scene(*state);
+
+    monitoring(s, 660, 20);
+    restart(s, 5 * PM_SECOND);
+    monitoring(s, 1200, 60);
+    incident(s->b, 0, 0);
+    end_scene(s);
+}
+
+static void what_clients_did_before_a_restart_is_usual_after_it(void **state)
+{
+    scene *s = make_scene(*state);
+
+    for (int minute = 0; minute < 12; minute++) {
+        for (uint32_t i = 0; i < 12; i++) {
+            ask(s->b, (uint32_t)minute * 8 + i, 200, 0);
+            nobody(s, 5);
+        }
+    }
+    incident(s->b, 0, 0);
+    restart(s, 5 * PM_SECOND);
+    nobody(s, 240);
+    assert_int_equal(incident(s->b, 1, 0)->kinds, PM_KIND_SILENCE);
+    end_scene(s);
+}
+
+static void monitoring_a_day_before_is_no_traffic_then(void **state)
+{
+    scene *s = make_scene(*state);
+
+    monitoring(s, 660, 20);
+    restart(s, 86400 * PM_SECOND - 600 * PM_SECOND);
+    clients_get(s, LEARNED, 200);
+    nobody(s, 300);
+    incident(s->b, 0, 0);
+    end_scene(s);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -163,6 +225,9 @@ int main(void)
         CASE(when_nobody_comes_what_is_in_front_may_be_broken),
         CASE(requests_that_are_answered_400_are_said_to_come),
         CASE(health_checks_are_said_to_come),
+        CASE(monitoring_alone_is_no_traffic_after_a_restart),
+        CASE(what_clients_did_before_a_restart_is_usual_after_it),
+        CASE(monitoring_a_day_before_is_no_traffic_then),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,9 @@
  * Where clients connect meanwhile, more of them than usually bring no request, and none brings one, a chance below 5 % will
  * do: these connections say that it is not for want of clients.
  *
- * It is over when somebody asks in two seconds of ten, or two clients in one.
+ * Until it holds, any client that asks ends it. Then it is over when two clients ask within PM_SILENCE_AGAIN_US, or one does
+ * for PM_SILENCE_ALONE_US without such a pause: a scanner that comes by, or a test of the administrator's, is no end. It was
+ * over when the first of these requests came.
  *
  * What that takes, in seconds, by how many clients come to the site, and each stays for a minute or two (and where
  * their connections bring no request): 200 a minute 10 (10); 30 a minute 23 (10); 10 a minute 141 (25); 3 a minute 345 (85);
@@ -30,6 +32,8 @@
 #define PM_SILENCE_CHANCE_LOG 9.2103 /* -ln(1e-4): of a false alarm in an hour */
 #define PM_SILENCE_LEAST_US 10000000ull
 #define PM_SILENCE_START_US 60000000ull
+#define PM_SILENCE_AGAIN_US 60000000ull
+#define PM_SILENCE_ALONE_US 300000000ull
 #define PM_SILENCE_SECONDS 120u
 #define PM_SILENCE_MINUTES 60u
 #define PM_SILENCE_TAGS 64u /* clients of a minute told apart */
@@ -62,7 +66,9 @@ typedef struct pm_silence {
     uint64_t known_us;  /* since the state is fresh */
     uint32_t holds;
     uint32_t accepted, brought; /* since it began */
-    uint32_t asked_ago[2];      /* seconds since somebody asked during it; 0 = nobody has */
+    uint32_t asker, pad;        /* the client that asks alone while it holds; 0 = none does */
+    uint64_t asker_us;          /* when it began to, wall time */
+    uint64_t asker_first_us, asker_last_us; /* how long the silence was when it asked */
     uint8_t seconds[PM_SILENCE_SECONDS]; /* 1: two clients asked; slot = number % room. Of seconds outside silences */
     uint64_t second;                     /* number of the next */
     uint32_t tag[PM_SILENCE_TAGS];       /* of the minute that is being filled */
@@ -79,6 +85,7 @@ typedef struct pm_silence_verdict {
     uint32_t likely;    /* 1: it is worth a look from outside (a chance below 5 %) */
     uint64_t began_us, quiet_us;
     double exponent;    /* -ln of the chance of such a silence from now on */
+    uint64_t until_us;  /* nobody was served until then, wall time: one client that asks may be the end of it */
 } pm_silence_verdict;
 
 void pm_silence_step(pm_silence *s, const pm_silence_figures *f, pm_silence_verdict *v);

@@ -274,43 +274,54 @@ static void end_silence(pm_silence *s)
     }
     s->quiet_us = s->began_us = 0;
     s->holds = s->accepted = s->brought = 0;
-    s->asked_ago[0] = s->asked_ago[1] = 0;
+    s->asker = 0;
 }
 
-/** Does somebody ask for good? Two clients, or one in a second second of ten. Of a silence that nobody took for one, any
- *  will do. */
-static int asks_again(pm_silence *s, uint32_t people)
+/** While a silence holds: has it ended with this client? */
+static int ends_with(pm_silence *s, uint32_t tag, uint64_t from_us)
 {
-    int again;
+    if (s->asker == 0) {
+        s->asker = tag;
+        s->asker_us = from_us;
+        s->asker_first_us = s->quiet_us;
+    }
+    s->asker_last_us = s->quiet_us;
+    return s->asker != tag || s->quiet_us >= s->asker_first_us + PM_SILENCE_ALONE_US;
+}
 
-    s->asked_ago[0] += s->asked_ago[0] != 0;
-    again = people >= 2 ||
-            (people == 1 && (!s->holds || (s->asked_ago[0] != 0 && s->asked_ago[0] <= BLOCK)));
-    if (people == 1 && !again) {
-        s->asked_ago[0] = 1;
+static int asks_again(pm_silence *s, const pm_silence_figures *f, uint64_t from_us)
+{
+    int again = 0;
+
+    if (!s->holds) {
+        return people_of(f) > 0;
+    }
+    if (s->asker != 0 && s->quiet_us > s->asker_last_us + PM_SILENCE_AGAIN_US) {
+        s->asker = 0;
+    }
+    for (uint32_t i = 0; i < PM_SILENCE_CLIENTS && !again; i++) {
+        again = f->client[i] != 0 && ends_with(s, f->client[i], from_us);
     }
     return again;
 }
 
 void pm_silence_step(pm_silence *s, const pm_silence_figures *f, pm_silence_verdict *v)
 {
-    uint32_t people = people_of(f);
+    uint64_t from_us = f->at_us > f->span_us ? f->at_us - f->span_us : 0;
 
     memset(v, 0, sizeof(*v));
     s->known_us += f->span_us;
-    if ((people > 0 && asks_again(s, people)) || (f->arrived && !s->holds)) {
+    v->again = (uint32_t)asks_again(s, f, from_us);
+    if (v->again || (f->arrived && !s->holds)) {
+        v->until_us = s->holds && s->asker != 0 ? s->asker_us : from_us;
         if (s->quiet_us > 0) {
             end_silence(s);
         }
-        v->again = people > 0;
-        add_second(s, f, people);
+        add_second(s, f, people_of(f));
         return;
     }
-    if (people == 0) {
-        asks_again(s, 0);
-    }
     if (s->quiet_us == 0) {
-        s->began_us = f->at_us > f->span_us ? f->at_us - f->span_us : 0;
+        s->began_us = from_us;
     }
     s->quiet_us += f->span_us;
     s->accepted += f->accepted;
@@ -319,6 +330,7 @@ void pm_silence_step(pm_silence *s, const pm_silence_figures *f, pm_silence_verd
     v->holds = s->holds;
     v->began_us = s->began_us;
     v->quiet_us = s->quiet_us;
+    v->until_us = s->asker != 0 ? s->asker_us : f->at_us;
 }
 
 void pm_silence_recall(pm_silence *s, uint32_t seconds, uint32_t clients, uint32_t fresh)

@@ -280,10 +280,10 @@ static void say_silence(pm_fold *f, const pm_silence_verdict *v, const char *how
                   pm_draft_end(&d, "%s%s%s%s", begin, bare, words[0] != '\0' ? "; " : "", words));
 }
 
-static void say_over(pm_fold *f, const pm_tick *t, uint64_t began_us)
+static void say_over(pm_fold *f, const pm_tick *t, uint64_t began_us, uint64_t until_us)
 {
     const pm_quiet *q = &f->state->quiet;
-    uint64_t us = t->now_us > began_us ? t->now_us - began_us : 0;
+    uint64_t us = until_us > began_us ? until_us - began_us : 0;
     char span[PM_TIME_SIZE];
     pm_draft d;
 
@@ -349,7 +349,7 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
         f->outside->wanted = (uint32_t)is_suspicious(f, &v);
     }
     if (v.holds) {
-        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.began_us, t->now_us, 1};
+        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.began_us, v.until_us, 1};
 
         q->held_us = held ? q->held_us : v.quiet_us;
         q->told = held ? q->told : 0;
@@ -357,10 +357,10 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
         tell(f, &v);
     }
     else if (held || (v.again && pm_incident_in_state(f, PM_KIND_SILENCE, PM_SCOPE_SERVER))) {
-        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, t->from_us, t->from_us, 0};
+        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.until_us, v.until_us, 0};
 
         pm_incident_state(f, &silence);
-        say_over(f, t, held ? began : t->from_us);
+        say_over(f, t, held ? began : v.until_us, v.until_us);
     }
 }
 

@@ -2,7 +2,7 @@
 /*
  * quiet.c: an incident that is open while nothing fails.
  *
- * It stays open for the rule's `clear` seconds: whoever looks then must read that it may be over.
+ * It stays open for the rule's `clear` seconds: whoever looks then must read that it may be over. A state that lasts is not.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -40,7 +40,8 @@ uint64_t pm_story_quiet(const pm_model *m, const pm_incident *i, char out[PM_STO
     char span[PM_TIME_SIZE], clear[PM_TIME_SIZE];
 
     out[0] = '\0';
-    if (!i->open || i->clear_s == 0 || m->state != PM_STATE_RUNNING || us < WORTH_SAYING_US) {
+    if (!i->open || i->states != 0 || i->clear_s == 0 || m->state != PM_STATE_RUNNING ||
+        us < WORTH_SAYING_US) {
         return 0;
     }
     pm_time_span(us, span);

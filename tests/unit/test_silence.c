@@ -227,18 +227,65 @@ static void one_client_that_stops_is_no_silence(void **state)
     }
 }
 
-static void it_is_over_when_somebody_asks_for_good(void **state)
+/** One client asks, or nobody does; 1: the silence holds. */
+static int then(site *s, uint32_t tag)
+{
+    pm_silence_figures f = {
+        .at_us = (1000 + s->second) * S, .span_us = S, .day = -1, .week = -1, .client = {tag}};
+
+    s->second++;
+    pm_silence_step(&s->silence, &f, &s->verdict);
+    return (int)s->verdict.holds;
+}
+
+static void a_scanner_now_and_then_ends_no_silence(void **state)
 {
     site *s = make(5, 200, 200, 1);
-    pm_silence_figures f = {.span_us = S, .day = -1, .week = -1, .client = {9}};
 
     (void)state;
     assert_true(until_seen(s, 2, 600) > 0);
-    pm_silence_step(&s->silence, &f, &s->verdict);
-    assert_true(s->verdict.holds); /* one may be a test of the administrator's */
-    pm_silence_step(&s->silence, &f, &s->verdict);
-    assert_false(s->verdict.holds);
+    for (uint32_t t = 0; t < 7200; t++) {
+        uint32_t scanner = t % 420 < 6 ? 900 + t / 420 : 0; /* six requests every seven minutes */
+
+        assert_true(then(s, scanner));
+        assert_int_equal(s->verdict.until_us, t % 420 <= 65 ? (1000 + s->second - 2 - t % 420) * S
+                                                            : (1000 + s->second - 1) * S);
+    }
+    free(s);
+}
+
+static void it_is_over_when_two_clients_ask_within_a_minute(void **state)
+{
+    site *s = make(5, 200, 200, 1);
+    uint64_t first;
+
+    (void)state;
+    assert_true(until_seen(s, 2, 600) > 0);
+    assert_true(then(s, 9)); /* one may be a test of the administrator's */
+    first = (1000 + s->second - 2) * S;
+    for (int t = 0; t < 40; t++) {
+        assert_true(then(s, 0));
+    }
+    assert_false(then(s, 10));
     assert_true(s->verdict.again);
+    assert_int_equal(s->verdict.until_us, first);
+    free(s);
+}
+
+static void it_is_over_when_one_client_asks_for_five_minutes(void **state)
+{
+    site *s = make(5, 200, 200, 1);
+    uint64_t first = 0;
+
+    (void)state;
+    assert_true(until_seen(s, 2, 600) > 0);
+    for (int t = 0; t < 300; t++) {
+        assert_true(then(s, t % 20 == 0 ? 9 : 0));
+        first = t == 0 ? (1000 + s->second - 2) * S : first;
+    }
+    assert_false(then(s, 9));
+    assert_true(s->verdict.again);
+    assert_int_equal(s->verdict.until_us, first);
     free(s);
 }
 
@@ -268,7 +315,9 @@ int main(void)
         cmocka_unit_test(silence_is_seen_the_sooner_the_more_come),
         cmocka_unit_test(a_few_steady_clients_are_usual_after_45_seconds),
         cmocka_unit_test(one_client_that_stops_is_no_silence),
-        cmocka_unit_test(it_is_over_when_somebody_asks_for_good),
+        cmocka_unit_test(a_scanner_now_and_then_ends_no_silence),
+        cmocka_unit_test(it_is_over_when_two_clients_ask_within_a_minute),
+        cmocka_unit_test(it_is_over_when_one_client_asks_for_five_minutes),
         cmocka_unit_test(any_content_of_the_state_ends_no_step),
     };
 

@@ -177,6 +177,37 @@ static void health_checks_are_said_to_come(void **state)
     end_scene(s);
 }
 
+static void a_scanner_that_comes_by_makes_no_second_incident(void **state)
+{
+    scene *s = make_scene(*state);
+    const pm_incident *in;
+    uint64_t onset, back;
+
+    clients_get(s, LEARNED, 200);
+    onset = s->b->now;
+    for (uint32_t scanner = 1; scanner <= 3; scanner++) {
+        nobody(s, 100);
+        for (int t = 0; t < 4; t++) {
+            ask(s->b, 500 + scanner, 404, 0);
+            nobody(s, 1);
+        }
+    }
+    nobody(s, 100);
+    in = incident(s->b, 1, 0);
+    assert_true(in->open);
+    assert_int_equal(in->unserved_us, s->b->now - onset);
+    back = s->b->now;
+    ask(s->b, 1, 200, 0);
+    nobody(s, 30);
+    assert_int_equal(incident(s->b, 1, 0)->end_us, back);
+    clients_get(s, 5, 200);
+    in = incident(s->b, 1, 0);
+    assert_false(in->open);
+    assert_int_equal(in->end_us, back);
+    assert_int_equal(in->unserved_us, back - onset);
+    end_scene(s);
+}
+
 static void monitoring_alone_is_no_traffic_after_a_restart(void **state)
 {
     scene *s = make_scene(*state);
@@ -225,6 +256,7 @@ int main(void)
         CASE(when_nobody_comes_what_is_in_front_may_be_broken),
         CASE(requests_that_are_answered_400_are_said_to_come),
         CASE(health_checks_are_said_to_come),
+        CASE(a_scanner_that_comes_by_makes_no_second_incident),
         CASE(monitoring_alone_is_no_traffic_after_a_restart),
         CASE(what_clients_did_before_a_restart_is_usual_after_it),
         CASE(monitoring_a_day_before_is_no_traffic_then),

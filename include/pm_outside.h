@@ -26,6 +26,7 @@ typedef struct pm_outside_listener {
     uint32_t answered;     /* a look was, in an earlier generation or this one */
     uint32_t plain;        /* a look without a PROXY header was answered, in an earlier generation or this one */
     uint32_t proxy_since;  /* generation + 1 whose first look found a PROXY header to be expected, after plain ones; 0 */
+    uint64_t proxy_us;     /* when that was loaded */
 } pm_outside_listener;
 
 /** Does what the last look found concern httpd's clients? An address that never answered, and is not there or cut off, may
@@ -64,6 +65,8 @@ typedef struct pm_outside {
     uint64_t round_us;       /* wall time at which the last round began */
     uint32_t count, certificates;
     char gone[(PM_LISTENER_NAME + 4) * 8];          /* what the last change took away: "127.0.0.9:80, *:81"; "" = nothing */
+    uint32_t changed;         /* generation + 1 of that change; 0 = there was none */
+    uint64_t changed_us;      /* when it was loaded */
     char proxy_where[PM_KEY]; /* where RemoteIPProxyProtocol stands; "" = nowhere */
     pm_outside_listener *listener;
     pm_outside_certificate *certificate;

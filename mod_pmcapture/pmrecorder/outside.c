@@ -27,7 +27,9 @@ static struct {
     pm_outside out;
     pm_outside_listener listener[PM_LISTENERS_MAX], before[PM_LISTENERS_MAX];
     pm_outside_certificate certificate[PM_LISTENERS_MAX], known[PM_LISTENERS_MAX];
-    uint32_t before_count, compared;    /* listeners of the generation before; 1: there is one */
+    uint32_t before_count, compared; /* listeners of the generation before; 1: there is one */
+    uint64_t parent_start;           /* of the httpd whose generations are numbered so */
+    uint32_t parent_pid;
     uint64_t begun_us, certificates_us; /* monotonic: of the last round */
     uint32_t same, looks_certificates, placed;
     pm_target target[PM_LISTENERS_MAX];
@@ -58,6 +60,19 @@ static uint32_t mode_of(const pm_handover_block *b)
     return PM_PROBE_OFF;
 }
 
+/** Another httpd counts its generations anew: what was so before it is as old as anybody knows. */
+static void take_server(const pm_handover_block *b)
+{
+    if (outside.parent_pid != b->parent_pid || outside.parent_start != b->parent_start) {
+        for (uint32_t i = 0; i < outside.before_count; i++) {
+            outside.before[i].since = outside.before[i].proxy_since = 0;
+        }
+        outside.out.changed = 0;
+    }
+    outside.parent_pid = b->parent_pid;
+    outside.parent_start = b->parent_start;
+}
+
 void pm_outside_take(pm_generation *g)
 {
     const pm_handover_block *b = g->block;
@@ -67,6 +82,7 @@ void pm_outside_take(pm_generation *g)
     memcpy(outside.before, outside.listener, sizeof(outside.before));
     outside.before_count = outside.out.count;
     outside.compared = outside.out.listener != NULL;
+    take_server(b);
     for (uint32_t i = 0; i < count; i++) {
         const pm_outside_listener *was =
             find(outside.before, outside.before_count, &b->listener[i]);
@@ -135,6 +151,8 @@ static void tell_changed(pm_generation *g)
         return;
     }
     memcpy(o->gone, gone, sizeof(o->gone));
+    o->changed = g->block->generation + 1;
+    o->changed_us = g->block->load_us;
     d.event.severity = less != 0 ? PM_WARNING : PM_INFO;
     pm_fold_event(&g->fold, pm_draft_end(&d, "httpd listens %s%s%s%s%s%s%s%s", more ? "on " : "",
                                          more ? words : "",

@@ -113,6 +113,7 @@ static void take(pm_fold *f, pm_outside_listener *l)
         else if (l->plain) {
             l->plain = 0;
             l->proxy_since = f->server.generation + 1;
+            l->proxy_us = f->server.config_loaded_us;
         }
     }
     else if (s->reach != PM_REACH_UNKNOWN) {

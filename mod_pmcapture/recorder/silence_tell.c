@@ -9,6 +9,9 @@
 #include "pm_time.h"
 
 #define TELL_US (15 * PM_SECOND) /* the story waits so long for a look from outside */
+#define CHANGE_US                                                                                  \
+    (600 *                                                                                         \
+     PM_SECOND) /* a change of listeners may be behind a silence that begins so long after it */
 #define AROUND_US (1800 * PM_SECOND)
 #define DAY_US (86400 * PM_SECOND)
 
@@ -164,6 +167,31 @@ static void count_requests(pm_quiet *q, const pm_tick *t, int began, int people)
 
 #define WORDS 640
 
+/** Was this loaded so shortly before, or since, that it may be behind the silence? */
+static int is_late(uint64_t loaded_us, uint64_t began_us)
+{
+    return loaded_us != 0 && loaded_us + CHANGE_US >= began_us;
+}
+
+static int expects_anew(const pm_outside_listener *l, uint64_t began_us)
+{
+    return l->seen.reach == PM_REACH_PROXY && l->proxy_since != 0 && is_late(l->proxy_us, began_us);
+}
+
+static int is_new(const pm_outside *o, const pm_outside_listener *l, uint64_t began_us)
+{
+    return l->since != 0 && l->since == o->changed && is_late(o->changed_us, began_us);
+}
+
+/** What is bad before what is good, what expects a header anew or is new before what answers as ever. */
+static int worth(const pm_outside *o, const pm_outside_listener *l, uint64_t began_us)
+{
+    return !pm_reach_is_good(l->seen.reach) ? 3
+           : expects_anew(l, began_us)      ? 2
+           : is_new(o, l, began_us)         ? 1
+                                            : 0;
+}
+
 /** What a look that began after the silence says of it, in so many words; 0: none did yet. `nobody`, or hardly anybody: no
  *  request came; NULL: some did. */
 static int outside_words(const pm_outside *o, uint64_t began_us, const char *nobody,
@@ -171,6 +199,7 @@ static int outside_words(const pm_outside *o, uint64_t began_us, const char *nob
 {
     char name[PM_LISTENER_NAME], place[PM_KEY + 64], span[PM_TIME_SIZE];
     const pm_outside_listener *show = NULL;
+    int gone;
 
     for (uint32_t i = 0; i < o->count; i++) {
         const pm_outside_listener *l = &o->listener[i];
@@ -179,11 +208,7 @@ static int outside_words(const pm_outside *o, uint64_t began_us, const char *nob
             !pm_outside_concerns(l)) {
             continue;
         }
-        /* what is bad before what is good, what expects a header or is new before what answers as ever */
-        if (show == NULL ||
-            (!pm_reach_is_good(l->seen.reach) && pm_reach_is_good(show->seen.reach)) ||
-            (l->seen.reach == PM_REACH_PROXY && show->seen.reach == PM_REACH_ANSWERS) ||
-            (l->since != 0 && show->since == 0 && l->seen.reach == show->seen.reach)) {
+        if (show == NULL || worth(o, l, began_us) > worth(o, show, began_us)) {
             show = l;
         }
     }
@@ -192,7 +217,8 @@ static int outside_words(const pm_outside *o, uint64_t began_us, const char *nob
     }
     pm_listener_name(&show->listener, name);
     *how = pm_reach_key(show->seen.reach);
-    if (show->seen.reach == PM_REACH_PROXY) {
+    gone = is_late(o->changed_us, began_us) && o->gone[0] != '\0';
+    if (expects_anew(show, began_us)) {
         snprintf(out, WORDS, "%s closes each connection: a PROXY header is expected%s", name,
                  pm_outside_proxy_place(o, show, place));
     }
@@ -200,15 +226,16 @@ static int outside_words(const pm_outside *o, uint64_t began_us, const char *nob
         snprintf(out, WORDS, "%s %s%s", name, pm_reach_phrase(show->seen.reach),
                  pm_outside_place(show, place));
     }
-    else if (o->gone[0] != '\0' && show->since != 0) {
+    else if (gone && is_new(o, show, began_us)) {
         snprintf(out, WORDS, "httpd listens on %s%s%s, and no more on %s", name,
                  o->count == 1 ? " only" : "", pm_outside_place(show, place), o->gone);
     }
-    else if (o->gone[0] != '\0') {
+    else if (gone) {
         snprintf(out, WORDS, "httpd listens no more on %s", o->gone);
     }
     else {
-        snprintf(out, WORDS, "%s answers its own machine in %s%s%s%s", name,
+        snprintf(out, WORDS, "%s answers its own machine%s in %s%s%s%s", name,
+                 show->seen.reach == PM_REACH_PROXY ? " behind a PROXY header" : "",
                  pm_time_span(show->seen.took_us, span),
                  nobody != NULL ? ": what is in front of it is broken, or " : "",
                  nobody != NULL ? nobody : "", nobody != NULL ? " comes" : "");

@@ -31,6 +31,8 @@ static scene *make_scene(fixture *f)
 
 static void end_scene(scene *s)
 {
+    unlink(s->b->live.path);
+    unlink(s->b->f->path);
     end_bench(s->b);
     free(s);
 }
@@ -177,6 +179,65 @@ static void health_checks_are_said_to_come(void **state)
     end_scene(s);
 }
 
+static void only_a_change_just_before_is_said_to_be_behind_it(void **state)
+{
+    for (int late = 0; late < 2; late++) {
+        scene *s = make_scene(*state);
+
+        strcpy(s->outside.gone, "*:8080");
+        s->outside.changed = 7;
+        s->outside.changed_us = s->b->now - (late ? 3600 : 0) * PM_SECOND;
+        clients_get(s, LEARNED, 200);
+        nobody(s, 30);
+        assert_int_equal(says(told(s, 0), "no more on *:8080"), !late);
+        assert_int_equal(says(told(s, 0), "in front of it"), late);
+        end_scene(s);
+    }
+}
+
+static void a_listener_of_an_older_change_is_not_the_one_that_is_told(void **state)
+{
+    scene *s = make_scene(*state);
+
+    s->outside.count = 2;
+    s->listener[1].since = 3;
+    strcpy(s->outside.gone, "*:8080");
+    s->outside.changed = 7;
+    s->outside.changed_us = s->b->now;
+    clients_get(s, LEARNED, 200);
+    nobody(s, 30);
+    assert_true(says(told(s, 0), "httpd listens no more on *:8080"));
+    end_scene(s);
+}
+
+static void a_proxy_header_is_named_only_when_it_is_new(void **state)
+{
+    for (int age = 0; age < 3; age++) { /* new, old, as long as anybody knows */
+        scene *s = make_scene(*state);
+
+        s->outside.count = 2;
+        s->listener[1].seen.reach = PM_REACH_PROXY;
+        s->listener[1].proxy_since = age == 2 ? 0 : 4;
+        s->listener[1].proxy_us = age == 2 ? 0 : s->b->now - (age ? 3600 : 0) * PM_SECOND;
+        clients_get(s, LEARNED, 200);
+        nobody(s, 30);
+        assert_int_equal(says(told(s, 0), "*:81 closes each connection"), age == 0);
+        assert_int_equal(says(told(s, 0), "*:80 answers its own machine in 2 ms"), age != 0);
+        end_scene(s);
+    }
+}
+
+static void a_listener_that_ever_expected_a_proxy_header_answers(void **state)
+{
+    scene *s = make_scene(*state);
+
+    s->listener[0].seen.reach = PM_REACH_PROXY;
+    clients_get(s, LEARNED, 200);
+    nobody(s, 30);
+    assert_true(says(told(s, 0), "*:80 answers its own machine behind a PROXY header in 2 ms"));
+    end_scene(s);
+}
+
 static void a_scanner_that_comes_by_makes_no_second_incident(void **state)
 {
     scene *s = make_scene(*state);
@@ -256,6 +317,10 @@ int main(void)
         CASE(when_nobody_comes_what_is_in_front_may_be_broken),
         CASE(requests_that_are_answered_400_are_said_to_come),
         CASE(health_checks_are_said_to_come),
+        CASE(only_a_change_just_before_is_said_to_be_behind_it),
+        CASE(a_listener_of_an_older_change_is_not_the_one_that_is_told),
+        CASE(a_proxy_header_is_named_only_when_it_is_new),
+        CASE(a_listener_that_ever_expected_a_proxy_header_answers),
         CASE(a_scanner_that_comes_by_makes_no_second_incident),
         CASE(monitoring_alone_is_no_traffic_after_a_restart),
         CASE(what_clients_did_before_a_restart_is_usual_after_it),

@@ -2,8 +2,9 @@
 /*
  * stopped.c: when an orderly stop is an outage: clients had been coming, and nobody started httpd again.
  *
- * Whoever stops a server may mean it. It is no outage when it was short, when nobody had come, when maintenance was
- * announced, or when the whole machine was shut down: then the time counts from its start on, with some for booting.
+ * Whoever stops a server may mean it. It is no outage when it was short, when nobody but health checkers had come, when
+ * maintenance was announced, or when the whole machine was shut down: then the time counts from its start on, with some for
+ * booting.
  */
 #include <string.h>
 #include <time.h>
@@ -49,7 +50,8 @@ static int clients_came(const pm_fold *f, uint64_t until_us, apr_pool_t *pool)
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].requests > 0) {
+        /* where health checkers are not told apart, any request */
+        if (rows[i].people != 0 ? rows[i].people > 1 : rows[i].requests > 0) {
             return 1;
         }
     }

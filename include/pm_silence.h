@@ -2,13 +2,17 @@
 /*
  * pm_silence.h: does usual traffic not come? A pure function of a state and one interval's figures.
  *
- * Silence begins when nobody asks any more but health checkers, and no request arrives or is under way that was not there
- * before. What counts as usual leaves any one client out: a crawler, a monitor or a load test that ends is no silence.
+ * Silence begins when nobody asks any more but health checkers, and those whose requests are answered in a way that tells of
+ * no client (400 and the like, PM_PROVES_NOTHING): they may come, and are counted and said, but nobody is served. Nor does a
+ * request arrive, or is under way, that was not there before. What counts as usual leaves any one client out: a crawler, a monitor or a load test that ends is no silence.
  *  dense   the share of seconds in which two clients or more asked, over the last two minutes and the last hour: the
  *          lower of the two. Seconds are taken as independent, and their number divided by how much more it varies
  *          between blocks of ten seconds than chance lets it (its index of dispersion).
  *  sparse  distinct clients of each minute but for one, over the last ten minutes and the last hour: the lower of the two;
- *          likewise divided, and by the number of minutes for which one stays. What is on record of the same time a day and a week before must agree, where it is on record.
+ *          likewise divided, and by the number of minutes for which one stays.
+ * What is on record of the same time a day and a week before must agree, where it is on record: where fewer came then, both
+ * rates are less by as much, and where less than half did, no more than one for each client that came. Health checkers are no
+ * clients there either.
  *
  * It holds when by one of them the chance that an hour of usual traffic has a silence so long is below PM_SILENCE_CHANCE,
  * and the silence is PM_SILENCE_LEAST_US long and twice as long as any of the last hour; PM_SILENCE_START_US after a start.

@@ -10,7 +10,8 @@
  *   stuck.c      requests that do not end -> notes
  *   reach.c      what looks from outside say -> events, incidents of kind unreachable
  *   certificates.c  those that end, or have -> events, incidents of kind unreachable
- *   silence.c    does usual traffic not come (pm_silence.h); silence_tell.c: its incident and story
+ *   silence.c    does usual traffic not come (pm_silence.h); silence_tell.c: its incident and story;
+ *               silence_past.c: clients of other days, and of before a restart
  *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
  *   fold.c       the tick, and how a run begins
@@ -155,6 +156,9 @@ const char *pm_outside_proxy_place(const pm_outside *o, const pm_outside_listene
 void pm_certificates_step(pm_fold *f, const pm_tick *t);
 /** Does usual traffic not come? */
 void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row);
+/** Clients a minute at this time so long ago: in the half hour before it or the one after it, whichever had less; minutes of
+ *  an outage are left out. -1 = not on record. */
+double pm_silence_usual(pm_fold *f, uint64_t now, uint64_t before);
 /** Clients that are no health checkers, into the second's row and its minute's. */
 void pm_silence_count(pm_fold *f, const pm_tick *t, pm_row *second);
 /** The minutes on record are what is usual. */

@@ -168,18 +168,20 @@ static uint32_t bare_of(const pm_silence *s, double seconds)
 
 static void judge(pm_silence *s, const pm_silence_figures *f, pm_silence_verdict *v)
 {
-    double seconds = (double)s->quiet_us / 1e6, usual, dense;
+    double seconds = (double)s->quiet_us / 1e6, usual, dense, few, most;
     uint64_t least =
         s->known_us < s->quiet_us + PM_SILENCE_LEAST_US ? PM_SILENCE_START_US : PM_SILENCE_LEAST_US;
     int strict = 0;
 
     usual = lower(share_of(s, f->day), share_of(s, f->week));
+    /* Where it was another traffic then, how often these few ask says nothing of it: each once, at the most. */
+    most = usual < 0.5 ? lower(f->day >= 0 ? f->day : f->week, f->week) / 60 : -1;
     dense = lower(dense_now(s), dense_hour(s));
     if (dense >= DENSE) {
-        weigh(usual * dense, seconds, &v->exponent, &strict);
+        weigh(lower(usual * dense, most), seconds, &v->exponent, &strict);
     }
-    weigh(usual * lower(sparse(s, TEN_MINUTES), sparse(s, PM_SILENCE_MINUTES)), seconds,
-          &v->exponent, &strict);
+    few = lower(sparse(s, TEN_MINUTES), sparse(s, PM_SILENCE_MINUTES));
+    weigh(lower(usual * few, most), seconds, &v->exponent, &strict);
     v->bare = bare_of(s, seconds);
     v->likely = v->exponent >= LIKELY;
     if (s->quiet_us >= least && s->quiet_us >= 2 * longest_gap(s) &&

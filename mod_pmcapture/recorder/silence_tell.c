@@ -12,7 +12,6 @@
 #define CHANGE_US                                                                                  \
     (600 *                                                                                         \
      PM_SECOND) /* a change of listeners may be behind a silence that begins so long after it */
-#define AROUND_US (1800 * PM_SECOND)
 #define DAY_US (86400 * PM_SECOND)
 
 /* ---- figures ---- */
@@ -62,40 +61,6 @@ static uint32_t grown(uint64_t *last, uint64_t now)
     return by < UINT32_MAX ? (uint32_t)by : UINT32_MAX;
 }
 
-/** Clients of a minute; where health checkers are not told apart, no more than that; -1 = not known. */
-static double people_then(const pm_row *row)
-{
-    if (row->people != 0) {
-        return row->people - 1;
-    }
-    return row->clients != PM_UNKNOWN ? (double)row->clients : -1;
-}
-
-/** Clients a minute at this time so long ago; -1 = not on record. */
-static double usual_then(pm_fold *f, uint64_t now, uint64_t before)
-{
-    double clients = 0, minutes = 0;
-    apr_pool_t *pool;
-    pm_row *rows;
-    size_t count = 0;
-
-    if (now < before + AROUND_US || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
-        return -1;
-    }
-    if (pm_capture_minutes(f->capture, now - before - AROUND_US, now - before + AROUND_US, &rows,
-                           &count, pool) != APR_SUCCESS) {
-        count = 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        double n = people_then(&rows[i]);
-
-        clients += n > 0 ? n : 0;
-        minutes += n >= 0;
-    }
-    apr_pool_destroy(pool);
-    return minutes >= 5 ? clients / minutes : -1;
-}
-
 static void take_figures(pm_fold *f, const pm_tick *t, const pm_row *row, pm_silence_figures *to)
 {
     pm_quiet *q = &f->state->quiet;
@@ -116,8 +81,8 @@ static void take_figures(pm_fold *f, const pm_tick *t, const pm_row *row, pm_sil
     }
     else if (q->usual_us == 0 && q->silence.quiet_us > 5 * PM_SECOND) {
         q->usual_us = t->now_us;
-        q->day = usual_then(f, t->now_us, DAY_US);
-        q->week = usual_then(f, t->now_us, 7 * DAY_US);
+        q->day = pm_silence_usual(f, t->now_us, DAY_US);
+        q->week = pm_silence_usual(f, t->now_us, 7 * DAY_US);
     }
     to->day = q->usual_us != 0 ? q->day : -1;
     to->week = q->usual_us != 0 ? q->week : -1;
@@ -388,55 +353,5 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
 
         pm_incident_state(f, &silence);
         say_over(f, t, held ? began : v.until_us, v.until_us);
-    }
-}
-
-/* ---- on record ---- */
-
-static uint16_t count_set(const pm_client_set *set, uint32_t level)
-{
-    double n = pm_set_count(pm_set_bits(set, level)) * pm_set_scale(level) + 0.5;
-
-    return n < UINT16_MAX - 1 ? (uint16_t)n : UINT16_MAX - 1;
-}
-
-void pm_silence_count(pm_fold *f, const pm_tick *t, pm_row *second)
-{
-    pm_quiet *q = &f->state->quiet;
-    pm_row *minute = &f->state->minute.row;
-    uint64_t number = minute->at_us / (60 * PM_SECOND);
-    pm_client_set all = {0}, fresh;
-
-    if (!f->clients) {
-        return;
-    }
-    if (q->minute != number) {
-        q->last_known = q->minute + 1 == number;
-        q->last_people = q->people;
-        q->minute = number;
-        memset(&q->people, 0, sizeof(q->people));
-    }
-    for (uint32_t i = 0; i < PM_OUTCOMES; i++) {
-        pm_set_merge(&all, &t->figures[PM_SCOPE_SERVER].met[i]);
-    }
-    pm_set_merge(&q->people, &all);
-    fresh = q->people;
-    pm_set_subtract(&fresh, &q->last_people);
-    second->people = (uint16_t)(1 + count_set(&all, pm_set_level(&all)));
-    minute->people = (uint16_t)(1 + count_set(&q->people, pm_set_level(&q->people)));
-    minute->fresh = q->last_known ? count_set(&fresh, pm_set_level(&q->people)) : 0;
-}
-
-void pm_silence_remember(pm_fold *f, uint64_t now_us)
-{
-    for (uint32_t i = 1; i <= PM_MINUTES_KEPT; i++) {
-        /* slots go by the minute's number: from the oldest on */
-        uint64_t number = now_us / (60 * PM_SECOND) + i;
-        const pm_row *row = &f->state->minutes[number % PM_MINUTES_KEPT].row;
-
-        if (row->span_us != 0 && row->people != 0) {
-            pm_silence_recall(&f->state->quiet.silence, (uint32_t)(row->span_us / PM_SECOND),
-                              row->people - 1u, row->fresh);
-        }
     }
 }

@@ -227,6 +227,22 @@ static void one_client_that_stops_is_no_silence(void **state)
     }
 }
 
+static void a_job_that_ends_is_no_silence_where_few_came_the_day_before(void **state)
+{
+    pm_silence s = {0};
+    pm_silence_verdict v;
+
+    (void)state;
+    for (uint32_t t = 0; t < 5400; t++) {
+        pm_silence_figures f = {.at_us = (1000 + t) * S, .span_us = S, .day = 0.2, .week = -1};
+
+        f.client[0] = t < 3600 ? 1 : 0; /* two hosts, each second for an hour */
+        f.client[1] = t < 3600 ? 2 : 0;
+        pm_silence_step(&s, &f, &v);
+        assert_false(v.holds);
+    }
+}
+
 /** One client asks, or nobody does; 1: the silence holds. */
 static int then(site *s, uint32_t tag)
 {
@@ -315,6 +331,7 @@ int main(void)
         cmocka_unit_test(silence_is_seen_the_sooner_the_more_come),
         cmocka_unit_test(a_few_steady_clients_are_usual_after_45_seconds),
         cmocka_unit_test(one_client_that_stops_is_no_silence),
+        cmocka_unit_test(a_job_that_ends_is_no_silence_where_few_came_the_day_before),
         cmocka_unit_test(a_scanner_now_and_then_ends_no_silence),
         cmocka_unit_test(it_is_over_when_two_clients_ask_within_a_minute),
         cmocka_unit_test(it_is_over_when_one_client_asks_for_five_minutes),

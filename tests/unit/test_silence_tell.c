@@ -15,11 +15,11 @@ typedef struct scene {
     pm_outside_listener listener[2];
 } scene;
 
-static scene *make_scene(fixture *f)
+static scene *make_scene_at(fixture *f, uint64_t start)
 {
     scene *s = calloc(1, sizeof(*s));
 
-    s->b = make_bench(f);
+    s->b = make_bench_at(f, pm_time_now() / 60000000 * 60000000 + start * PM_SECOND);
     s->outside = (pm_outside){.mode = PM_PROBE_AUTO, .count = 1, .listener = s->listener};
     for (uint32_t i = 0; i < 2; i++) {
         s->listener[i].listener = (pm_listener){.port = (uint16_t)(80 + i), .any = 1};
@@ -27,6 +27,11 @@ static scene *make_scene(fixture *f)
     }
     s->b->fold.outside = &s->outside;
     return s;
+}
+
+static scene *make_scene(fixture *f)
+{
+    return make_scene_at(f, 30);
 }
 
 static void end_scene(scene *s)
@@ -297,6 +302,57 @@ static void what_clients_did_before_a_restart_is_usual_after_it(void **state)
     end_scene(s);
 }
 
+/** Two hosts that do a nightly job, each of them once a second. */
+static void job(scene *s, int seconds)
+{
+    for (int t = 0; t < seconds; t++) {
+        ask(s->b, 1, 200, 0);
+        ask(s->b, 2, 200, 0);
+        second(s);
+    }
+}
+
+static void a_job_that_ends_when_it_did_the_day_before_is_no_silence(void **state)
+{
+    for (uint64_t start = 0; start < 60; start += 12) { /* of its minute */
+        scene *s = make_scene_at(*state, start);
+
+        job(s, 660);
+        nobody(s, 660); /* the first time nothing tells that it is one */
+        job(s, 2);
+        incident(s->b, 1, 0);
+        restart(s, (86400 - 660 - 300) * PM_SECOND);
+        job(s, 300);
+        nobody(s, 300);
+        incident(s->b, 1, 0);
+        end_scene(s);
+    }
+}
+
+static void an_outage_the_day_before_hides_none(void **state)
+{
+    scene *s = make_scene(*state);
+
+    clients_get(s, 660, 200);
+    s->listener[0].seen.reach = PM_REACH_REFUSED;
+    for (int t = 0; t < 660; t++) {
+        second(s);
+        s->outside.fresh = 1;
+    }
+    assert_int_equal(incident(s->b, 1, 0)->kinds, PM_KIND_SILENCE | PM_KIND_UNREACHABLE);
+    s->listener[0].seen.reach = PM_REACH_ANSWERS;
+    for (int t = 0; t < 5; t++) {
+        s->outside.fresh = 1;
+        clients_get(s, 1, 200);
+    }
+    assert_false(incident(s->b, 1, 0)->open);
+    restart(s, (86400 - 660 - 300) * PM_SECOND);
+    clients_get(s, 300, 200);
+    nobody(s, 30);
+    assert_int_equal(incident(s->b, 2, 0)->kinds, PM_KIND_SILENCE | PM_KIND_UNREACHABLE);
+    end_scene(s);
+}
+
 static void monitoring_a_day_before_is_no_traffic_then(void **state)
 {
     scene *s = make_scene(*state);
@@ -324,6 +380,8 @@ int main(void)
         CASE(a_scanner_that_comes_by_makes_no_second_incident),
         CASE(monitoring_alone_is_no_traffic_after_a_restart),
         CASE(what_clients_did_before_a_restart_is_usual_after_it),
+        CASE(a_job_that_ends_when_it_did_the_day_before_is_no_silence),
+        CASE(an_outage_the_day_before_hides_none),
         CASE(monitoring_a_day_before_is_no_traffic_then),
     };
 

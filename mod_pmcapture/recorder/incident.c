@@ -366,6 +366,7 @@ static void states_clock_set(pm_fold *f, uint64_t now_us)
     pm_outside *o = f->outside;
 
     move_to(&f->state->quiet.silence.began_us, now_us);
+    move_to(&f->state->quiet.silence.asker_us, now_us);
     for (uint32_t i = 0; o != NULL && i < o->count; i++) {
         move_to(&o->listener[i].bad_since_us, now_us);
     }

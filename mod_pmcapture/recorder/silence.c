@@ -274,7 +274,7 @@ static void end_silence(pm_silence *s)
         }
         s->now.bare += s->accepted > s->brought ? s->accepted - s->brought : 0;
     }
-    s->quiet_us = s->began_us = 0;
+    s->quiet_us = s->began_us = s->asker_us = 0;
     s->holds = s->accepted = s->brought = 0;
     s->asker = 0;
 }

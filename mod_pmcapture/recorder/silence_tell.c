@@ -8,10 +8,8 @@
 #include "fold_private.h"
 #include "pm_time.h"
 
-#define TELL_US (15 * PM_SECOND) /* the story waits so long for a look from outside */
-#define CHANGE_US                                                                                  \
-    (600 *                                                                                         \
-     PM_SECOND) /* a change of listeners may be behind a silence that begins so long after it */
+#define TELL_US (15 * PM_SECOND)    /* the story waits so long for a look from outside */
+#define CHANGE_US (600 * PM_SECOND) /* so near to its beginning a change may be behind it */
 #define DAY_US (86400 * PM_SECOND)
 
 /* ---- figures ---- */
@@ -132,20 +130,20 @@ static void count_requests(pm_quiet *q, const pm_tick *t, int began, int people)
 
 #define WORDS 640
 
-/** Was this loaded so shortly before, or since, that it may be behind the silence? */
-static int is_late(uint64_t loaded_us, uint64_t began_us)
+/** Was this loaded so near to the silence's beginning that it may be behind it? */
+static int is_near(uint64_t loaded_us, uint64_t began_us)
 {
-    return loaded_us != 0 && loaded_us + CHANGE_US >= began_us;
+    return loaded_us != 0 && loaded_us + CHANGE_US >= began_us && loaded_us <= began_us + CHANGE_US;
 }
 
 static int expects_anew(const pm_outside_listener *l, uint64_t began_us)
 {
-    return l->seen.reach == PM_REACH_PROXY && l->proxy_since != 0 && is_late(l->proxy_us, began_us);
+    return l->seen.reach == PM_REACH_PROXY && l->proxy_since != 0 && is_near(l->proxy_us, began_us);
 }
 
 static int is_new(const pm_outside *o, const pm_outside_listener *l, uint64_t began_us)
 {
-    return l->since != 0 && l->since == o->changed && is_late(o->changed_us, began_us);
+    return l->since != 0 && l->since == o->changed && is_near(o->changed_us, began_us);
 }
 
 /** What is bad before what is good, what expects a header anew or is new before what answers as ever. */
@@ -182,7 +180,7 @@ static int outside_words(const pm_outside *o, uint64_t began_us, const char *nob
     }
     pm_listener_name(&show->listener, name);
     *how = pm_reach_key(show->seen.reach);
-    gone = is_late(o->changed_us, began_us) && o->gone[0] != '\0';
+    gone = is_near(o->changed_us, began_us) && o->gone[0] != '\0';
     if (expects_anew(show, began_us)) {
         snprintf(out, WORDS, "%s closes each connection: a PROXY header is expected%s", name,
                  pm_outside_proxy_place(o, show, place));

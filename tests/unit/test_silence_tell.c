@@ -186,12 +186,13 @@ static void health_checks_are_said_to_come(void **state)
 
 static void only_a_change_just_before_is_said_to_be_behind_it(void **state)
 {
-    for (int late = 0; late < 2; late++) {
+    for (int when = -1; when < 2; when++) {
         scene *s = make_scene(*state);
+        int late = when != 0;
 
         strcpy(s->outside.gone, "*:8080");
         s->outside.changed = 7;
-        s->outside.changed_us = s->b->now - (late ? 3600 : 0) * PM_SECOND;
+        s->outside.changed_us = s->b->now + (uint64_t)(when * 3600) * PM_SECOND;
         clients_get(s, LEARNED, 200);
         nobody(s, 30);
         assert_int_equal(says(told(s, 0), "no more on *:8080"), !late);
@@ -271,6 +272,22 @@ static void a_scanner_that_comes_by_makes_no_second_incident(void **state)
     assert_false(in->open);
     assert_int_equal(in->end_us, back);
     assert_int_equal(in->unserved_us, back - onset);
+    end_scene(s);
+}
+
+static void a_clock_that_is_set_back_leaves_no_end_to_come(void **state)
+{
+    scene *s = make_scene(*state);
+
+    clients_get(s, LEARNED, 200);
+    nobody(s, 30);
+    ask(s->b, 1, 200, 0);
+    nobody(s, 1);
+    assert_true(incident(s->b, 1, 0)->open);
+    s->b->now -= 1800 * PM_SECOND;
+    nobody(s, 5);
+    assert_true(incident(s->b, 2, 1)->open);
+    assert_true(incident(s->b, 2, 1)->end_us <= s->b->now);
     end_scene(s);
 }
 
@@ -378,6 +395,7 @@ int main(void)
         CASE(a_proxy_header_is_named_only_when_it_is_new),
         CASE(a_listener_that_ever_expected_a_proxy_header_answers),
         CASE(a_scanner_that_comes_by_makes_no_second_incident),
+        CASE(a_clock_that_is_set_back_leaves_no_end_to_come),
         CASE(monitoring_alone_is_no_traffic_after_a_restart),
         CASE(what_clients_did_before_a_restart_is_usual_after_it),
         CASE(a_job_that_ends_when_it_did_the_day_before_is_no_silence),

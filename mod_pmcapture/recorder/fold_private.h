@@ -14,7 +14,9 @@
  *               silence_past.c: clients of other days, and of before a restart
  *   failures.c   starts and reloads that failed, found in the file
  *   keep.c       all of it -> the capture file
- *   fold.c       the tick, and how a run begins
+ *   clock.c      the clock was set
+ *   fold.c       the tick
+ *   begin.c      how a run begins, and how the last one ended
  */
 #ifndef PM_FOLD_PRIVATE_H
 #define PM_FOLD_PRIVATE_H
@@ -51,6 +53,16 @@ typedef struct pm_tick {
 } pm_tick;
 
 #define PM_SCOPE_SERVER 0u
+
+/** The tick's memory, zeroed; the next call gives the same. NULL without memory. */
+pm_tick *pm_fold_memory(pm_fold *f);
+/** Do wall and monotonic clock part? That is said, `t->from_us` and what is open follow: time in the record never runs
+ *  backwards. */
+void pm_clock_check(pm_fold *f, pm_tick *t, uint64_t monotonic_us);
+/** Does a rule hold, scope by scope? */
+void pm_fold_judge(pm_fold *f, pm_tick *t);
+/** A row of the second joins the minute's. */
+void pm_fold_to_minute(pm_fold *f, pm_tick *t, const pm_row *row);
 
 /** Did something happen before the clock was set forward? Its time is none of the clock as it is. */
 static inline int pm_before_set(const pm_tick *t, uint64_t at)
@@ -93,9 +105,6 @@ void pm_heavy_resume(pm_open *o);
 void pm_heavy_recall(pm_fold *f, const pm_incident *in);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
-/** The clock was set since the last tick: what is open ends with that, as the times of an incident are all by one clock.
- *  What goes on failing opens another. */
-void pm_incidents_clock_set(pm_fold *f, const pm_tick *t);
 /** A state that no count of failures tells. */
 typedef struct pm_state {
     uint32_t kind;           /* one of PM_KIND_STATES */

@@ -261,12 +261,14 @@ static void step_open(pm_fold *f, pm_tick *t, pm_open *o)
     pm_sample_offer(f, o, t->sample_from);
 }
 
-static void say_closed(pm_fold *f, const pm_incident *in)
+void pm_incident_close(pm_fold *f, pm_incident *in, uint64_t at_us)
 {
     char span[PM_TIME_SIZE], words[PM_ESTIMATE_WORDS], kinds[PM_KIND_WORDS];
     pm_draft d;
 
-    pm_draft_begin(&d, PM_EV_INCIDENT_CLOSE, in->closed_us);
+    in->open = 0;
+    in->closed_us = at_us;
+    pm_draft_begin(&d, PM_EV_INCIDENT_CLOSE, at_us);
     pm_draft_count(&d, "incident", in->id);
     if ((in->kinds & ~(uint32_t)PM_KIND_STATES) == 0) {
         int outage = (in->kinds & PM_KIND_OUTAGE) != 0;
@@ -328,86 +330,15 @@ static void close_if_quiet(pm_fold *f, pm_tick *t, pm_open *o)
 
     if ((in->kinds & ~(uint32_t)PM_KIND_STATES) ==
         0) { /* over; what fails soon after opens it again */
-        in->open = 0;
-        in->closed_us = t->now_us;
-        say_closed(f, in);
+        pm_incident_close(f, in, t->now_us);
         return;
     }
     if ((verdict->errors_hold && !verdict->sequential) || verdict->slow_hold || o->succeeded == 0 ||
         still_unserved(t, o) || t->now_us < in->end_us + clear_of(f, o) * PM_SECOND) {
         return;
     }
-    in->open = 0;
-    in->closed_us = t->now_us;
     forget_told(f, o->scope);
-    say_closed(f, in);
-}
-
-/** A time of the clock as it was is none of the clock as it is. */
-static void forget_future(pm_scope_state *scope, uint64_t now_us)
-{
-    uint64_t *times[] = {&scope->first_error_us,    &scope->first_slow_us,
-                         &scope->last_error_us,     &scope->last_slow_us,
-                         &scope->first_unserved_us, &scope->last_unserved_us};
-
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        *times[i] = *times[i] > now_us ? 0 : *times[i];
-    }
-}
-
-static void move_to(uint64_t *time, uint64_t now_us)
-{
-    *time = *time != 0 ? now_us : 0;
-}
-
-/** What lasts has begun anew, by the clock as it is. */
-static void states_clock_set(pm_fold *f, uint64_t now_us)
-{
-    pm_outside *o = f->outside;
-
-    move_to(&f->state->quiet.silence.began_us, now_us);
-    move_to(&f->state->quiet.silence.asker_us, now_us);
-    for (uint32_t i = 0; o != NULL && i < o->count; i++) {
-        move_to(&o->listener[i].bad_since_us, now_us);
-    }
-    for (uint32_t i = 0; o != NULL && i < o->certificates; i++) {
-        move_to(&o->certificate[i].seen_us, now_us);
-    }
-}
-
-void pm_incidents_clock_set(pm_fold *f, const pm_tick *t)
-{
-    int told = pm_incident_any_open(f);
-
-    for (uint32_t i = 0; i < f->state->scopes; i++) {
-        forget_future(&f->state->scope[i], t->now_us);
-        pm_detect_clock_set(&f->state->scope[i].detect, t->from_us, told);
-    }
-    for (uint32_t v = 0; v < f->live->geo.vhosts; v++) { /* workers only raise these */
-        pm_vhost_live *vh = &f->live->vhosts[v];
-
-        if (atomic_load(&vh->last_error_us) > t->now_us) {
-            atomic_store(&vh->last_error_us, 0);
-        }
-        if (atomic_load(&vh->last_slow_us) > t->now_us) {
-            atomic_store(&vh->last_slow_us, 0);
-        }
-        if (atomic_load(&vh->last_unserved_us) > t->now_us) {
-            atomic_store(&vh->last_unserved_us, 0);
-        }
-    }
-    for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
-        pm_open *o = &f->state->open[i];
-
-        if (is_open(o)) {
-            o->incident.open = 0;
-            o->incident.closed_us = f->state->last_us;
-            o->incident.states = 0;
-            o->incident.down_since_us = 0;
-            say_closed(f, &o->incident);
-        }
-    }
-    states_clock_set(f, t->from_us);
+    pm_incident_close(f, in, t->now_us);
 }
 
 /** What came since its end: readers say when nothing fails any more. */

@@ -70,6 +70,7 @@ static inline pm_open *open_of(pm_ledger *s, uint32_t scope)
 /** An incident that begins; NULL without room. It is not said yet. */
 pm_open *pm_incident_begin(pm_fold *f, uint32_t scope, uint32_t kinds, uint64_t onset,
                            uint64_t now);
+void pm_incident_close(pm_fold *f, pm_incident *in, uint64_t at_us);
 void pm_incident_say_open(pm_fold *f, const pm_incident *in, uint64_t at);
 void pm_incident_add_kinds(pm_fold *f, pm_incident *in, uint32_t kinds);
 /** One that was closed goes on. */

@@ -177,7 +177,7 @@ static uint64_t served_until(pm_fold *f, const pm_server *last, const ending *en
 
 static void be_down(pm_fold *f, uint64_t from_us, uint64_t to_us, int lasts)
 {
-    pm_state down = {PM_KIND_DOWN, PM_SCOPE_SERVER, from_us, to_us, lasts};
+    pm_condition down = {PM_KIND_DOWN, PM_SCOPE_SERVER, from_us, to_us, lasts};
 
     pm_incident_state(f, &down);
 }

@@ -131,7 +131,7 @@ static void judge(pm_fold *f, const pm_tick *t, pm_outside_certificate *c)
 {
     int held = pm_incident_in_state(f, PM_KIND_UNREACHABLE, c->scope);
     uint64_t since = refused_since(t, c, held);
-    pm_state state = {PM_KIND_UNREACHABLE, c->scope, since, t->now_us, 1};
+    pm_condition state = {PM_KIND_UNREACHABLE, c->scope, since, t->now_us, 1};
 
     tell_ahead(f, t, c);
     tell_name(f, t, c);
@@ -167,7 +167,7 @@ static void let_go(pm_fold *f, const pm_tick *t)
 {
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         const pm_open *o = &f->state->open[i];
-        pm_state over = {PM_KIND_UNREACHABLE, o->scope, t->now_us, t->now_us, 0};
+        pm_condition over = {PM_KIND_UNREACHABLE, o->scope, t->now_us, t->now_us, 0};
 
         if (o->used && o->incident.open && (o->incident.states & PM_KIND_UNREACHABLE) &&
             o->scope != PM_SCOPE_SERVER &&

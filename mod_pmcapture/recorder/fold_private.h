@@ -106,15 +106,15 @@ void pm_heavy_recall(pm_fold *f, const pm_incident *in);
 
 void pm_incidents_step(pm_fold *f, pm_tick *t);
 /** A state that no count of failures tells. */
-typedef struct pm_state {
+typedef struct pm_condition {
     uint32_t kind;           /* one of PM_KIND_STATES */
     uint32_t scope;          /* PM_KIND_OUTAGE: the server */
     uint64_t from_us, to_us; /* from_us counts when it begins */
     int lasts;               /* 0: at to_us it is over */
-} pm_state;
+} pm_condition;
 /** It joins an incident that it touches, or becomes one of its own. While it lasts, it goes on from where it was with each
  *  call. An incident that is of states alone closes with the tick after the last of them is over. */
-void pm_incident_state(pm_fold *f, const pm_state *s);
+void pm_incident_state(pm_fold *f, const pm_condition *s);
 /** Does one last? */
 int pm_incident_in_state(const pm_fold *f, uint32_t kind, uint32_t scope);
 /** stopped.c: the last run ended in order, and that has become an outage, or goes on as one: it lasts until now. */

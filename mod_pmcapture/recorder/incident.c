@@ -8,6 +8,7 @@
 
 #include "incident_private.h"
 #include "pm_estimates.h"
+#include "pm_story.h"
 #include "pm_text.h"
 #include "pm_time.h"
 
@@ -280,11 +281,12 @@ void pm_incident_close(pm_fold *f, pm_incident *in, uint64_t at_us)
                          pm_time_span(outage ? in->unserved_us : in->end_us - in->onset_us, span)));
         return;
     }
-    pm_fold_event(f, pm_draft_end(&d, "Incident %llu closed: %s for %s%s%s, %s failed",
-                                  (unsigned long long)in->id, pm_kind_words(in->kinds, kinds),
-                                  pm_time_span(in->end_us - in->onset_us, span),
-                                  in->vhost[0] ? " on " : "", in->vhost,
-                                  pm_requests_words(in, in->errors, words)));
+    pm_fold_event(f,
+                  pm_draft_end(&d, "Incident %llu closed: %s for %s%s%s, %s %s",
+                               (unsigned long long)in->id, pm_kind_words(in->kinds, kinds),
+                               pm_time_span(in->end_us - in->onset_us, span),
+                               in->vhost[0] ? " on " : "", in->vhost,
+                               pm_requests_words(in, in->errors, words), pm_story_verb(in->kinds)));
 }
 
 /** For how long all must be well: by the rules of the kinds that it is of. */

@@ -21,7 +21,7 @@ static double square_root(double x)
 
 /** One that this belongs to: the scope's own or the server's; else, when nobody at all is served, any, which then is
  *  wider. */
-static pm_open *open_for(const pm_fold *f, const pm_state *s)
+static pm_open *open_for(const pm_fold *f, const pm_condition *s)
 {
     pm_open *found = open_of(f->state, s->scope);
 
@@ -40,7 +40,7 @@ static pm_open *open_for(const pm_fold *f, const pm_state *s)
 }
 
 /** One that was closed so shortly before that it would have been extended. */
-static pm_open *closed_for(const pm_fold *f, const pm_state *s)
+static pm_open *closed_for(const pm_fold *f, const pm_condition *s)
 {
     for (uint32_t i = 0; i < PM_INCIDENTS_OPEN; i++) {
         pm_open *o = &f->state->open[i];
@@ -54,7 +54,7 @@ static pm_open *closed_for(const pm_fold *f, const pm_state *s)
 }
 
 /** NULL without room. */
-static pm_open *find(pm_fold *f, const pm_state *s)
+static pm_open *find(pm_fold *f, const pm_condition *s)
 {
     pm_open *o = open_for(f, s);
 
@@ -102,7 +102,7 @@ static void count_unserved(pm_incident *in, uint64_t from_us, uint64_t to_us)
     in->expected_error = square_root((double)in->expected_requests);
 }
 
-static void last_unserved(pm_open *o, const pm_state *s)
+static void last_unserved(pm_open *o, const pm_condition *s)
 {
     pm_incident *in = &o->incident;
     int held = in->down_since_us != 0;
@@ -118,7 +118,7 @@ static void last_unserved(pm_open *o, const pm_state *s)
     in->vhost[0] = '\0';
 }
 
-void pm_incident_state(pm_fold *f, const pm_state *s)
+void pm_incident_state(pm_fold *f, const pm_condition *s)
 {
     pm_open *o = holder(f, s->kind, s->scope);
     pm_incident *in;

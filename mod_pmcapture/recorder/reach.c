@@ -148,7 +148,7 @@ static void settle(pm_fold *f, const pm_tick *t, pm_outside_listener *l)
 void pm_reach_step(pm_fold *f, const pm_tick *t)
 {
     pm_outside *o = f->outside;
-    pm_state state = {PM_KIND_UNREACHABLE, PM_SCOPE_SERVER, UINT64_MAX, t->now_us, 0};
+    pm_condition state = {PM_KIND_UNREACHABLE, PM_SCOPE_SERVER, UINT64_MAX, t->now_us, 0};
     int known = o->mode == PM_PROBE_OFF;
 
     for (uint32_t i = 0; i < o->count && o->fresh; i++) {

@@ -339,7 +339,7 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
         f->outside->wanted = (uint32_t)is_suspicious(f, &v);
     }
     if (v.holds) {
-        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.began_us, v.until_us, 1};
+        pm_condition silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.began_us, v.until_us, 1};
 
         q->held_us = held ? q->held_us : v.quiet_us;
         q->told = held ? q->told : 0;
@@ -347,7 +347,7 @@ void pm_silence_tick(pm_fold *f, const pm_tick *t, const pm_row *row)
         tell(f, &v);
     }
     else if (held || (v.again && pm_incident_in_state(f, PM_KIND_SILENCE, PM_SCOPE_SERVER))) {
-        pm_state silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.until_us, v.until_us, 0};
+        pm_condition silence = {PM_KIND_SILENCE, PM_SCOPE_SERVER, v.until_us, v.until_us, 0};
 
         pm_incident_state(f, &silence);
         say_over(f, t, held ? began : v.until_us, v.until_us);

@@ -109,7 +109,7 @@ int pm_stopped_lasts(const pm_fold *f)
 
 void pm_stopped_begin(pm_fold *f, const pm_server *last, uint64_t now_us, apr_pool_t *pool)
 {
-    pm_state stopped = {PM_KIND_STOPPED, PM_SCOPE_SERVER, now_us, now_us, 1};
+    pm_condition stopped = {PM_KIND_STOPPED, PM_SCOPE_SERVER, now_us, now_us, 1};
 
     if (!pm_stopped_lasts(f)) {
         stopped.from_us = outage_since(f, last, now_us, pool);
@@ -121,7 +121,7 @@ void pm_stopped_begin(pm_fold *f, const pm_server *last, uint64_t now_us, apr_po
 
 void pm_stopped_end(pm_fold *f, uint64_t now_us)
 {
-    pm_state stopped = {PM_KIND_STOPPED, PM_SCOPE_SERVER, now_us, now_us, 0};
+    pm_condition stopped = {PM_KIND_STOPPED, PM_SCOPE_SERVER, now_us, now_us, 0};
 
     if (pm_stopped_lasts(f)) {
         pm_incident_state(f, &stopped);

@@ -11,7 +11,7 @@
 
 static void hold(bench *b, uint32_t kind, uint32_t scope, uint64_t from, int lasts)
 {
-    pm_state s = {kind, scope, from, b->now, lasts};
+    pm_condition s = {kind, scope, from, b->now, lasts};
 
     pm_incident_state(&b->fold, &s);
 }

@@ -22,7 +22,7 @@ static scene *make_scene_at(fixture *f, uint64_t start)
     s->b = make_bench_at(f, pm_time_now() / 60000000 * 60000000 + start * PM_SECOND);
     s->outside = (pm_outside){.mode = PM_PROBE_AUTO, .count = 1, .listener = s->listener};
     for (uint32_t i = 0; i < 2; i++) {
-        s->listener[i].listener = (pm_listener){.port = (uint16_t)(80 + i), .any = 1};
+        s->listener[i].listener = (pm_listener){.port = (uint16_t)(80 + i), .any = 1, .v6 = 1};
         s->listener[i].seen = (pm_sighting){.took_us = 2000, .reach = PM_REACH_ANSWERS};
     }
     s->b->fold.outside = &s->outside;

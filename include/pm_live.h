@@ -371,7 +371,7 @@ static inline pm_door_count *pm_live_doors(const pm_live *live, uint32_t stripe)
 
 /** A connection's origin, as it stands in probe[]: never 0. `address` has 16 bytes, as a pm_listener's. */
 uint64_t pm_live_origin(const pm_live *live, const uint8_t address[16], uint16_t port);
-/** Is this connection a probe? */
+/** Is this connection a probe? That takes its mark: a connection is met once, and a client may have its port later. */
 int pm_live_is_probe(const pm_live *live, const uint8_t address[16], uint16_t port);
 
 static inline uint32_t pm_live_pool(const pm_live *live, uint32_t vhost)

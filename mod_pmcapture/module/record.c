@@ -525,8 +525,8 @@ static void count_unusual(request_rec *r, const request_rec *final, pm_conn *pc,
         done->slow =
             (uint32_t)is_slow(r, final, done->done_us - done->arrival_us, conf->slow.threshold_us);
     }
-    if (outcome != PM_FAILED && done->client != 0 &&
-        pm_live_wants_client(&pm.live, done->vhost, done->client)) {
+    if (done->client != 0 &&
+        (outcome == PM_FAILED || pm_live_wants_client(&pm.live, done->vhost, done->client))) {
         done->monitor = (uint32_t)pm_is_monitor(r);
     }
     pm_where_check_host(r, done->vhost);

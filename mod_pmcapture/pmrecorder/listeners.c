@@ -149,8 +149,11 @@ static enum taking takes(const spec *s, const pm_listener *l)
     if (s->any) {
         return EVERYWHERE;
     }
-    return (l->any ? is_loopback(s->address) : memcmp(s->address, l->address, 16) == 0) ? EXACTLY
-                                                                                        : NOTHING;
+    /* All addresses of IPv6 are asked at ::1. */
+    return (l->any ? is_loopback(s->address) && (s->family == 6) == (l->v6 != 0)
+                   : memcmp(s->address, l->address, 16) == 0)
+               ? EXACTLY
+               : NOTHING;
 }
 
 /** What comes to another one of the addresses that are listened on there? */

@@ -25,9 +25,11 @@
 
 static struct {
     pm_outside out;
-    pm_outside_listener listener[PM_LISTENERS_MAX], before[PM_LISTENERS_MAX];
+    pm_outside_listener listener[PM_LISTENERS_MAX], last[PM_LISTENERS_MAX];
+    pm_outside_listener
+        before[PM_LISTENERS_MAX]; /* of the last generation whose changes were told */
     pm_outside_certificate certificate[PM_LISTENERS_MAX], known[PM_LISTENERS_MAX];
-    uint32_t before_count, compared; /* listeners of the generation before; 1: there is one */
+    uint32_t before_count, compared; /* listeners of it; 1: there is a generation before */
     uint64_t parent_start;           /* of the httpd whose generations are numbered so */
     uint32_t parent_pid;
     uint64_t begun_us, certificates_us; /* monotonic: of the last round */
@@ -64,8 +66,8 @@ static uint32_t mode_of(const pm_handover_block *b)
 static void take_server(const pm_handover_block *b)
 {
     if (outside.parent_pid != b->parent_pid || outside.parent_start != b->parent_start) {
-        for (uint32_t i = 0; i < outside.before_count; i++) {
-            outside.before[i].since = outside.before[i].proxy_since = 0;
+        for (uint32_t i = 0; i < outside.out.count; i++) {
+            outside.last[i].since = outside.last[i].proxy_since = 0;
         }
         outside.out.changed = 0;
     }
@@ -79,13 +81,17 @@ void pm_outside_take(pm_generation *g)
     uint32_t count = b->listeners < PM_LISTENERS_MAX ? b->listeners : PM_LISTENERS_MAX;
 
     pm_prober_use(&g->live);
-    memcpy(outside.before, outside.listener, sizeof(outside.before));
-    outside.before_count = outside.out.count;
+    uint32_t last_count = outside.out.count;
+
+    memcpy(outside.last, outside.listener, sizeof(outside.last));
     outside.compared = outside.out.listener != NULL;
+    if (outside.placed || !outside.compared) { /* else what changed before is still to be told */
+        memcpy(outside.before, outside.listener, sizeof(outside.before));
+        outside.before_count = last_count;
+    }
     take_server(b);
     for (uint32_t i = 0; i < count; i++) {
-        const pm_outside_listener *was =
-            find(outside.before, outside.before_count, &b->listener[i]);
+        const pm_outside_listener *was = find(outside.last, last_count, &b->listener[i]);
 
         outside.listener[i] = was != NULL ? *was : (pm_outside_listener){.tls = 0};
         outside.listener[i].listener = outside.listener[i].ask = b->listener[i];
@@ -211,6 +217,7 @@ static void take_listeners(const pm_target_seen *seen, uint32_t count)
         /* of one virtual host's address: the listener has others */
         if (l->seen.reach == PM_REACH_UNROUTED && !pm_listener_same(&l->ask, &l->listener)) {
             l->seen.reach = PM_REACH_UNKNOWN;
+            l->good = l->bad = l->told = 0; /* it is another machine's now */
         }
     }
     outside.same = changed ? 0 : outside.same + 1;

@@ -157,6 +157,10 @@ void pm_reach_step(pm_fold *f, const pm_tick *t)
     for (uint32_t i = 0; i < o->count; i++) {
         pm_outside_listener *l = &o->listener[i];
 
+        if (o->mode == PM_PROBE_OFF) { /* nobody looks any more: nothing is known */
+            l->told = UNTOLD;
+            l->good = l->bad = 0;
+        }
         tell(f, l);
         settle(f, t, l);
         known |= l->good >= GOOD_LOOKS;

@@ -11,6 +11,7 @@
 #define TELL_US (15 * PM_SECOND)    /* the story waits so long for a look from outside */
 #define CHANGE_US (600 * PM_SECOND) /* so near to its beginning a change may be behind it */
 #define DAY_US (86400 * PM_SECOND)
+#define TIMED_OUT 408u
 
 /* ---- figures ---- */
 
@@ -109,7 +110,7 @@ static void count_requests(pm_quiet *q, const pm_tick *t, int began, int people)
     for (uint32_t i = 0; i < PM_STATUS_SLOTS; i++) {
         uint64_t n = t->delta.status[i];
 
-        if (n == 0) {
+        if (n == 0 || i + 100 == TIMED_OUT) { /* it may have brought no request */
             continue;
         }
         if (is_unfit(i + 100)) {
@@ -234,7 +235,8 @@ static void begin_words(const pm_quiet *q, uint64_t quiet_us, double expected, c
 
     pm_time_span(quiet_us, span);
     if (q->others != 0) {
-        snprintf(checks, sizeof(checks), "%llu of health checkers", (unsigned long long)q->others);
+        snprintf(checks, sizeof(checks), "%llu of health checkers or httpd's own",
+                 (unsigned long long)q->others);
     }
     if (q->unfit == 0) {
         snprintf(out, WORDS, "%s request%s%s for %s where about %.0f were usual", no,
@@ -278,11 +280,16 @@ static void say_over(pm_fold *f, const pm_tick *t, uint64_t began_us, uint64_t u
     pm_draft d;
 
     pm_draft_begin(&d, PM_EV_TRAFFIC_SILENCE, t->now_us);
-    pm_draft_seconds(&d, "seconds", us / 1000 * 1000);
+    if (us != 0) {
+        pm_draft_seconds(&d, "seconds", us / 1000 * 1000);
+        pm_time_span(us, span);
+    }
     pm_draft_flag(&d, "resolved", 1);
     d.event.severity = PM_INFO;
-    pm_time_span(us, span);
-    if (q->unfit != 0) {
+    if (us == 0) { /* another process saw it begin */
+        pm_draft_end(&d, "Clients ask again");
+    }
+    else if (q->unfit != 0) {
         pm_draft_end(&d, "Clients get other answers than %u%s again, after %s", q->unfit_status,
                      q->unfit_mixed ? " and the like" : "", span);
     }

@@ -19,7 +19,10 @@ int pm_live_is_probe(const pm_live *live, const uint8_t address[16], uint16_t po
     uint64_t origin = pm_live_origin(live, address, port);
 
     for (uint32_t i = 0; i < PM_PROBES; i++) {
-        if (atomic_load_explicit(&live->header->probe[i], memory_order_relaxed) == origin) {
+        uint64_t mark = origin;
+
+        if (atomic_load_explicit(&live->header->probe[i], memory_order_relaxed) == origin &&
+            atomic_compare_exchange_strong(&live->header->probe[i], &mark, 0)) {
             return 1;
         }
     }

@@ -119,7 +119,8 @@ static uint64_t birth_of(int folder, const char *name)
 {
     struct statx st;
 
-    return statx(folder, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) == 0 &&
+    return statx(folder, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+                 STATX_BTIME, &st) == 0 &&
                    (st.stx_mask & STATX_BTIME)
                ? (uint64_t)st.stx_btime.tv_sec * PM_SECOND + st.stx_btime.tv_nsec / 1000
                : 0;
@@ -135,7 +136,8 @@ static void name_fresh(int fd, pm_look *out)
     while (seen < FRESH_MAX && (n = getdents64(fd, buffer, sizeof(buffer))) > 0) {
         for (ssize_t at = 0; at < n;) {
             const struct dirent64 *e = (const void *)(buffer + at);
-            uint64_t born = birth_of(fd, e->d_name);
+            /* A folder may be another file system's, which may hang. */
+            uint64_t born = e->d_type != DT_DIR ? birth_of(fd, e->d_name) : 0;
 
             at += e->d_reclen;
             seen++;

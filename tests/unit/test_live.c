@@ -326,6 +326,19 @@ static void a_process_that_died_is_given_up_and_a_reused_pid_is_told_apart(void 
     pm_live_detach(&live);
 }
 
+static void a_probes_mark_is_taken_by_the_connection_that_it_is_of(void **state)
+{
+    static const uint8_t at[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
+    pm_live live = {.header = calloc(1, sizeof(*live.header))};
+
+    (void)state;
+    atomic_store(&live.header->probe[3], pm_live_origin(&live, at, 40000));
+    assert_int_equal(pm_live_is_probe(&live, at, 40001), 0);
+    assert_int_equal(pm_live_is_probe(&live, at, 40000), 1);
+    assert_int_equal(pm_live_is_probe(&live, at, 40000), 0); /* a client that has its port by now */
+    free(live.header);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +353,7 @@ int main(void)
         CASE(a_copy_outlives_what_becomes_of_the_file),
         CASE(a_full_file_system_is_an_error_and_leaves_no_file),
         CASE(a_process_that_died_is_given_up_and_a_reused_pid_is_told_apart),
+        cmocka_unit_test(a_probes_mark_is_taken_by_the_connection_that_it_is_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

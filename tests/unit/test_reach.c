@@ -73,6 +73,22 @@ static void an_address_that_never_answered_and_is_not_there_is_a_warning(void **
     }
 }
 
+static void with_the_probe_switched_off_nothing_is_unreachable(void **state)
+{
+    bench *b = make_bench(*state);
+    view w;
+
+    begin_view(&w, b);
+    w.o.mode = PM_PROBE_AUTO;
+    look(b, &w, PM_REACH_ANSWERS, PM_REACH_REFUSED);
+    assert_true(incident(b, 1, 0)->open);
+    w.o.mode = PM_PROBE_OFF;
+    tick(b);
+    tick(b);
+    assert_false(incident(b, 1, 0)->open);
+    end_bench(b);
+}
+
 static void an_address_that_was_lost_is_an_outage(void **state)
 {
     bench *b = make_bench(*state);
@@ -161,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(an_address_that_never_answered_and_is_not_there_is_a_warning),
+        CASE(with_the_probe_switched_off_nothing_is_unreachable),
         CASE(an_address_that_was_lost_is_an_outage),
         CASE(a_queue_that_is_full_from_the_start_is_an_outage_of_all_addresses),
         CASE(how_many_listeners_fail_is_said),

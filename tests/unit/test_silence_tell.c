@@ -172,6 +172,17 @@ static void requests_that_are_answered_400_are_said_to_come(void **state)
     end_scene(s);
 }
 
+static void a_connection_that_times_out_without_a_request_is_none(void **state)
+{
+    scene *s = make_scene(*state);
+
+    clients_get(s, LEARNED, 200);
+    clients_get(s, 30, 408); /* mod_reqtimeout answers so to who has sent nothing */
+    assert_true(says(told(s, 0), "No request for"));
+    assert_true(says(told(s, 0), "in front of it"));
+    end_scene(s);
+}
+
 static void health_checks_are_said_to_come(void **state)
 {
     scene *s = make_scene(*state);
@@ -389,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(when_nobody_comes_what_is_in_front_may_be_broken),
         CASE(requests_that_are_answered_400_are_said_to_come),
+        CASE(a_connection_that_times_out_without_a_request_is_none),
         CASE(health_checks_are_said_to_come),
         CASE(only_a_change_just_before_is_said_to_be_behind_it),
         CASE(a_listener_of_an_older_change_is_not_the_one_that_is_told),

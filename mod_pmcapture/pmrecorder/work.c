@@ -135,6 +135,10 @@ static void take(work *w, pm_handover *h)
         if (w->begun && !w->loaded) {
             pm_load_step(w->g, 1);
         }
+        /* The parent could not know yet what has been said of that load just now. */
+        if (w->g->watch != NULL && g->watch_last != NULL) {
+            pm_watch_carry(g->watch_last, w->g->watch);
+        }
         pm_generation_end(w->g);
         w->g->next_ended = w->ended;
         w->ended = w->g;

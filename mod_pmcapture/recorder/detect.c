@@ -81,10 +81,11 @@ static uint32_t intervals_within(const pm_scope *scope, uint32_t seconds)
     return count;
 }
 
-/** An arrival that nobody noted, or that a stepped clock put ahead, was at the interval's end at the latest. */
+/** An arrival that nobody noted, that a stepped clock put ahead, or that came while the counters were read, was in the
+ *  interval all the same: just before its end. */
 static uint64_t known_time(uint64_t us, uint64_t at_us)
 {
-    return us != 0 && us < at_us ? us : at_us;
+    return us != 0 && us < at_us ? us : at_us - 1;
 }
 
 static void keep(pm_scope *scope, const pm_figures *f, uint64_t span_us)

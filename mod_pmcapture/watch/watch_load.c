@@ -63,6 +63,9 @@ void pm_watch_carry(pm_watch_table *previous, const pm_watch_table *t)
 {
     uint32_t count = atomic_load(&previous->count);
 
+    if (previous->magic != PM_WATCH_MAGIC || previous->size != sizeof(*previous)) {
+        return;
+    }
     for (uint32_t i = 0; i < count && i < PM_WATCH_MAX; i++) {
         pm_watched *old = &previous->at[i];
         const pm_watched *w = same_path(t, old);

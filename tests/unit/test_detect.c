@@ -889,17 +889,17 @@ static void a_quiet_sites_failures_count_across_a_step_of_the_clock(void **state
     assert_true(s->verdict.errors_onset_us > s->f.at_us - 60 * PM_SECOND);
 }
 
-static void an_unknown_arrival_is_taken_as_the_intervals_end(void **state)
+static void an_unknown_arrival_is_taken_as_just_before_the_intervals_end(void **state)
 {
     site *s = *state;
 
     s->f.requests = s->f.errors = 50;
     ends(s);
-    assert_int_equal(s->verdict.errors_onset_us, s->f.at_us);
+    assert_int_equal(s->verdict.errors_onset_us, s->f.at_us - 1);
     s->f.requests = s->f.errors = 50;
     s->f.first_error_us = s->f.at_us + 3600 * PM_SECOND;
     ends(s);
-    assert_true(s->verdict.errors_onset_us <= s->f.at_us);
+    assert_true(s->verdict.errors_onset_us < s->f.at_us);
 }
 
 static void absurd_figures_saturate(void **state)
@@ -1076,7 +1076,7 @@ int main(void)
         T(a_clock_that_steps_back_neither_holds_for_ever_nor_blinds),
         T(failures_do_not_come_back_when_a_clock_that_stepped_back_gets_there_again),
         T(a_quiet_sites_failures_count_across_a_step_of_the_clock),
-        T(an_unknown_arrival_is_taken_as_the_intervals_end),
+        T(an_unknown_arrival_is_taken_as_just_before_the_intervals_end),
         T(absurd_figures_saturate),
         T(no_content_of_a_damaged_scope_crashes_a_step),
         T(a_steady_one_per_cent_never_holds_in_a_busy_day),

@@ -575,6 +575,20 @@ what_failed_before_the_clock_was_set_forward_a_little_opens_nothing_after_it(voi
     end_bench(b);
 }
 
+static void a_failure_that_comes_while_the_counters_are_read_is_of_its_incident(void **state)
+{
+    bench *b = make_bench(*state);
+
+    quiet(b, 5, 1);
+    request(b, 1, 0, 503, PM_SECOND + 20000, 1000); /* read by the tick before its time */
+    tick(b);
+    requests(b, 1, 12, 503);
+    tick(b);
+    assert_int_equal(incident(b, 1, 0)->errors, 13);
+    assert_true(incident(b, 1, 0)->onset_us < b->now);
+    end_bench(b);
+}
+
 /** One failure every two seconds, and nothing else. */
 static void fail_slowly(bench *b, uint32_t n)
 {
@@ -1293,6 +1307,7 @@ int main(void)
         CASE(what_failed_in_the_second_in_which_the_clock_was_set_forward_opens_by_the_new_clock),
         CASE(what_failed_before_the_clock_was_set_forward_a_little_opens_nothing_after_it),
         CASE(a_quiet_sites_outage_goes_on_in_another_incident_when_the_clock_was_set_forward),
+        CASE(a_failure_that_comes_while_the_counters_are_read_is_of_its_incident),
         CASE(a_quiet_sites_failures_count_across_a_clock_set_forward),
         CASE(a_hang_around_a_clock_set_forward_is_no_longer_than_it_was),
         CASE(good_requests_in_flight_when_the_clock_is_set_forward_are_not_slow),

@@ -66,10 +66,9 @@ const char *pm_status_name(int slot, char out[PM_STATUS_NAME]);
 
 /** Beside the tables of a breakdown: their requests are not all of one window. */
 #define PM_BREAKDOWN_BASIS                                                                         \
-    "Requests of a virtual host are all from onset to end; of a route, Host or backend those "     \
-    "that "                                                                                        \
-    "failed, and those that succeeded since the detection. Its failing share is of what came "     \
-    "since the detection."
+    "A virtual host's requests are counted from onset to end. Of a route, Host or backend, "       \
+    "answers with 5xx are counted from the onset, all else from the detection; the failing share " \
+    "is of what came since the detection."
 
 /** Clients that a masked address does not tell apart are one line. */
 typedef struct pm_alike {

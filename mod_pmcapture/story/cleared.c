@@ -205,17 +205,25 @@ static size_t busiest_sampled_client(const pm_telling *t, size_t *known)
 static const char *no_busy_client(pm_telling *t)
 {
     const pm_incident *i = t->i;
+    /* Of refusals those before the detection are counted of nobody: they may be anybody's. */
+    int some = (i->kinds & PM_KIND_UNSERVED) != 0;
+    uint64_t others = 0;
     char traffic[PM_STORY_PERCENT], errors[PM_STORY_PERCENT];
 
+    for (int n = 1; n < PM_COUNTS; n++) {
+        others += i->by_client[n].errors;
+    }
     if (!i->busiest.requests || i->busiest.requests * 5 > i->counted_requests ||
-        !i->by_client[0].errors || i->by_client[0].errors * 2 > i->errors) {
+        !i->by_client[0].errors || i->by_client[0].errors * 2 > i->errors ||
+        (some && others * 2 < i->errors)) {
         return NULL;
     }
     return apr_psprintf(
         t->pool,
         "The errors are not one client's: they met about %.0f different clients, the one that met "
-        "most of them %s; the busiest made %s of the requests",
-        i->error_clients, pm_story_percent(i->by_client[0].errors, i->errors, errors),
+        "most of them %s%s; the busiest made %s of the requests",
+        i->error_clients, some ? "at least " : "",
+        pm_story_percent(i->by_client[0].errors, i->errors, errors),
         pm_story_percent(i->busiest.requests, i->counted_requests, traffic));
 }
 

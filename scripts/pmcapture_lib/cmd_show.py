@@ -98,9 +98,9 @@ class Page:
         for sentence in case.brief:
             self.out.paragraph(sentence)
         self.causes()
+        self.changes()
         self.where()
         self.timeline()
-        self.changes()
         self.machine()
         self.samples()
         self.out.heading("How it ended")

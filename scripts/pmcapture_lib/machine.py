@@ -15,6 +15,7 @@ from .logtime import LogClock
 from .packages import of_httpd, tie
 
 BEFORE, AFTER = timedelta(hours=1), timedelta(minutes=15)
+A_DAY = timedelta(days=1)       # longer ago it stands in the timeline alone
 FAR = timedelta(days=30)
 SHOWN = 40  # lines in what people read; JSON has all entries
 TOGETHER = timedelta(minutes=2)  # from one package to the next
@@ -144,7 +145,7 @@ class Joined:
         ties = [e for e in self.entries if e.tie and e.tie["confidence"] != "possible"]
         if ties:
             return min(ties, key=lambda e: (not e.command, e.tie["confidence"]))
-        touched = [e for e in self.entries if e.at < onset and needed.intersection(e.packages)]
+        touched = [e for e in self.entries if onset - A_DAY <= e.at < onset and needed.intersection(e.packages)]
         return max(touched, key=lambda e: (e.at, bool(e.command)), default=None)
 
 

@@ -74,9 +74,15 @@ class Postmortem:
         """What failed, since when, whom it hit, where, and what changed before it."""
         yield self._span()
         yield self.incident["summary"] and _stop(self.incident["summary"])
+        yield self._silence()
         yield where.sentence(self.incident)
         yield self._nearest()
         yield self._machine()
+
+    def _silence(self):
+        """What came in a silence, and what a look from outside said."""
+        texts = (moment["text"] for moment in self.incident["timeline"] if moment["kind"] == "traffic.silence")
+        return next((_stop(text) for text in texts if text), None)
 
     def _rest(self):
         if self.causes:

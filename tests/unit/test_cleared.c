@@ -137,6 +137,14 @@ static void what_the_busiest_client_asked_and_met_clears_a_single_one(void **sta
     assert_null(cleared(tell(f), "single_client"));
     i->by_client[0].errors = 0; /* not counted */
     assert_null(cleared(tell(f), "single_client"));
+    /* refusals before the detection are counted of nobody: they may all be one client's */
+    i->by_client[0].errors = 9;
+    i->kinds = PM_KIND_REFUSED;
+    assert_null(cleared(tell(f), "single_client"));
+    for (int n = 1; n < PM_COUNTS; n++) {
+        i->by_client[n].errors = i->errors / 10;
+    }
+    assert_contains(cleared(tell(f), "single_client"), "most of them at least 20 %");
 }
 
 static void

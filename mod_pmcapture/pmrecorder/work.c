@@ -132,6 +132,11 @@ static void take(work *w, pm_handover *h)
     pm_serve(g);
     pm_outside_take(g);
     if (w->g != NULL) {
+        /* A load that is followed by the next one before there was time to begin is on record all the same. */
+        if (!w->begun && w->leased) {
+            w->begun = pm_fold_begin(&w->g->fold, pm_time_now(), pm_time_monotonic(), w->g->pool,
+                                     &err) == APR_SUCCESS;
+        }
         if (w->begun && !w->loaded) {
             pm_load_step(w->g, 1);
         }

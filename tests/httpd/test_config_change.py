@@ -11,7 +11,7 @@ import pytest
 
 from harness import document, processes
 from harness.document import events, from_file, wait_for_document
-from harness.paths import MODULES
+from harness.paths import MODULES, RECORDER
 from harness.wait import wait_for
 
 API = """<VirtualHost *:80>
@@ -209,6 +209,19 @@ def test_a_virtual_host_that_is_renamed_is_the_same_one(site):
     _, changed = reload(site)
     assert changed["text"] == ("ServerName changed in <VirtualHost *:80> (www.example) "
                                '(sites/api.conf:2): "api.example" -> "www.example"')
+
+
+def test_a_load_that_is_followed_by_the_next_one_before_the_recorder_begins_is_on_record(site):
+    slow = site.root / "slow"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec "{RECORDER}" "$@"\n')
+    slow.chmod(0o755)
+    site.pm += f"PMCaptureRecorder {slow}\n"
+    write(site, API)
+    site.start()
+    write(site, API.replace("api.example", "www.example"))
+    site.reload()
+    site.loads = 2
+    assert loads(all_events(site)) == 2
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

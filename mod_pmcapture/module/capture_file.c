@@ -115,6 +115,9 @@ static int in_use(pm_capture *c, const char *path, apr_pool_t *p)
     if (httpd == (uint32_t)getpid()) {
         return 0;
     }
+    if (pm_process_start((uint32_t)holder) == 0) {
+        return is_served(c, path, p); /* it has ended since: a service that was just left, say */
+    }
     if (pm_service_is(pm_process_parent((uint32_t)holder))) {
         return is_served(c, path, p); /* it waits for this one */
     }

@@ -146,7 +146,7 @@ typedef struct pm_draft {
 void pm_draft_begin(pm_draft *d, uint32_t type, uint64_t at_us);
 /** With room for data elsewhere. */
 void pm_draft_begin_in(pm_draft *d, uint32_t type, uint64_t at_us, char *data, size_t size);
-/** NULL is null. */
+/** NULL is null; an empty text, which is not known, is no member. */
 void pm_draft_text(pm_draft *d, const char *key, const char *text);
 void pm_draft_count(pm_draft *d, const char *key, uint64_t count);
 void pm_draft_seconds(pm_draft *d, const char *key, uint64_t us);

@@ -25,14 +25,6 @@ static void put_path(pm_draft *d, const char *path)
     pm_draft_text(d, "path", clean);
 }
 
-/** An .htaccess file is named by nothing. */
-static void put_named(pm_draft *d, const char *named_by)
-{
-    if (named_by[0] != '\0') {
-        pm_draft_text(d, "named_by", named_by);
-    }
-}
-
 static void put_identity(pm_draft *d, const char *key, const pm_identity *is)
 {
     pm_json *j;
@@ -153,7 +145,7 @@ void pm_watch_tell_missing(pm_fold *f, const pm_watch_news *n)
     }
     put_path(&d, w->path);
     put_needs(&d, n);
-    put_named(&d, w->named_by);
+    pm_draft_text(&d, "named_by", w->named_by); /* an .htaccess file is named by nothing */
     put_when(&d, n);
     put_identity(&d, "identity", &w->told);
     describe(n, what, sizeof(what));
@@ -270,7 +262,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
         d.event.severity = PM_WARNING;
     }
     put_path(&d, w->path);
-    put_named(&d, w->named_by);
+    pm_draft_text(&d, "named_by", w->named_by); /* an .htaccess file is named by nothing */
     pm_draft_text(&d, "kind", kind_names[w->kind]);
     put_when(&d, n);
     put_identity(&d, "from", &w->told);
@@ -278,9 +270,7 @@ void pm_watch_tell_changed(pm_fold *f, const pm_watch_news *n)
     if (pm_draft_room(&d) && (w->link[0] != '\0' || n->look->link[0] != '\0')) {
         pm_draft_text(&d, "link", n->look->link);
     }
-    if (n->look->fresh[0] != '\0') {
-        pm_draft_text(&d, "fresh", n->look->fresh);
-    }
+    pm_draft_text(&d, "fresh", n->look->fresh);
     how(n, what, sizeof(what));
     if (w->named_by[0] != '\0') {
         snprintf(by, sizeof(by), " (%s)", w->named_by);
@@ -353,7 +343,7 @@ void pm_watch_loaded_data(const pm_watch_file *file, uint64_t at_us, pm_draft *d
 {
     pm_draft_begin(d, PM_EV_DEPENDENCY_CHANGED, at_us);
     put_path(d, file->now->path);
-    put_named(d, file->now->named_by);
+    pm_draft_text(d, "named_by", file->now->named_by);
     pm_draft_flag(d, "loaded", 1);
     pm_draft_time(d, "noticed", at_us);
     put_identity(d, "from", &file->was->running);

@@ -404,6 +404,8 @@ def test_children_that_crash_across_a_reload_are_told_and_a_lost_parent_is_too(n
             cut = load.stream("/crash", rate=5, count=5).wait()
         httpd.reload()
         cut += load.stream("/crash", rate=5, count=5).wait()
+        wait_for(lambda: len(httpd.said("AH00052")) == len(cut), 10,
+                 "the parent has met each: who is still ending cannot be killed once more")
         processes.kill(httpd.worker())
         final = document.wait_for_document(
             httpd, lambda d: sum(e["data"]["count"] for e in events(d, "child.crash")) >= 11, 25,

@@ -58,6 +58,8 @@ def start(httpd):
     httpd.start()
     wait_for(httpd.resumed, 20, "the server takes signals")
     httpd.loads = getattr(httpd, "loads", 0) + 1
+    if httpd.capture:
+        all_events(httpd)   # until then its files are being read, beside the server: an edit might be read instead
     return httpd
 
 

@@ -237,7 +237,7 @@ def test_a_reload_with_another_file_than_the_services_says_so(new_httpd, service
     assert httpd.get("/").status == 200
     httpd.capture_directive = first
     httpd.write_config()
-    httpd.reload()
+    httpd.replace()
     httpd.get("/")
     final = document.ticked(httpd, 2)
     assert document.status_totals(final) == {"200": 1}, "what came meanwhile belongs to the other file"

@@ -64,7 +64,7 @@ def test_httpd_that_runs_on_without_the_module_is_not_called_stopped(new_httpd):
     wait_for(lambda: not httpd.recorders(), 10, "its recorder leaves")
     httpd.module = module
     httpd.write_config()
-    httpd.reload()
+    httpd.replace()
     httpd.get("/")
     found = document.wait_for_document(httpd, lambda d: d["totals"]["requests"] >= 2, 20, "it counts again")
     assert found["server"]["state"] == "running" and found["server"]["unloaded"] is None
@@ -79,7 +79,7 @@ def test_another_capture_file_begins_with_nothing_of_the_last_one(new_httpd, mpm
     first = httpd.capture
     httpd.capture_directive = "logs/second.pmc"
     httpd.write_config()
-    httpd.reload()
+    httpd.replace()
     for _ in range(3):
         httpd.get("/")
     found = document.wait_for_document(httpd, lambda d: d["totals"]["requests"] >= 3, 20, "three are counted")

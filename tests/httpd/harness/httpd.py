@@ -264,6 +264,12 @@ class Httpd:
         if wait:
             wait_for(lambda: self.resumed() > before, 20, "the reload")
 
+    def replace(self):
+        """Graceful reload; returns when nobody of the older generation is left who might answer the next request."""
+        old = self.workers()
+        self.reload()
+        wait_for(lambda: not any(processes.alive(pid) for pid in old), 30, "the older generation ends")
+
     def stop(self, sig=signal.SIGTERM):
         """Orderly stop; returns when every process is gone, and fails if one stays or has crashed."""
         parent = self.parent

@@ -230,7 +230,6 @@ def test_a_load_that_is_followed_by_the_next_one_before_the_recorder_begins_is_o
 def test_an_edit_while_the_server_is_down_is_found_at_the_start(site, end):
     write(site, API)
     start(site)
-    all_events(site)
     getattr(site, end)()
     site.error_log.unlink()
     write(site, API.replace('"a"', '"b"'))
@@ -247,7 +246,6 @@ def test_an_edit_while_the_server_is_down_is_found_at_the_start(site, end):
 def test_a_configuration_that_was_refused_is_compared_with_the_last_one_that_ran(site):
     write(site, API)
     start(site)
-    all_events(site)
     write(site, API.replace('"a"', '"b"') + "Nonsense\n")
     site.send(signal.SIGUSR1)
     site.wait_failed()
@@ -354,7 +352,6 @@ def test_a_bad_detail_is_a_configuration_error_that_says_what_is_accepted(new_ht
 def test_a_damaged_snapshot_is_ignored_with_one_warning(site):
     write(site, API)
     start(site)
-    all_events(site)
     site.stop()
     site.error_log.unlink()
     snapshot = site.root / "logs/pmcapture.pmc.config"
@@ -473,7 +470,6 @@ def test_a_load_whose_gatherer_is_killed_is_told_without_a_difference(site):
     for number in range(2000):
         write(site, API.replace("api.", f"v{number}."), f"sites/{number:04}.conf")
     start(site)
-    all_events(site)
     killed, value = [], 1
     while not killed:       # it may have done its work before it is seen
         value += 1
@@ -537,7 +533,6 @@ def test_a_change_that_a_slow_gatherer_left_to_the_next_reload_is_told_once(site
         write(site, API.replace("api.", f"v{number}."), f"sites/{number:04}.conf")
     write(site, inner(1), "sites/own.conf")
     start(site)
-    all_events(site)
     value, slow = stop_one_that_compares(site, 1)
     write(site, inner(value + 2), "sites/own.conf")
     site.reload()

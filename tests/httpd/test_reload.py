@@ -52,11 +52,7 @@ def parent_state(httpd):
 
 
 def reload_and_settle(server):
-    """Reload, and wait until no process of the old generation is left."""
-    old = set(server.httpd.servers()) - {server.httpd.parent}
-    server.httpd.reload()
-    wait_for(lambda: not old & set(server.httpd.servers()), 30,
-             "the old generation's processes end")
+    server.httpd.replace()
     return parent_state(server.httpd)
 
 

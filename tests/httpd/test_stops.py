@@ -63,7 +63,7 @@ def test_a_stop_says_which_signal_it_was_and_who_sent_it(new_httpd, mpm, sig, ki
     init = script(httpd, "docker-init", f"kill -{sig.name[3:]} $1", "sleep 2")
     with Span() as stopped:
         sender = subprocess.Popen([init, str(httpd.parent)])
-        time.sleep(0.5)
+        wait_for(httpd.port_is_free, 10, "it has the signal")
     found = gone(httpd)
     sender.wait()
     stop = only(found, "server.stop")
@@ -128,7 +128,7 @@ def test_the_first_signal_is_the_one_that_stopped_it(new_httpd):
     serving(httpd)
     with socket.create_connection(("127.0.0.1", httpd.port)) as held:
         held.sendall(b"GET / HTTP/1.1\r\n")
-        time.sleep(0.3)
+        wait_for(httpd.has_read, 10, "a worker waits for the rest")
         processes.kill(httpd.parent, signal.SIGWINCH)
         wait_for(httpd.port_is_free, 10, "it listens no more")
         processes.kill(httpd.parent, signal.SIGTERM)

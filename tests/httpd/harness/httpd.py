@@ -265,10 +265,10 @@ class Httpd:
             wait_for(lambda: self.resumed() > before, 20, "the reload")
 
     def replace(self):
-        """Graceful reload; returns when nobody of the older generation is left who might answer the next request."""
-        old = self.workers()
+        """Graceful reload; returns when no process of the older generation is left: none answers the next request."""
+        old = set(self.servers()) - {self.parent}
         self.reload()
-        wait_for(lambda: not any(processes.alive(pid) for pid in old), 30, "the older generation ends")
+        wait_for(lambda: not old & set(self.servers()), 30, "the older generation's processes end")
 
     def stop(self, sig=signal.SIGTERM):
         """Orderly stop; returns when every process is gone, and fails if one stays or has crashed."""
@@ -374,7 +374,11 @@ class Httpd:
 
     def listening_inodes(self):
         """Socket links, as /proc/PID/fd shows them, that listen on its port."""
-        return {f"socket:[{inode}]" for state, inode in _sockets(self.port) if state == "0A"}
+        return {f"socket:[{inode}]" for state, inode, _ in _sockets(self.port) if state == "0A"}
+
+    def has_read(self):
+        """Whether it has accepted a connection that is open, and has read what came by it."""
+        return any(state == "01" and inode != "0" and unread == 0 for state, inode, unread in _sockets(self.port))
 
     def port_is_free(self):
         return port_is_free(self.port)
@@ -419,14 +423,14 @@ def group_of(user):
 
 
 def _sockets(port):
-    """State and inode of each of a loopback port."""
+    """State, inode (0 until it is accepted) and unread bytes of each of a loopback port."""
     wanted = f"0100007F:{port:04X}"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[1] == wanted:
-            yield fields[3], fields[9]
+            yield fields[3], fields[9], int(fields[4].split(":")[1], 16)
 
 
 def _served(port):
     """Is a connection established, or closed by its client alone?"""
-    return any(state in ("01", "08") for state, _ in _sockets(port))
+    return any(state in ("01", "08") for state, _, _ in _sockets(port))
